@@ -1,0 +1,1 @@
+"""Weftwork: isolated tenant networks for microVMs."""

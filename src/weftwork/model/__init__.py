@@ -1,0 +1,1 @@
+"""What tenants and operators ask for, as frozen values. A value that exists is valid."""

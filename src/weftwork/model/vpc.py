@@ -1,0 +1,22 @@
+"""A VPC: one project's isolated network (N §3.2)."""
+
+from dataclasses import dataclass
+
+from weftwork.base.addresses import Cidr
+from weftwork.base.tenancy import ProjectKey
+
+
+@dataclass(frozen=True, slots=True)
+class Vpc:
+    """One per project. `vni` is unique in the deployment and names the VPC's network namespace."""
+
+    owner: ProjectKey
+    name: str
+    cidr: Cidr
+    vni: int
+    created_at: int
+    updated_at: int
+
+    @property
+    def id(self) -> str:
+        return str(self.owner)

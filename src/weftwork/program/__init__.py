@@ -1,0 +1,1 @@
+"""What a target must hold, as comparable values."""

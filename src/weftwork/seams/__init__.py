@@ -1,0 +1,1 @@
+"""The Protocols between the middle and the edge."""

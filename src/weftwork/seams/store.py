@@ -1,0 +1,128 @@
+"""The store: keys with revisions, transactions with compares, watches that miss nothing (the model of etcd v3).
+
+A revision is one committed transaction; revisions start at 1 and have no gaps for a reader.
+"""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    key: str
+    value: bytes
+    revision: int
+    """The revision that last wrote the key."""
+
+
+@dataclass(frozen=True, slots=True)
+class RangeResult:
+    """Records in key order, all as of `revision`; `more` when `limit` cut the answer."""
+
+    records: tuple[Record, ...]
+    revision: int
+    more: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unchanged:
+    """The key was last written at `revision`; 0 means it does not exist."""
+
+    key: str
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Empty:
+    """No key starts with `prefix`."""
+
+    prefix: str
+
+
+Compare = Unchanged | Empty
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    key: str
+    value: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    key: str
+
+
+Write = Put | Remove
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """All writes, if every compare holds; else none. No key is written twice. Keys at most 1 KiB, values 1 MiB."""
+
+    compares: tuple[Compare, ...]
+    writes: tuple[Write, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One write: `value` is None for a removal. Removals of absent keys make no event."""
+
+    key: str
+    value: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """All events of one revision, in the order they were written."""
+
+    revision: int
+    events: tuple[Event, ...]
+
+
+class Conflict(Exception):
+    """A compare did not hold; nothing was written. `revision` is the store's at that moment."""
+
+    def __init__(self, failed: tuple[Compare, ...], revision: int) -> None:
+        super().__init__(f"{len(failed)} compares failed at revision {revision}: {failed[:3]}")
+        self.failed = failed
+        self.revision = revision
+
+
+class Compacted(Exception):
+    """History before `revision` is gone: read the range again and watch from there."""
+
+    def __init__(self, revision: int) -> None:
+        super().__init__(f"history before revision {revision} was compacted")
+        self.revision = revision
+
+
+class Store(Protocol):
+    """Every method may raise Failure("STORE_UNAVAILABLE") when the store is out of reach or full."""
+
+    async def get(self, key: str) -> Record | None: ...
+
+    async def range(self, prefix: str, *, after: str = "", limit: int = 0) -> RangeResult:
+        """Records whose key starts with `prefix` and sorts behind `after`; no limit when 0."""
+        ...
+
+    async def commit(self, transaction: Transaction) -> int:
+        """The new revision, once durable: it survives SIGKILL and power loss. Raises Conflict.
+
+        A transaction that changes nothing (no writes, or removals of absent keys only) still gets a revision.
+        """
+        ...
+
+    def watch(self, prefix: str, *, after: int) -> AsyncIterator[Change]:
+        """Every change to keys under `prefix` with revision > `after`, in order, none twice; then waits.
+
+        Raises Compacted when `after` is older than the history kept.
+        """
+        ...
+
+    async def compact(self, revision: int) -> None:
+        """Forget the history up to `revision`; current values stay."""
+        ...
+
+    async def close(self) -> None: ...
