@@ -1,0 +1,107 @@
+"""The name of each thing in the store (N §5.2), which is also its identity everywhere inside.
+
+Beside the things stand claims, which make a choice exclusive by one compare each: addresses, MACs, names, VNIs.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from weftwork.base.addresses import Address, Cidr
+from weftwork.base.tenancy import ProjectKey
+
+Kind = Literal["vpc", "subnet", "port", "security-group", "snat", "dnat"]
+
+ROOT = "/networks/"
+
+_FOLDERS: dict[Kind, str] = {
+    "vpc": "vpcs",
+    "subnet": "subnets",
+    "port": "ports",
+    "security-group": "security_groups",
+    "snat": "snats",
+    "dnat": "dnats",
+}
+_KINDS = {folder: kind for kind, folder in _FOLDERS.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class ThingKey:
+    """`name` is empty for a VPC and its SNAT, of which a project has one; a port's is its UUID."""
+
+    kind: Kind
+    owner: ProjectKey
+    name: str = ""
+
+    def __str__(self) -> str:
+        tail = f"/{self.name}" if self.name else ""
+        return f"{ROOT}{_FOLDERS[self.kind]}/{self.owner}{tail}"
+
+
+def parse_thing_key(key: str) -> ThingKey | None:
+    """The thing a store key names; None for claims and whatever else."""
+    parts = key.removeprefix(ROOT).split("/")
+    kind = _KINDS.get(parts[0])
+    if kind is None or not 3 <= len(parts) <= 4:
+        return None
+    return ThingKey(kind, ProjectKey(parts[1], parts[2]), parts[3] if len(parts) == 4 else "")
+
+
+def things(kind: Kind, owner: ProjectKey | None = None) -> str:
+    """The prefix of all things of a kind, or of one project's."""
+    return f"{ROOT}{_FOLDERS[kind]}/" + (f"{owner}/" if owner else "")
+
+
+def allocated(owner: ProjectKey, subnet: str, address: Address | None = None) -> str:
+    """The claim on one address of a subnet; without an address, the prefix of all."""
+    return f"{ROOT}ipam/{owner}/{subnet}/allocated/" + (str(address) if address else "")
+
+
+def mac_claim(owner: ProjectKey, mac: str = "") -> str:
+    return f"{ROOT}macs/{owner}/{mac}"
+
+
+def mac_counter(owner: ProjectKey) -> str:
+    """The next block of MACs of a VPC; it only grows, so that no MAC is given twice."""
+    return f"{ROOT}mac_blocks/{owner}"
+
+
+def port_name(owner: ProjectKey, name: str = "") -> str:
+    return f"{ROOT}port_names/{owner}/{name}"
+
+
+def member(owner: ProjectKey, group: str, port_id: str = "") -> str:
+    """A port's membership in a group: a group with members cannot be deleted."""
+    return f"{ROOT}members/{owner}/{group}/{port_id}"
+
+
+def group_reference(owner: ProjectKey, group: str, by_group: str = "") -> str:
+    """A rule of `by_group` names `group`."""
+    return f"{ROOT}group_references/{owner}/{group}/{by_group}"
+
+
+def cidr_allocation(owner: ProjectKey) -> str:
+    return f"{ROOT}cidr/allocations/{owner}"
+
+
+def cidr_used(cidr: Cidr) -> str:
+    """The claim on one CIDR of the pool, when it was allocated from the pool."""
+    return f"{ROOT}cidr/pool/used/{str(cidr).replace('/', '-')}"
+
+
+def vni_claim(vni: int | None = None) -> str:
+    return f"{ROOT}vnis/" + (f"{vni:08d}" if vni is not None else "")
+
+
+def external_claim(address: Address | None = None) -> str:
+    """An external address belongs to one VPC."""
+    return f"{ROOT}external/" + (str(address) if address else "")
+
+
+def external_use(address: Address, use: str = "") -> str:
+    """What uses an external address (`snat`, or a DNAT's name): with the last use the claim goes."""
+    return f"{ROOT}external_uses/{address}/{use}"
+
+
+def dnat_target(owner: ProjectKey, address: Address, name: str = "") -> str:
+    """A DNAT that points at an internal address: its port cannot be deleted without it."""
+    return f"{ROOT}dnat_targets/{owner}/{address}/{name}"
