@@ -1,0 +1,79 @@
+"""What is, what should be, and what would be: questions about the targets, for the API to answer."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from weftwork.seams.store import Write
+
+
+class Action(Enum):
+    CREATE = "create"
+    REPLACE = "replace"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """`text` is the resource as it will be, or was when deleted; `old_text` only of a replacement."""
+
+    host: str
+    action: Action
+    scope: str
+    kind: str
+    text: str
+    old_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanPreview:
+    """`objects` are lines such as `+ port acme/web/7f…`; `steps` in the order they would be taken."""
+
+    objects: tuple[str, ...]
+    steps: tuple[PlannedStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSummary:
+    """One driver of one host. `generation` is what it has tried, `desired_generation` what it was told."""
+
+    host: str
+    driver: str
+    generation: int
+    desired_generation: int
+    resources: int
+    failures: int
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class TargetState:
+    """Resources as text, sorted, and the plan from observed to desired."""
+
+    desired: tuple[str, ...]
+    observed: tuple[str, ...]
+    steps: tuple[PlannedStep, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Leak:
+    """Something of ours without an owner: `where` is `store` or `<host>/<driver>`."""
+
+    where: str
+    kind: str
+    id: str
+    why: str
+
+
+class Insight(Protocol):
+    async def plan(self, writes: tuple[Write, ...]) -> PlanPreview:
+        """What the hosts would do if these writes were committed. Nothing is stored."""
+        ...
+
+    async def targets(self) -> tuple[TargetSummary, ...]: ...
+
+    async def target(self, host: str, driver: str, scope: str) -> TargetState:
+        """Empty arguments mean all. Raises Refusal TARGET_NOT_FOUND, and Failure when the host is out of reach."""
+        ...
+
+    async def leaks(self) -> tuple[Leak, ...]: ...
