@@ -1,0 +1,78 @@
+# `make demo` and `make test` work on a fresh Debian 12 with root, git, make and python3: they install what is missing.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PYTEST := $(PYTHON) -m pytest
+
+# Runs pytest on those of the folders $(1) that exist. No test in them yet (status 5) is no failure.
+suites = $(if $(wildcard $(1)),$(PYTEST) $(wildcard $(1)) || test $$? -eq 5,@echo "no tests yet: $(1)")
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help setup check test demo bench proto lock clean packages-demo packages-test
+
+help:
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 - \2/p' $(MAKEFILE_LIST)
+
+setup: packages-test $(VENV)/project ## install everything, do nothing else
+
+check: $(VENV)/project ## format, lint, types, import rules, generated code, and the tests that need no root
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/mypy tools
+	$(VENV)/bin/lint-imports --no-logo
+	$(PYTHON) tools/generate_proto.py --check
+	$(call suites,tests/unit tests/property tests/golden)
+
+test: packages-test check ## everything: the checks, and every other suite
+	$(call suites,tests/contract tests/sim)
+	$(call suites,tests/system)
+
+demo: packages-demo $(VENV)/project ## two tenants on this machine, told packet by packet; KEEP=1 leaves them running
+	$(PYTHON) -m weftwork.apps.demo
+
+bench: packages-test $(VENV)/project ## measure against peers on this machine
+	$(PYTHON) -m bench
+
+proto: $(VENV)/project ## generate the protobuf code from proto/
+	$(PYTHON) tools/generate_proto.py
+
+UV := build/uv/bin/uv
+LOCK := $(UV) pip compile pyproject.toml --quiet --generate-hashes --no-emit-index-url --no-emit-find-links \
+	--no-header --python-version 3.11
+
+lock: $(UV) ## write the lock files anew from pyproject.toml; UPGRADE=1 takes the newest versions
+	$(LOCK) $(if $(UPGRADE),--upgrade) --output-file requirements.lock
+	$(LOCK) $(if $(UPGRADE),--upgrade) --extra dev --output-file requirements-dev.lock
+
+$(UV):
+	python3 -m venv build/uv
+	build/uv/bin/python -m pip install --quiet --disable-pip-version-check uv
+
+clean: ## remove what was made here; Debian packages stay
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf src/*.egg-info
+	find src tests tools bench -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+# --- what the above need ---------------------------------------------------------------------------------------
+
+packages-demo:
+	@python3 tools/install_packages.py demo
+
+packages-test:
+	@python3 tools/install_packages.py test
+
+PIP := $(PYTHON) -m pip install --disable-pip-version-check --progress-bar off --quiet
+
+# The locked packages: only what the lock file's hashes say, and again only when it changes.
+$(VENV)/packages: requirements-dev.lock
+	@echo "installing Python packages into $(VENV) (about a minute)"
+	@python3 -m venv $(VENV)
+	@$(PIP) --require-hashes --no-deps --only-binary :all: --requirement requirements-dev.lock
+	@touch $@
+
+# The project itself, in place: changes in src/ count at once.
+$(VENV)/project: $(VENV)/packages pyproject.toml
+	@$(PIP) --no-deps --no-build-isolation --editable .
+	@touch $@
