@@ -1,0 +1,1 @@
+"""Stores behind `seams.store.Store`: one folder for each, and the rules they share."""
