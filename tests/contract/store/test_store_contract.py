@@ -1,0 +1,493 @@
+"""What every store promises, whatever is behind it."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+from store_kinds import Place
+
+from weftwork.base.errors import Failure
+from weftwork.seams.store import (
+    Change,
+    Compacted,
+    Conflict,
+    Empty,
+    Event,
+    Put,
+    Record,
+    Remove,
+    Store,
+    Transaction,
+    Unchanged,
+    Write,
+)
+
+
+def writes(*these: Write) -> Transaction:
+    return Transaction((), these)
+
+
+async def changes(store: Store, prefix: str, *, after: int, until: int) -> list[Change]:
+    """What a watch tells up to the revision `until`, which must be one it sees."""
+    seen: list[Change] = []
+    async with aclosing(store.watch(prefix, after=after)) as watch:
+        async for change in watch:
+            seen.append(change)
+            if change.revision >= until:
+                return seen
+    raise AssertionError("the watch ended early")
+
+
+def test_a_written_key_reads_back_with_the_revision_that_wrote_it(place: Place) -> None:
+    async def story(store: Store) -> None:
+        assert await store.get("a") is None
+        first = await store.commit(writes(Put("a", b"1"), Put("b", b"")))
+        second = await store.commit(writes(Put("a", b"2")))
+        assert second == first + 1
+        assert await store.get("a") == Record("a", b"2", second)
+        assert await store.get("b") == Record("b", b"", first)
+
+    place.tell(story)
+
+
+def test_revisions_start_at_one_and_every_commit_takes_the_next_even_when_nothing_changes(
+    place: Place,
+) -> None:
+    async def story(store: Store) -> None:
+        assert (await store.range("")).revision == 0
+        assert await store.commit(writes()) == 1
+        assert await store.commit(writes(Remove("absent"))) == 2
+        assert await store.commit(writes(Put("a", b""))) == 3
+        assert (await store.range("")).revision == 3
+        assert await changes(store, "", after=0, until=3) == [Change(3, (Event("a", b""),))]
+
+    place.tell(story)
+
+
+def test_a_range_holds_what_starts_with_the_prefix_in_key_order_and_nothing_else(place: Place) -> None:
+    keys = [
+        "p",
+        "p/",
+        "p/a",
+        "p/a/b",
+        "p/b",
+        "p/é",
+        "p/\ud7ff",
+        "p/\ue000",
+        "p/\U0010ffff",
+        "p/\U0010ffffx",
+        "p0",
+        "o",
+        "q",
+    ]
+
+    async def story(store: Store) -> None:
+        revision = await store.commit(writes(*(Put(key, key.encode()) for key in reversed(keys))))
+        for prefix in ["", "p", "p/", "p/a", "p/\ud7ff", "p/\U0010ffff", "none"]:
+            found = await store.range(prefix)
+            expected = sorted(key for key in keys if key.startswith(prefix))
+            assert [record.key for record in found.records] == expected, prefix
+            assert all(record == Record(record.key, record.key.encode(), revision) for record in found.records)
+            assert found.revision == revision
+            assert not found.more
+
+    place.tell(story)
+
+
+def test_pages_of_a_range_join_to_the_whole(place: Place) -> None:
+    async def story(store: Store) -> None:
+        await store.commit(writes(*(Put(f"k/{n:03}", b"") for n in range(25)), Put("l", b"")))
+        whole = (await store.range("k/")).records
+        for limit in (1, 7, 24, 25, 26):
+            joined: list[Record] = []
+            more = True
+            while more:
+                page = await store.range("k/", after=joined[-1].key if joined else "", limit=limit)
+                assert 0 < len(page.records) <= limit
+                joined += page.records
+                more = page.more
+            assert tuple(joined) == whole
+        assert (await store.range("k/", after="a")).records == whole
+        assert (await store.range("k/", after="z")).records == ()
+
+    place.tell(story)
+
+
+def test_a_large_range_is_one_snapshot_under_writes(place: Place) -> None:
+    """Two keys far apart are always written together; no range may show them apart."""
+
+    async def story(store: Store) -> None:
+        filler = [Put(f"k/5/{n:05}", b"x" * 100) for n in range(3000)]
+        await store.commit(writes(Put("k/0", b"0"), Put("k/9", b"0"), *filler))
+        finished = asyncio.Event()
+
+        async def keep_writing() -> None:
+            number = 0
+            while not finished.is_set():
+                number += 1
+                await store.commit(writes(Put("k/0", b"%d" % number), Put("k/9", b"%d" % number)))
+
+        async def read() -> None:
+            for _ in range(20):
+                found = await store.range("k/")
+                assert found.records[0].value == found.records[-1].value
+                assert found.records[0].revision == found.records[-1].revision == found.revision
+            finished.set()
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(keep_writing())
+            tasks.create_task(read())
+
+    place.tell(story)
+
+
+def test_a_removed_key_is_gone_and_may_come_back(place: Place) -> None:
+    async def story(store: Store) -> None:
+        await store.commit(writes(Put("a", b"1")))
+        await store.commit(writes(Remove("a")))
+        assert await store.get("a") is None
+        assert (await store.range("")).records == ()
+        back = await store.commit(Transaction((Unchanged("a", 0),), (Put("a", b"2"),)))
+        assert await store.get("a") == Record("a", b"2", back)
+
+    place.tell(story)
+
+
+def test_a_compare_that_fails_writes_nothing_takes_no_revision_and_is_named(place: Place) -> None:
+    async def story(store: Store) -> None:
+        first = await store.commit(writes(Put("a", b"1")))
+        good, wrong, full = Unchanged("a", first), Unchanged("b", 7), Empty("a")
+        with pytest.raises(Conflict) as conflict:
+            await store.commit(Transaction((good, wrong, full), (Put("a", b"2"), Put("c", b""))))
+        assert conflict.value.failed == (wrong, full)
+        assert conflict.value.revision == first
+        assert await store.get("a") == Record("a", b"1", first)
+        assert await store.get("c") is None
+        assert await store.commit(Transaction((good, Empty("b")), (Put("a", b"3"),))) == first + 1
+
+    place.tell(story)
+
+
+def test_empty_means_that_no_key_starts_with_the_prefix(place: Place) -> None:
+    async def story(store: Store) -> None:
+        await store.commit(writes(Put("vpc/a", b""), Put("vpc/b/1", b"")))
+        for prefix, holds in [
+            ("vpc/", False),
+            ("vpc/b", False),
+            ("vpc/b/1", False),
+            ("vpc/c", True),
+            ("w", True),
+            ("", False),
+        ]:
+            attempt = store.commit(Transaction((Empty(prefix),), ()))
+            if holds:
+                await attempt
+            else:
+                with pytest.raises(Conflict):
+                    await attempt
+
+    place.tell(story)
+
+
+def test_transactions_in_flight_together_see_each_other_and_fail_alone(place: Place) -> None:
+    """Each wants the prefix empty, puts, and takes away what its predecessor put: arrival order decides."""
+
+    async def story(store: Store) -> None:
+        results = await asyncio.gather(
+            store.commit(Transaction((Empty("x/"),), (Put("x/1", b"a"),))),
+            store.commit(Transaction((Empty("x/"),), (Put("x/2", b"b"),))),
+            store.commit(Transaction((), (Remove("x/1"), Remove("x/2")))),
+            store.commit(Transaction((Empty("x/"),), (Put("x/3", b"c"),))),
+            store.commit(Transaction((Unchanged("x/3", 0),), (Put("x/3", b"d"),))),
+            store.commit(Transaction((Unchanged("x/2", 0),), (Put("x/2", b"e"), Remove("x/3")))),
+            return_exceptions=True,
+        )
+        took_effect = sorted(result for result in results if isinstance(result, int))
+        assert took_effect == list(range(1, len(took_effect) + 1))
+        assert all(isinstance(result, int | Conflict) for result in results)
+        replayed: dict[str, tuple[bytes, int]] = {}
+        for change in await changes(store, "x/", after=0, until=max(took_effect)):
+            for event in change.events:
+                if event.value is None:
+                    del replayed[event.key]
+                else:
+                    replayed[event.key] = (event.value, change.revision)
+        assert {r.key: (r.value, r.revision) for r in (await store.range("x/")).records} == replayed
+
+    place.tell(story)
+
+
+def test_of_64_who_want_the_same_key_exactly_one_gets_it(place: Place) -> None:
+    async def story(store: Store) -> None:
+        revision = 0
+        for _ in range(20):
+            attempts = (
+                store.commit(Transaction((Unchanged("k", revision),), (Put("k", b"%d" % n),))) for n in range(64)
+            )
+            results = await asyncio.gather(*attempts, return_exceptions=True)
+            winners = [n for n, result in enumerate(results) if isinstance(result, int)]
+            assert len(winners) == 1
+            assert sum(isinstance(result, Conflict) for result in results) == 63
+            record = await store.get("k")
+            assert record is not None
+            assert record.value == b"%d" % winners[0]
+            assert record.revision == revision + 1
+            revision = record.revision
+
+    place.tell(story)
+
+
+def test_64_who_count_in_one_key_lose_no_count(place: Place) -> None:
+    async def story(store: Store) -> None:
+        async def count_up() -> None:
+            while True:
+                record = await store.get("count")
+                number, revision = (int(record.value), record.revision) if record else (0, 0)
+                try:
+                    await store.commit(
+                        Transaction((Unchanged("count", revision),), (Put("count", b"%d" % (number + 1)),))
+                    )
+                except Conflict:
+                    continue
+                return
+
+        await asyncio.gather(*(count_up() for _ in range(64)))
+        record = await store.get("count")
+        assert record is not None
+        assert record.value == b"64"
+
+    place.tell(story)
+
+
+def test_bounds_of_keys_values_and_transactions(place: Place) -> None:
+    wrong = [
+        writes(Put("k" * 1025, b"")),
+        writes(Put("é" * 513, b"")),
+        writes(Put("", b"")),
+        writes(Put("\ud800", b"")),
+        writes(Put("k", bytes(1024 * 1024 + 1))),
+        writes(Put("k", b"1"), Put("k", b"2")),
+        writes(Put("k", b"1"), Remove("k")),
+    ]
+
+    async def story(store: Store) -> None:
+        for transaction in wrong:
+            with pytest.raises(AssertionError):
+                await store.commit(transaction)
+        assert (await store.range("")).revision == 0
+        longest, largest = "é" * 512, bytes(range(256)) * 4096
+        revision = await store.commit(writes(Put(longest, largest), Put("nul\0inside", b"\0")))
+        assert await store.get(longest) == Record(longest, largest, revision)
+        assert await store.get("nul\0inside") == Record("nul\0inside", b"\0", revision)
+        assert await store.get("nul") is None
+
+    place.tell(story)
+
+
+def test_a_watch_tells_what_was_then_what_comes_each_change_once(place: Place) -> None:
+    async def story(store: Store) -> None:
+        await store.commit(writes(Put("a/1", b"1"), Put("b/1", b"1")))
+        await store.commit(writes(Put("b/2", b"2")))
+        await store.commit(writes(Remove("a/1"), Put("a/2", b"3"), Remove("a/none")))
+        told = asyncio.create_task(changes(store, "a/", after=0, until=5))
+        await asyncio.sleep(0)
+        await store.commit(writes(Put("b/2", b"4")))
+        await store.commit(writes(Put("a/2", b"5")))
+        assert await told == [
+            Change(1, (Event("a/1", b"1"),)),
+            Change(3, (Event("a/1", None), Event("a/2", b"3"))),
+            Change(5, (Event("a/2", b"5"),)),
+        ]
+        assert await changes(store, "a/", after=3, until=5) == [Change(5, (Event("a/2", b"5"),))]
+
+    place.tell(story)
+
+
+def test_a_watch_from_a_revision_to_come_says_nothing_before_it(place: Place) -> None:
+    async def story(store: Store) -> None:
+        told = asyncio.create_task(changes(store, "", after=2, until=3))
+        for number in range(4):
+            await store.commit(writes(Put("k", b"%d" % number)))
+        assert await told == [Change(3, (Event("k", b"2"),))]
+
+    place.tell(story)
+
+
+def test_watches_miss_and_repeat_nothing_under_16_writers(place: Place) -> None:
+    """Some watch from the start, some begin in between, one reads nothing before all is over."""
+    writers, each = 16, 400
+
+    async def story(store: Store) -> None:
+        truth: dict[int, tuple[Event, ...]] = {}
+
+        async def write(writer: int) -> None:
+            for number in range(each):
+                keys = (f"w/{writer}/{number % 7}", f"all/{number % 3}")
+                revision = await store.commit(writes(*(Put(key, b"%d" % number) for key in keys)))
+                truth[revision] = tuple(Event(key, b"%d" % number) for key in keys)
+
+        def expected(prefix: str, after: int) -> list[Change]:
+            seen = ((r, tuple(e for e in truth[r] if e.key.startswith(prefix))) for r in sorted(truth) if r > after)
+            return [Change(revision, events) for revision, events in seen if events]
+
+        prefixes = ["", "all/", "all/1", "w/3/"]
+        # The last revision is written when all writers are done, under every prefix.
+        end = writers * each + 1
+        watches = []
+        async with asyncio.TaskGroup() as tasks:
+            writing = [tasks.create_task(write(writer)) for writer in range(writers)]
+            for prefix in prefixes:
+                watches.append((prefix, 0, tasks.create_task(changes(store, prefix, after=0, until=end))))
+            idle = store.watch("", after=0)
+            first = await anext(idle)
+            for prefix in prefixes:
+                after = (await store.range("", limit=1)).revision
+                watches.append((prefix, after, tasks.create_task(changes(store, prefix, after=after, until=end))))
+                await store.get("w/0/0")
+            await asyncio.wait(writing)
+            last = tuple(Put(key, b"end") for key in ("all/1", "w/3/0"))
+            assert await store.commit(writes(*last)) == end
+            truth[end] = tuple(Event(put.key, put.value) for put in last)
+        for prefix, after, watch in watches:
+            assert watch.result() == expected(prefix, after), (prefix, after)
+        late = [first]
+        while late[-1].revision < end:
+            late.append(await anext(idle))
+        assert late == expected("", 0)
+
+    place.tell(story)
+
+
+def test_after_compaction_values_stay_and_older_watches_are_told(place: Place) -> None:
+    async def story(store: Store) -> None:
+        for number in range(600):
+            await store.commit(writes(Put(f"k/{number % 10}", b"%d" % number)))
+        await store.compact(590)
+        for after in (0, 1, 589):
+            with pytest.raises(Compacted) as compacted:
+                await anext(store.watch("", after=after))
+            assert compacted.value.revision == 590
+        assert [c.revision for c in await changes(store, "", after=590, until=600)] == list(range(591, 601))
+        assert len((await store.range("k/")).records) == 10
+        await store.compact(3)
+        assert [c.revision for c in await changes(store, "", after=590, until=600)] == list(range(591, 601))
+
+    place.tell(story)
+
+
+def test_compacting_everything_keeps_the_revision_counting(place: Place) -> None:
+    async def story() -> None:
+        store = await place.open()
+        assert [await store.commit(writes(Put("k", b""))) for _ in range(5)] == [1, 2, 3, 4, 5]
+        await store.compact(5)
+        await store.close()
+        store = await place.open()
+        assert (await store.range("")).revision == 5
+        with pytest.raises(Compacted):
+            await anext(store.watch("", after=4))
+        assert await store.commit(writes(Put("k", b"new"))) == 6
+        assert await changes(store, "", after=5, until=6) == [Change(6, (Event("k", b"new"),))]
+        await store.close()
+
+    asyncio.run(story())
+
+
+def test_compaction_during_watches_tells_the_truth_or_compacted(place: Place) -> None:
+    async def story(store: Store) -> None:
+        async def follow() -> int:
+            """The revision up to which everything was seen."""
+            seen = 0
+            try:
+                async for change in store.watch("", after=0):
+                    assert change.revision == seen + 1
+                    seen = change.revision
+                    if seen == 2000:
+                        break
+            except Compacted as compacted:
+                assert compacted.revision > seen
+            return seen
+
+        async with asyncio.TaskGroup() as tasks:
+            watches = [tasks.create_task(follow()) for _ in range(4)]
+            for number in range(1, 2001):
+                await store.commit(writes(Put("k", b"%d" % number)))
+                if number % 100 == 0:
+                    await store.compact(number - 50)
+        assert all(watch.result() > 0 for watch in watches)
+
+    place.tell(story)
+
+
+def test_history_is_compacted_by_itself_to_about_what_is_to_be_kept(place: Place) -> None:
+    async def story() -> None:
+        store = await place.open(keep_revisions=300)
+        for _ in range(20):
+            await asyncio.gather(*(store.commit(writes(Put(f"k/{n}", b""))) for n in range(100)))
+        with pytest.raises(Compacted) as compacted:
+            await anext(store.watch("", after=0))
+        assert 300 <= 2000 - compacted.value.revision <= 1000
+        assert len((await store.range("k/")).records) == 100
+        await store.close()
+
+    asyncio.run(story())
+
+
+def test_a_cancelled_watch_ends_and_harms_nobody(place: Place) -> None:
+    async def story(store: Store) -> None:
+        doomed = asyncio.create_task(changes(store, "", after=0, until=100))
+        other = asyncio.create_task(changes(store, "", after=0, until=2))
+        await store.commit(writes(Put("k", b"1")))
+        await asyncio.sleep(0)
+        doomed.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await doomed
+        await store.commit(writes(Put("k", b"2")))
+        assert [change.revision for change in await other] == [1, 2]
+
+    place.tell(story)
+
+
+def test_a_caller_who_leaves_does_not_disturb_the_others(place: Place) -> None:
+    async def story(store: Store) -> None:
+        tasks = [asyncio.create_task(store.commit(writes(Put(f"k/{n}", b"")))) for n in range(50)]
+        await asyncio.sleep(0)
+        for task in tasks[::2]:
+            task.cancel()
+        stayed = await asyncio.gather(*tasks[1::2])
+        assert len(set(stayed)) == 25
+        present = {record.key for record in (await store.range("k/")).records}
+        assert present >= {f"k/{n}" for n in range(1, 50, 2)}
+
+    place.tell(story)
+
+
+def test_close_ends_watches_carries_out_what_was_asked_and_refuses_the_rest(place: Place) -> None:
+    async def story() -> None:
+        store = await place.open()
+
+        async def follow() -> list[int]:
+            return [change.revision async for change in store.watch("", after=0)]
+
+        watch = asyncio.create_task(follow())
+        await store.commit(writes(Put("k", b"")))
+        await asyncio.sleep(0)
+        asked = [asyncio.create_task(store.commit(writes(Put(f"k/{n}", b"")))) for n in range(10)]
+        await asyncio.sleep(0)
+        async with asyncio.timeout(10):
+            await asyncio.gather(store.close(), store.close())
+            assert (await watch)[:1] == [1]
+            assert await asyncio.gather(*asked) == list(range(2, 12))
+        for call in (
+            store.get("k"),
+            store.range("k"),
+            store.commit(writes()),
+            anext(store.watch("", after=0)),
+        ):
+            with pytest.raises(Failure) as failure:
+                await call
+            assert failure.value.code == "STORE_UNAVAILABLE"
+        store = await place.open()
+        assert (await store.range("")).revision == 11
+        await store.close()
+
+    asyncio.run(story())
