@@ -1,0 +1,7 @@
+"""The Python SDK: everything the API does, as typed calls. The CLI and the tests use nothing else."""
+
+from weftwork.client.client import Client, Mutation, resource_ref
+from weftwork.client.errors import ApiError
+from weftwork.client.rules import rule
+
+__all__ = ["ApiError", "Client", "Mutation", "resource_ref", "rule"]

@@ -1,0 +1,499 @@
+"""The client: one method per call, plain values in, the API's messages out.
+
+A mutation can be awaited, which carries it out, or planned, which shows what it would change.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from types import TracebackType
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from weftwork.base.tenancy import ProjectKey
+from weftwork.client import messages
+from weftwork.client.errors import ApiError, api_error
+from weftwork.client.messages import ConditionEvent, PlanResponse, ResourceRef, SecurityRule
+from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as network
+from weftwork.rpc.generated.overlay_network.v1 import network_pb2_grpc
+from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weftwork
+from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2_grpc
+
+Project = ProjectKey | str
+"""`acme/web`, or the same as a value."""
+
+T = TypeVar("T")
+M = TypeVar("M", bound=Message)
+
+DEFAULT_TIMEOUT_S = 30.0
+CONNECT_TIMEOUT_S = 5.0
+ATTEMPTS_MAX = 5
+BACKOFF_S = 0.1
+BACKOFF_MAX_S = 2.0
+PAGE_SIZE = 500
+WAIT_GRACE_S = 5.0
+"""How much longer than the server we wait for its answer to a wait."""
+CHANNEL_OPTIONS = (
+    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.enable_retries", 0),  # we retry, knowing what may be repeated
+)
+
+
+class _Rpc(Protocol):
+    def __call__(self, request: Any, *, timeout: float | None = None) -> Awaitable[Any]: ...
+
+
+class _Page(Protocol):
+    next_page_token: str
+
+
+class Mutation(Generic[T]):
+    """A change that can be carried out (`await mutation`) or only planned (`await mutation.plan()`)."""
+
+    def __init__(self, run: Callable[[], Awaitable[T]], plan: Callable[[], Awaitable[PlanResponse]]) -> None:
+        self._run = run
+        self._plan = plan
+
+    def __await__(self) -> Generator[Any, None, T]:
+        return self._run().__await__()
+
+    async def plan(self) -> PlanResponse:
+        """What it would change. Nothing is stored; the same refusals as the mutation's own."""
+        return await self._plan()
+
+
+def resource_ref(kind: str, project: Project, id: str = "") -> ResourceRef:
+    """`kind` is vpc, subnet, port, security-group, snat or dnat; `id` a name or id, empty for a VPC and its SNAT."""
+    key = _project(project)
+    return ResourceRef(kind=kind, org_id=key.org, project_id=key.project, id=id)
+
+
+class Client:
+    """A connection to one server. Every method raises ApiError.
+
+    Arguments named `subnet`, `port` and `group` take a name or an id. What is empty or None is left to the server.
+    """
+
+    def __init__(self, channel: grpc.aio.Channel, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        self._channel = channel
+        self._timeout_s = timeout_s
+        self._network = network_pb2_grpc.NetworkServiceStub(channel)
+        self._ports = weftwork_pb2_grpc.PortServiceStub(channel)
+        self._groups = weftwork_pb2_grpc.SecurityGroupServiceStub(channel)
+        self._nat = weftwork_pb2_grpc.NatServiceStub(channel)
+        self._conditions = weftwork_pb2_grpc.ConditionServiceStub(channel)
+        self._plan = weftwork_pb2_grpc.PlanServiceStub(channel)
+        self._targets = weftwork_pb2_grpc.TargetServiceStub(channel)
+        self._health: Any = health_pb2_grpc.HealthStub(channel)
+
+    @classmethod
+    async def connect(
+        cls, target: str, *, timeout_s: float = DEFAULT_TIMEOUT_S, connect_timeout_s: float = CONNECT_TIMEOUT_S
+    ) -> Self:
+        """`target` is `unix:/path` or `host:port`. `timeout_s` bounds each call. Fails at once if nobody listens."""
+        channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+        try:
+            async with asyncio.timeout(connect_timeout_s):
+                await _ready(channel, target)
+        except TimeoutError:
+            await channel.close()
+            raise _unreachable(target) from None
+        except BaseException:
+            await channel.close()
+            raise
+        return cls(channel, timeout_s=timeout_s)
+
+    async def close(self) -> None:
+        await self._channel.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def is_serving(self) -> bool:
+        """Whether the server has loaded what it needs and takes calls."""
+        reply = await self._call(self._health.Check, health_pb2.HealthCheckRequest(), retry=False)
+        return bool(reply.status == health_pb2.HealthCheckResponse.SERVING)
+
+    # --- VPCs ---------------------------------------------------------------------------------------------------
+
+    def create_vpc(self, project: Project, *, name: str = "", cidr: str = "") -> Mutation[messages.Vpc]:
+        request = network.CreateVpcRequest(**_in(project), name=name, cidr=cidr)
+        return self._mutation(self._network.CreateVpc, "create_vpc", request, retry=True)
+
+    async def get_vpc(self, project: Project) -> messages.Vpc:
+        return await self._call(self._network.GetVpc, network.GetVpcRequest(**_in(project)))
+
+    def list_vpcs(self, *, org: str = "", project: str = "") -> AsyncIterator[messages.Vpc]:
+        """All the server has, or one organisation's, or one project's."""
+        request = network.ListVpcsRequest(org_id=org, project_id=project)
+        return self._pages(self._network.ListVpcs, request, lambda page: page.vpcs)
+
+    def delete_vpc(self, project: Project, *, cascade: bool = False) -> Mutation[None]:
+        request = network.DeleteVpcRequest(**_in(project), cascade=cascade)
+        return self._deletion(self._network.DeleteVpc, "delete_vpc", request)
+
+    # --- Subnets ------------------------------------------------------------------------------------------------
+
+    def create_subnet(
+        self,
+        project: Project,
+        name: str,
+        *,
+        cidr: str = "",
+        dhcp_enabled: bool = True,
+        dns_servers: Sequence[str] = (),
+        domain_name: str = "",
+        ntp_servers: Sequence[str] = (),
+        lease_time_s: int = 0,
+    ) -> Mutation[messages.Subnet]:
+        request = network.CreateSubnetRequest(
+            **_in(project),
+            name=name,
+            cidr=cidr,
+            dhcp_enabled=dhcp_enabled,
+            dns_servers=dns_servers,
+            domain_name=domain_name,
+            ntp_servers=ntp_servers,
+            lease_time_s=lease_time_s,
+        )
+        return self._mutation(self._network.CreateSubnet, "create_subnet", request, retry=True)
+
+    async def get_subnet(self, project: Project, subnet: str) -> messages.Subnet:
+        return await self._call(self._network.GetSubnet, network.GetSubnetRequest(**_in(project), subnet_id=subnet))
+
+    def list_subnets(self, project: Project) -> AsyncIterator[messages.Subnet]:
+        request = network.ListSubnetsRequest(**_in(project))
+        return self._pages(self._network.ListSubnets, request, lambda page: page.subnets)
+
+    def delete_subnet(self, project: Project, subnet: str, *, cascade: bool = False) -> Mutation[None]:
+        request = network.DeleteSubnetRequest(**_in(project), subnet_id=subnet, cascade=cascade)
+        return self._deletion(self._network.DeleteSubnet, "delete_subnet", request)
+
+    # --- Ports --------------------------------------------------------------------------------------------------
+
+    def create_port(
+        self,
+        project: Project,
+        *,
+        name: str = "",
+        subnet: str = "",
+        vm: str = "",
+        mac: str = "",
+        ip: str = "",
+        groups: Sequence[str] = (),
+    ) -> Mutation[messages.Port]:
+        """Without a name each call makes another port."""
+        request = network.CreatePortRequest(
+            **_in(project),
+            subnet_id=subnet,
+            vm_id=vm,
+            mac_address=mac,
+            ip_address=ip,
+            security_group_ids=groups,
+            name=name,
+        )
+        return self._mutation(self._network.CreatePort, "create_port", request, retry=bool(name))
+
+    async def get_port(self, project: Project, port: str) -> messages.Port:
+        return await self._call(self._network.GetPort, network.GetPortRequest(**_in(project), port_id=port))
+
+    def list_ports(self, project: Project, *, subnet: str = "") -> AsyncIterator[messages.Port]:
+        request = network.ListPortsRequest(**_in(project), subnet_id=subnet)
+        return self._pages(self._network.ListPorts, request, lambda page: page.ports)
+
+    def delete_port(self, project: Project, port: str, *, cascade: bool = False) -> Mutation[None]:
+        request = network.DeletePortRequest(**_in(project), port_id=port, cascade=cascade)
+        return self._deletion(self._network.DeletePort, "delete_port", request)
+
+    def attach_port(self, project: Project, port: str, vm: str) -> Mutation[messages.Port]:
+        request = network.AttachPortRequest(**_in(project), port_id=port, vm_id=vm)
+        return self._mutation(self._network.AttachPort, "attach_port", request)
+
+    def detach_port(self, project: Project, port: str) -> Mutation[None]:
+        request = network.DetachPortRequest(**_in(project), port_id=port)
+        return self._deletion(self._network.DetachPort, "detach_port", request)
+
+    def plug_port(self, project: Project, port: str, netns: str, *, interface: str = "") -> Mutation[messages.Port]:
+        """Make a network namespace of the host the port's guest."""
+        request = weftwork.PlugPortRequest(**_in(project), port_id=port, netns=netns, interface=interface)
+        return self._mutation(self._ports.PlugPort, "plug_port", request)
+
+    def unplug_port(self, project: Project, port: str) -> Mutation[messages.Port]:
+        request = weftwork.UnplugPortRequest(**_in(project), port_id=port)
+        return self._mutation(self._ports.UnplugPort, "unplug_port", request)
+
+    def set_security_groups(self, project: Project, port: str, groups: Sequence[str]) -> Mutation[messages.Port]:
+        request = weftwork.SetSecurityGroupsRequest(**_in(project), port_id=port, security_group_ids=groups)
+        return self._mutation(self._ports.SetSecurityGroups, "set_security_groups", request)
+
+    # --- Security groups ----------------------------------------------------------------------------------------
+
+    def create_security_group(
+        self,
+        project: Project,
+        name: str,
+        *,
+        description: str = "",
+        ingress: Sequence[SecurityRule] = (),
+        egress: Sequence[SecurityRule] = (),
+    ) -> Mutation[messages.SecurityGroup]:
+        request = network.CreateSecurityGroupRequest(
+            **_in(project), name=name, description=description, ingress_rules=ingress, egress_rules=egress
+        )
+        return self._mutation(self._network.CreateSecurityGroup, "create_security_group", request, retry=True)
+
+    async def get_security_group(self, project: Project, group: str) -> messages.SecurityGroup:
+        request = network.GetSecurityGroupRequest(**_in(project), security_group_id=group)
+        return await self._call(self._network.GetSecurityGroup, request)
+
+    def list_security_groups(self, project: Project) -> AsyncIterator[messages.SecurityGroup]:
+        request = network.ListSecurityGroupsRequest(**_in(project))
+        return self._pages(self._network.ListSecurityGroups, request, lambda page: page.security_groups)
+
+    def update_security_group(
+        self,
+        project: Project,
+        group: str,
+        *,
+        description: str | None = None,
+        ingress: Sequence[SecurityRule] | None = None,
+        egress: Sequence[SecurityRule] | None = None,
+        if_revision: int = 0,
+    ) -> Mutation[messages.SecurityGroup]:
+        """Replace what is given. With `if_revision`, only if the group is still at that revision."""
+        given = {"description": description, "ingress_rules": ingress, "egress_rules": egress}
+        request = network.UpdateSecurityGroupRequest(
+            **_in(project),
+            security_group_id=group,
+            description=description or "",
+            ingress_rules=ingress or (),
+            egress_rules=egress or (),
+            update_mask=FieldMask(paths=[path for path, value in given.items() if value is not None]),
+            if_revision=if_revision,
+        )
+        return self._mutation(self._network.UpdateSecurityGroup, "update_security_group", request)
+
+    def add_rules(
+        self,
+        project: Project,
+        group: str,
+        *,
+        ingress: Sequence[SecurityRule] = (),
+        egress: Sequence[SecurityRule] = (),
+    ) -> Mutation[messages.SecurityGroup]:
+        request = _change_rules(project, group, ingress, egress)
+        return self._mutation(self._groups.AddRules, "add_rules", request, retry=True)
+
+    def remove_rules(
+        self,
+        project: Project,
+        group: str,
+        *,
+        ingress: Sequence[SecurityRule] = (),
+        egress: Sequence[SecurityRule] = (),
+    ) -> Mutation[messages.SecurityGroup]:
+        request = _change_rules(project, group, ingress, egress)
+        return self._mutation(self._groups.RemoveRules, "remove_rules", request)
+
+    def delete_security_group(self, project: Project, group: str, *, cascade: bool = False) -> Mutation[None]:
+        request = network.DeleteSecurityGroupRequest(**_in(project), security_group_id=group, cascade=cascade)
+        return self._deletion(self._network.DeleteSecurityGroup, "delete_security_group", request)
+
+    # --- NAT ----------------------------------------------------------------------------------------------------
+
+    def create_snat(
+        self, project: Project, *, external_ip: str = "", enabled: bool = True
+    ) -> Mutation[messages.SnatConfig]:
+        request = network.CreateSnatRequest(**_in(project), external_ip=external_ip, enabled=enabled)
+        return self._mutation(self._network.CreateSnat, "create_snat", request, retry=True)
+
+    def list_snats(self, project: Project) -> AsyncIterator[messages.SnatConfig]:
+        request = weftwork.ListNatsRequest(**_in(project))
+        return self._pages(self._nat.ListSnats, request, lambda page: page.snats)
+
+    def delete_snat(self, project: Project, *, external_ip: str = "") -> Mutation[None]:
+        request = network.DeleteSnatRequest(**_in(project), external_ip=external_ip)
+        return self._deletion(self._network.DeleteSnat, "delete_snat", request)
+
+    def create_dnat(
+        self,
+        project: Project,
+        *,
+        external_port: int,
+        protocol: str,
+        internal_ip: str,
+        internal_port: int = 0,
+        external_ip: str = "",
+    ) -> Mutation[messages.DnatConfig]:
+        """`protocol` is tcp or udp; `internal_port` 0 is the same as outside."""
+        request = network.CreateDnatRequest(
+            **_in(project),
+            external_ip=external_ip,
+            external_port=external_port,
+            internal_ip=internal_ip,
+            internal_port=internal_port,
+            protocol=_protocol(protocol),
+        )
+        return self._mutation(self._network.CreateDnat, "create_dnat", request, retry=bool(external_ip))
+
+    def list_dnats(self, project: Project) -> AsyncIterator[messages.DnatConfig]:
+        request = weftwork.ListNatsRequest(**_in(project))
+        return self._pages(self._nat.ListDnats, request, lambda page: page.dnats)
+
+    def delete_dnat(self, project: Project, *, external_ip: str, external_port: int, protocol: str) -> Mutation[None]:
+        request = network.DeleteDnatRequest(
+            **_in(project), external_ip=external_ip, external_port=external_port, protocol=_protocol(protocol)
+        )
+        return self._deletion(self._network.DeleteDnat, "delete_dnat", request)
+
+    # --- Conditions and targets ---------------------------------------------------------------------------------
+
+    async def watch_conditions(
+        self, project: Project, *, kind: str = "", id: str = ""
+    ) -> AsyncIterator[ConditionEvent]:
+        """First the conditions as they are, then every change, until the caller stops."""
+        request = weftwork.WatchConditionsRequest(**_in(project), kind=kind, id=id)
+        call = self._conditions.WatchConditions(request)
+        try:
+            async for event in call:
+                yield event
+        except grpc.aio.AioRpcError as error:
+            raise api_error(error) from None
+        finally:
+            call.cancel()
+
+    async def wait_for(
+        self, resource: ResourceRef, *, type: str = "", revision: int = 0, timeout_s: float = 60.0
+    ) -> ConditionEvent:
+        """Until the condition (`Programmed`) is true at `revision` or later; `met` is False when the time was over."""
+        request = weftwork.WaitForConditionRequest(resource=resource, type=type, revision=revision, timeout_s=timeout_s)
+        return await self._call(self._conditions.WaitForCondition, request, timeout_s=timeout_s + WAIT_GRACE_S)
+
+    async def wait_programmed(
+        self, resource: ResourceRef, revision: int = 0, timeout_s: float = 60.0
+    ) -> ConditionEvent:
+        """Until the hosts have made it so."""
+        return await self.wait_for(resource, type="Programmed", revision=revision, timeout_s=timeout_s)
+
+    async def list_targets(self) -> Sequence[messages.Target]:
+        return (await self._call(self._targets.ListTargets, Empty())).targets
+
+    async def get_target(self, host: str = "", driver: str = "", scope: str = "") -> messages.TargetState:
+        """Desired, observed now, and the plan between."""
+        request = weftwork.GetTargetRequest(host=host, driver=driver, scope=scope)
+        return await self._call(self._targets.GetTarget, request)
+
+    async def list_leaks(self) -> Sequence[messages.Leak]:
+        """Whatever of ours has no owner, across store and hosts."""
+        return (await self._call(self._targets.ListLeaks, Empty())).leaks
+
+    # --- How ----------------------------------------------------------------------------------------------------
+
+    def _mutation(
+        self, rpc: Callable[..., Awaitable[T]], plan_field: str, request: Message, *, retry: bool = False
+    ) -> Mutation[T]:
+        async def run() -> T:
+            return await self._call(rpc, request, retry=retry)
+
+        return Mutation(run, lambda: self._planned(plan_field, request))
+
+    def _deletion(self, rpc: _Rpc, plan_field: str, request: Message) -> Mutation[None]:
+        """Not retried: the second attempt would say that the thing does not exist."""
+
+        async def run() -> None:
+            await self._call(rpc, request, retry=False)
+
+        return Mutation(run, lambda: self._planned(plan_field, request))
+
+    async def _planned(self, field: str, request: Message) -> PlanResponse:
+        return await self._call(self._plan.Plan, weftwork.PlanRequest(**{field: request}))  # type: ignore[arg-type]
+
+    async def _pages(
+        self, rpc: Callable[..., Awaitable[Any]], request: Any, items: Callable[[Any], Sequence[T]]
+    ) -> AsyncIterator[T]:
+        """Every item of every page; the next page is asked for when it is needed."""
+        request.page_size = PAGE_SIZE
+        while True:
+            page: Any = await self._call(rpc, request)
+            for item in items(page):
+                yield item
+            if not page.next_page_token:
+                return
+            request.page_token = page.next_page_token
+
+    async def _call(
+        self, rpc: Callable[..., Awaitable[T]], request: Message, *, retry: bool = True, timeout_s: float = 0.0
+    ) -> T:
+        """One answer within the time; UNAVAILABLE is tried again when `retry` says that repeating does no harm."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + (timeout_s or self._timeout_s)
+        for attempt in range(ATTEMPTS_MAX):
+            try:
+                return await rpc(request, timeout=max(0.001, deadline - loop.time()))
+            except grpc.aio.AioRpcError as error:
+                failed = api_error(error)
+            pause_s = max(failed.retry_after_s, _backoff_s(attempt))
+            again = retry and failed.code is grpc.StatusCode.UNAVAILABLE and attempt + 1 < ATTEMPTS_MAX
+            if not again or loop.time() + pause_s >= deadline:
+                raise failed
+            await asyncio.sleep(pause_s)
+        raise AssertionError("unreachable")
+
+
+def _backoff_s(attempt: int) -> float:
+    """Doubles, with jitter so that clients do not come back together."""
+    return min(BACKOFF_MAX_S, BACKOFF_S * 2.0**attempt) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+async def _ready(channel: grpc.aio.Channel, target: str) -> None:
+    state = channel.get_state(try_to_connect=True)
+    while state is not grpc.ChannelConnectivity.READY:
+        if state in (grpc.ChannelConnectivity.TRANSIENT_FAILURE, grpc.ChannelConnectivity.SHUTDOWN):
+            raise _unreachable(target)
+        await channel.wait_for_state_change(state)
+        state = channel.get_state(try_to_connect=True)
+
+
+def _unreachable(target: str) -> ApiError:
+    return ApiError(
+        grpc.StatusCode.UNAVAILABLE,
+        "SERVER_UNREACHABLE",
+        f"no server answers at {target}",
+        hint="Is it running (`weft up`, `weft server`), and is the address right?",
+    )
+
+
+def _project(project: Project) -> ProjectKey:
+    if isinstance(project, ProjectKey):
+        return project
+    org, _, name = project.partition("/")
+    return ProjectKey(org, name)
+
+
+def _in(project: Project) -> dict[str, Any]:
+    key = _project(project)
+    return {"org_id": key.org, "project_id": key.project}
+
+
+def _protocol(text: str) -> messages.Protocol.ValueType:
+    """ValueError for an unknown one."""
+    return messages.Protocol.Value(f"PROTOCOL_{text.upper()}")
+
+
+def _change_rules(
+    project: Project, group: str, ingress: Sequence[SecurityRule], egress: Sequence[SecurityRule]
+) -> weftwork.ChangeRulesRequest:
+    return weftwork.ChangeRulesRequest(
+        **_in(project), security_group_id=group, ingress_rules=ingress, egress_rules=egress
+    )

@@ -1,0 +1,47 @@
+"""The API's messages, in one place for those who import no generated code."""
+
+from weftwork.rpc.generated.overlay_network.v1.network_pb2 import (
+    Attachment,
+    Condition,
+    DnatConfig,
+    Port,
+    PortRange,
+    Protocol,
+    SecurityGroup,
+    SecurityRule,
+    SnatConfig,
+    SourceType,
+    Subnet,
+    Vpc,
+)
+from weftwork.rpc.generated.weftwork.v1.weftwork_pb2 import (
+    ConditionEvent,
+    Leak,
+    PlanResponse,
+    PlanStep,
+    ResourceRef,
+    Target,
+    TargetState,
+)
+
+__all__ = [
+    "Attachment",
+    "Condition",
+    "ConditionEvent",
+    "DnatConfig",
+    "Leak",
+    "PlanResponse",
+    "PlanStep",
+    "Port",
+    "PortRange",
+    "Protocol",
+    "ResourceRef",
+    "SecurityGroup",
+    "SecurityRule",
+    "SnatConfig",
+    "SourceType",
+    "Subnet",
+    "Target",
+    "TargetState",
+    "Vpc",
+]

@@ -1,0 +1,1 @@
+"""The wire: generated protobuf code, and the codecs between its messages and our values."""
