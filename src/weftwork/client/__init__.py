@@ -3,5 +3,6 @@
 from weftwork.client.client import Client, Mutation, resource_ref
 from weftwork.client.errors import ApiError
 from weftwork.client.rules import rule
+from weftwork.client.sync import SyncClient
 
-__all__ = ["ApiError", "Client", "Mutation", "resource_ref", "rule"]
+__all__ = ["ApiError", "Client", "Mutation", "SyncClient", "resource_ref", "rule"]
