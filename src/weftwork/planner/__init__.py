@@ -1,0 +1,1 @@
+"""(desired, observed) → ordered steps."""
