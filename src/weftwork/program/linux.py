@@ -45,6 +45,25 @@ class Family(Enum):
     INET = "inet"
 
 
+GUARD_REASONS = (
+    "spoofed_mac",
+    "spoofed_ip",
+    "spoofed_arp",
+    "rogue_dhcp",
+    "rogue_ra",
+    "vlan_tag",
+    "tunnel",
+    "ipv6",
+    "ethertype",
+    "dhcp_rate",
+    "misdirected",
+)
+"""Why a VPC's bridge table drops a frame: the names of its counters.
+
+Its dynamic set `dropped` counts per port: by device name and the reason's place here, from 1.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class NftTable:
     """A table of ours; its name, `weftwork`, is our mark."""
@@ -60,7 +79,10 @@ class NftTable:
 
 @dataclass(frozen=True, slots=True)
 class NftSet:
-    """A set, or a map when `data` is not empty. `type`, `data` and `flags` in nft(8)'s words."""
+    """A set, or a map when `data` is not empty. `type`, `data` and `flags` in nft(8)'s words.
+
+    The elements of a set with the flag `dynamic` are made by packets: they are telemetry, never resources.
+    """
 
     rank: ClassVar[int] = 3
     scope: str
@@ -77,7 +99,10 @@ class NftSet:
 
 @dataclass(frozen=True, slots=True)
 class NftChain:
-    """A chain with all its rules in order; `hook` is empty or `type … hook … priority …; policy …;`."""
+    """A chain with all its rules in order; `hook` is empty or `type … hook … priority …; policy …;`.
+
+    The named counters its rules speak of stand and fall with it; what they counted is telemetry.
+    """
 
     rank: ClassVar[int] = 4
     scope: str
