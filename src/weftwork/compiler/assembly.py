@@ -1,0 +1,148 @@
+"""A program put together from slices, and changed slice by slice at the cost of the change.
+
+It adds the one thing that no slice knows: the epoch of each VPC, a hash over all nftables resources of its namespace.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from weftwork.compiler.linux.names import mark_text
+from weftwork.compiler.linux.policy import EPOCH_SET, epoch_elements
+from weftwork.program.linux import Family, NftChain, NftElement, NftSet, NftTable
+from weftwork.program.resource import Program, Resource, SliceId
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """What came into the program and what left it; they are disjoint."""
+
+    added: Program
+    removed: Program
+
+
+@dataclass(frozen=True, slots=True)
+class Epoch:
+    """`total` is the sum of the digests of a namespace's nftables resources, so their order does not matter.
+
+    `judging` are the tables that evaluate the policy: they hold a set for the epoch.
+    """
+
+    total: int = 0
+    judging: frozenset[Family] = frozenset()
+
+    def after(self, gained: Iterable[Resource], lost: Iterable[Resource]) -> "Epoch":
+        total = self.total + sum(map(_digest, gained)) - sum(map(_digest, lost))
+        judging = self.judging - frozenset(_judging(lost)) | frozenset(_judging(gained))
+        return Epoch(total % (1 << 32), judging)
+
+    def elements(self, scope: str) -> Program:
+        """A mark of 0 is a flow's before it was judged, so no epoch is 0."""
+        mark = mark_text(self.total)
+        return frozenset(one for family in self.judging for one in epoch_elements(scope, family, mark))
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """What new slices do: how many more slices hold a resource, which came and went, and the new epochs."""
+
+    held: Counter[Resource]
+    gained: dict[str, list[Resource]]
+    lost: dict[str, list[Resource]]
+    epochs: dict[str, Epoch]
+
+
+_NO_EPOCH = Epoch()
+
+
+class Assembly:
+    """Equal resources of several slices stand once, as long as one slice holds them."""
+
+    def __init__(self) -> None:
+        self._slices: dict[SliceId, Program] = {}
+        self._holders: Counter[Resource] = Counter()
+        self._resources: defaultdict[str, set[Resource]] = defaultdict(set)
+        self._epochs: dict[str, Epoch] = {}
+
+    def replace_slice(self, slice_id: SliceId, resources: Program) -> Delta:
+        return self.replace_slices({slice_id: resources})
+
+    def replace_slices(self, slices: Mapping[SliceId, Program]) -> Delta:
+        """All at once, so with one new epoch per VPC. An empty slice is forgotten."""
+        change = self._change(slices)
+        delta = self._delta(change)
+        for slice_id, resources in slices.items():
+            if resources:
+                self._slices[slice_id] = resources
+            else:
+                self._slices.pop(slice_id, None)
+        self._hold(change)
+        return delta
+
+    def preview(self, slices: Mapping[SliceId, Program]) -> Delta:
+        """What `replace_slices` would answer; nothing changes."""
+        return self._delta(self._change(slices))
+
+    def slice(self, slice_id: SliceId) -> Program:
+        return self._slices.get(slice_id, frozenset())
+
+    def program(self, scope: str | None = None) -> Program:
+        """The whole program, or one scope's part of it."""
+        scopes = self._resources.keys() if scope is None else {scope} & self._resources.keys()
+        return frozenset[Resource]().union(
+            *(self._resources[one] for one in scopes),
+            *(self._epochs[one].elements(one) for one in scopes),
+        )
+
+    def _change(self, slices: Mapping[SliceId, Program]) -> _Change:
+        held: Counter[Resource] = Counter()
+        for slice_id, new in slices.items():
+            old = self.slice(slice_id)
+            held.update(new - old)
+            held.subtract(old - new)
+        gained: defaultdict[str, list[Resource]] = defaultdict(list)
+        lost: defaultdict[str, list[Resource]] = defaultdict(list)
+        for resource, more in held.items():
+            before = self._holders[resource]
+            if not before and more > 0:
+                gained[resource.scope].append(resource)
+            elif before and before + more == 0:
+                lost[resource.scope].append(resource)
+        epochs = {
+            scope: self._epochs.get(scope, _NO_EPOCH).after(gained.get(scope, ()), lost.get(scope, ()))
+            for scope in gained.keys() | lost.keys()
+        }
+        return _Change(held, gained, lost, epochs)
+
+    def _delta(self, change: _Change) -> Delta:
+        added = {resource for resources in change.gained.values() for resource in resources}
+        removed = {resource for resources in change.lost.values() for resource in resources}
+        for scope, epoch in change.epochs.items():
+            before, after = self._epochs.get(scope, _NO_EPOCH).elements(scope), epoch.elements(scope)
+            added |= after - before
+            removed |= before - after
+        return Delta(frozenset(added), frozenset(removed))
+
+    def _hold(self, change: _Change) -> None:
+        self._holders.update(change.held)
+        for scope, resources in change.gained.items():
+            self._resources[scope].update(resources)
+        for scope, resources in change.lost.items():
+            self._resources[scope].difference_update(resources)
+            for resource in resources:
+                del self._holders[resource]
+        self._epochs.update(change.epochs)
+        for scope in [one for one in change.epochs if not self._resources[one]]:
+            del self._resources[scope], self._epochs[scope]
+
+
+def _judging(resources: Iterable[Resource]) -> Iterable[Family]:
+    return (one.family for one in resources if isinstance(one, NftSet) and one.name == EPOCH_SET)
+
+
+def _digest(resource: Resource) -> int:
+    """0 for what is not of nftables. Hardware and routes decide nothing that a flow was judged by."""
+    if not isinstance(resource, NftTable | NftSet | NftChain | NftElement):
+        return 0
+    return int.from_bytes(blake2b(repr(resource).encode(), digest_size=4).digest(), "big")

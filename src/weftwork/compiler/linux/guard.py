@@ -1,0 +1,84 @@
+"""The guard: is a frame the port's own, and does it reach the port it is for? Stateless, in the bridge family.
+
+Every device under a bridge of a VPC is a port, so what the sets do not hold is dropped.
+"""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+from weftwork.model.port import Port
+from weftwork.program.linux import GUARD_REASONS, Family, NftChain, NftElement, NftSet, NftTable
+from weftwork.program.resource import Resource
+
+_PROTOCOLS_OF_TUNNELS = "{ 4, 41, 47, 97, 115, 137 }"
+"""IPIP, 6in4, GRE, EtherIP, L2TPv3, MPLS (IANA protocol numbers)."""
+
+_UDP_PORTS_OF_TUNNELS = "{ 4754, 4755, 4789, 4790, 6081, 6635, 8472 }"
+"""GRE, VXLAN, VXLAN-GPE, Geneve, MPLS, and Linux' first VXLAN port (IANA service names)."""
+
+
+def _refuse(reason: str) -> str:
+    return f'counter name "{reason}" meta mark set {GUARD_REASONS.index(reason) + 1} goto dropped'
+
+
+_CHAINS = {
+    # By source first: a frame that is all right needs one look-up. `ether type` reads the frame, so a frame with a
+    # VLAN tag is no IP frame here even where the kernel has taken the tag off.
+    "prerouting": (
+        "ether type ip iifname . ether saddr . ip saddr @guard goto payload",
+        f"iifname . ether saddr != @guard_mac {_refuse('spoofed_mac')}",
+        "ether type arp goto arp_sender",
+        "ether type ip goto without_address",
+        "ether type ip6 goto ipv6",
+        f"ether type {{ 8021q, 8021ad }} {_refuse('vlan_tag')}",
+        _refuse("ethertype"),
+    ),
+    "payload": (
+        "meta l4proto 6 accept",
+        f"meta l4proto {_PROTOCOLS_OF_TUNNELS} {_refuse('tunnel')}",
+        f"udp sport 67 {_refuse('rogue_dhcp')}",
+        f"udp dport 68 {_refuse('rogue_dhcp')}",
+        f"udp dport {_UDP_PORTS_OF_TUNNELS} {_refuse('tunnel')}",
+        "accept",
+    ),
+    # A probe has no sender address yet (RFC 5227).
+    "arp_sender": (
+        "iifname . arp saddr ether . arp saddr ip @guard accept",
+        "arp operation request arp saddr ip 0.0.0.0 iifname . arp saddr ether @guard_mac accept",
+        _refuse("spoofed_arp"),
+    ),
+    "without_address": (
+        "ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept",
+        _refuse("spoofed_ip"),
+    ),
+    # Router advertisement and redirect.
+    "ipv6": (f"icmpv6 type {{ 134, 137 }} {_refuse('rogue_ra')}", _refuse("ipv6")),
+    "requests": (
+        "udp dport 67 update @dhcp_rate { iifname timeout 1m limit rate over 10/second burst 20 packets } "
+        + _refuse("dhcp_rate"),
+    ),
+    # The policy goes by address, so a frame must reach the port that has the address: guests choose the MAC.
+    "delivery": (f"meta protocol ip oifname . ether daddr . ip daddr != @guard {_refuse('misdirected')}",),
+    "dropped": ("update @dropped { iifname . meta mark timeout 1d counter }", "drop"),
+}
+
+_HOOKS = {
+    "prerouting": "type filter hook prerouting priority -300; policy drop;",
+    "requests": "type filter hook input priority filter; policy accept;",
+    "delivery": "type filter hook forward priority -210; policy accept;",
+}
+
+
+def guard_of_vpc(scope: str) -> Iterator[Resource]:
+    yield NftTable(scope, Family.BRIDGE)
+    yield NftSet(scope, Family.BRIDGE, "guard", "ifname . ether_addr . ipv4_addr")
+    yield NftSet(scope, Family.BRIDGE, "guard_mac", "ifname . ether_addr")
+    yield NftSet(scope, Family.BRIDGE, "dropped", "ifname . mark", flags=("dynamic", "timeout"))
+    yield NftSet(scope, Family.BRIDGE, "dhcp_rate", "ifname", flags=("dynamic", "timeout"))
+    for name, rules in _CHAINS.items():
+        yield NftChain(scope, Family.BRIDGE, name, _HOOKS.get(name, ""), rules)
+
+
+def guard_of_port(scope: str, port: Port, address: IPv4Address) -> Iterator[Resource]:
+    yield NftElement(scope, Family.BRIDGE, "guard_mac", f'"{port.device}" . {port.mac}')
+    yield NftElement(scope, Family.BRIDGE, "guard", f'"{port.device}" . {port.mac} . {address}')

@@ -1,0 +1,18 @@
+"""The host-wide slice: the namespace and bridge of the external network, when they are ours."""
+
+from collections.abc import Iterator
+
+from weftwork.compiler.linux import names
+from weftwork.compiler.linux.sysctls import l2_only
+from weftwork.compiler.settings import HostProfile
+from weftwork.program.linux import Bridge, Namespace
+from weftwork.program.resource import Resource
+
+
+def compile_host(profile: HostProfile) -> Iterator[Resource]:
+    external = profile.external
+    if external is None or not external.scope:
+        return
+    yield Namespace(external.scope, "external")
+    yield from l2_only(external.scope, profile)
+    yield Bridge(external.scope, external.bridge, names.external_bridge_mac(), profile.mtu_bytes)

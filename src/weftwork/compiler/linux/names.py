@@ -1,0 +1,91 @@
+"""Names and MACs on the host. All follow from the intent, so every host and every restart gives the same."""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+
+from weftwork.base.addresses import Mac
+from weftwork.base.tenancy import ProjectKey
+from weftwork.compiler.settings import HostProfile
+from weftwork.model.subnet import Subnet
+from weftwork.model.vpc import Vpc
+
+NFT_NAME_BYTES_MAX = 255
+"""NFT_NAME_MAXLEN less the final zero."""
+
+VLAN_BRIDGE = "br0"
+EXTERNAL_LEG = "ext0"
+
+
+def scope_of(vpc: Vpc) -> str:
+    """The VPC's network namespace."""
+    return f"weft-{vpc.vni}"
+
+
+def owner_mark(owner: ProjectKey) -> str:
+    return f"vpc {owner}"
+
+
+def bridge_of(subnet: Subnet, profile: HostProfile) -> str:
+    """The bridge that the subnet's ports are under."""
+    return VLAN_BRIDGE if profile.layout == "vlan" else f"br{subnet.vlan}"
+
+
+def leg_of(subnet: Subnet, profile: HostProfile) -> str:
+    """The router's interface in the subnet."""
+    return f"{VLAN_BRIDGE}.{subnet.vlan}" if profile.layout == "vlan" else f"br{subnet.vlan}"
+
+
+def gateway_mac(vpc: Vpc) -> Mac:
+    """The router's MAC in every subnet of the VPC: each subnet is a broadcast domain of its own.
+
+    One for all, so that the VLAN bridge and its VLAN interfaces agree: otherwise the bridge turns promiscuous.
+    """
+    return _router_mac(_digest(f"gateway {vpc.vni}", 4))
+
+
+def external_mac(vpc: Vpc) -> Mac:
+    """Unique on the external network, where the routers of all VPCs meet: it holds the VNI (24 bits)."""
+    return _router_mac(vpc.vni.to_bytes(4, "big"))
+
+
+def external_bridge_mac() -> Mac:
+    return _router_mac(_digest("external bridge", 4))
+
+
+def uplink_peer(vpc: Vpc) -> str:
+    return f"up{vpc.vni}"
+
+
+def out_chain(group: str) -> str:
+    return f"out.{group}"
+
+
+def in_chain(group: str) -> str:
+    return f"in.{group}"
+
+
+def members_set(group: str) -> str:
+    return f"members.{group}"
+
+
+def combination_chain(direction: str, groups: Iterable[str]) -> str:
+    """`in/db/web`: groups cannot hold a slash, and nft's words may. A long one is `in_` and a hash."""
+    name = "/".join((direction, *groups))
+    return name if len(name) <= NFT_NAME_BYTES_MAX else f"{direction}_{_digest(name, 16).hex()}"
+
+
+def combination_mark(chain: str) -> str:
+    """What the address maps hold for a combination, as nft prints a mark. 0 is the mark of no combination."""
+    return mark_text(int.from_bytes(_digest(chain, 4), "big"))
+
+
+def mark_text(value: int) -> str:
+    return f"0x{value or 1:08x}"
+
+
+def _router_mac(tail: bytes) -> Mac:
+    return Mac("02:47:" + tail.hex(":"))
+
+
+def _digest(text: str, size: int) -> bytes:
+    return blake2b(text.encode(), digest_size=size).digest()

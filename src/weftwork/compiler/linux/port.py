@@ -1,0 +1,71 @@
+"""A port's slice: its device, what its guard lets pass, and which rules its address obeys.
+
+A port without an attachment has an empty slice: no device, no lease, and its address is a member of no group, for
+nobody can speak with it. What a port's slice costs does not depend on how many ports there are.
+"""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+from weftwork.compiler.linux import names
+from weftwork.compiler.linux.group import members
+from weftwork.compiler.linux.guard import guard_of_port
+from weftwork.compiler.linux.policy import families
+from weftwork.compiler.settings import HostProfile
+from weftwork.model.intent import ProjectIntent
+from weftwork.model.port import Attachment, AttachmentKind, Port
+from weftwork.model.subnet import Subnet
+from weftwork.model.vpc import Vpc
+from weftwork.program.dhcp import DhcpBinding
+from weftwork.program.linux import Family, LinkKind, Neighbour, NftChain, NftElement, PortLink
+from weftwork.program.resource import Resource
+
+
+def compile_port(vpc: Vpc, project: ProjectIntent, port: Port, profile: HostProfile) -> Iterator[Resource]:
+    subnet = project.subnets.get(port.subnet)
+    if port.attachment is None or subnet is None:
+        return
+    scope, leg = names.scope_of(vpc), names.leg_of(subnet, profile)
+    for address in (one for one in port.addresses if isinstance(one, IPv4Address)):
+        yield from guard_of_port(scope, port, address)
+        for family in families(profile):
+            yield from _policy(scope, family, project, port, str(address))
+        yield Neighbour(scope, leg, address, port.mac)
+        # Also without a DHCP server: then a change of the subnet alone turns the service on and off.
+        yield DhcpBinding(scope, leg, port.mac, address, port.name)
+    yield _device(scope, subnet, port, port.attachment, profile)
+
+
+def _policy(scope: str, family: Family, project: ProjectIntent, port: Port, address: str) -> Iterator[Resource]:
+    out = names.combination_chain("out", port.groups)
+    into = names.combination_chain("in", port.groups)
+    # A group that is not there allows nothing.
+    groups = [group for group in port.groups if group in project.groups]
+    yield NftElement(scope, family, "egress", address, names.combination_mark(out))
+    yield NftElement(scope, family, "ingress", address, names.combination_mark(into))
+    yield NftElement(scope, family, "out_policy", names.combination_mark(out), f"goto {out}")
+    yield NftElement(scope, family, "in_policy", names.combination_mark(into), f"goto {into}")
+    yield _combination(scope, family, out, [names.out_chain(group) for group in groups], "denied_out")
+    yield _combination(scope, family, into, [names.in_chain(group) for group in groups], "denied_in")
+    for group in port.groups:
+        yield members(scope, family, group)
+        yield NftElement(scope, family, names.members_set(group), address)
+
+
+def _combination(scope: str, family: Family, chain: str, groups: list[str], denied: str) -> NftChain:
+    rules = (*(f"jump {group}" for group in groups), f'counter name "{denied}" drop')
+    return NftChain(scope, family, chain, "", rules)
+
+
+def _device(scope: str, subnet: Subnet, port: Port, attachment: Attachment, profile: HostProfile) -> PortLink:
+    return PortLink(
+        scope=scope,
+        name=port.device,
+        kind=LinkKind.TAP if attachment.kind is AttachmentKind.TAP else LinkKind.VETH,
+        bridge=names.bridge_of(subnet, profile),
+        mac=port.mac,
+        mtu_bytes=profile.mtu_bytes,
+        vlan=subnet.vlan if profile.layout == "vlan" else 0,
+        peer_netns=attachment.netns,
+        peer_name=attachment.interface,
+    )

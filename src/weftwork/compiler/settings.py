@@ -1,0 +1,49 @@
+"""What a host offers and its operator chose. Probed and read elsewhere; the compiler takes it as given."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from weftwork.base.addresses import Address, Cidr
+
+FilterMode = Literal["bridge", "br_netfilter"]
+"""How bridged packets reach the policy: connection tracking in the bridge family, or br_netfilter."""
+
+Layout = Literal["bridges", "vlan"]
+"""A bridge per subnet, or one VLAN-filtering bridge per VPC."""
+
+EXTERNAL_SCOPE = "weft-ext"
+EXTERNAL_BRIDGE = "ext0"
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalNetwork:
+    """The network that NAT reaches: a bridge of ours, or one of the operator's in the host's own namespace."""
+
+    cidrs: tuple[Cidr, ...]
+    gateway: Address
+    scope: str = EXTERNAL_SCOPE
+    """`weft-ext`, or empty for the host's own namespace, where the bridge is the operator's."""
+    bridge: str = EXTERNAL_BRIDGE
+
+
+@dataclass(frozen=True, slots=True)
+class HostProfile:
+    """`mtu_bytes` is what guests may send; `external` is None where there is no NAT.
+
+    `has_bridge_netfilter` and `has_ipv6`: the kernel has these sysctls, so they must be set.
+    """
+
+    filter_mode: FilterMode = "br_netfilter"
+    layout: Layout = "bridges"
+    mtu_bytes: int = 1500
+    external: ExternalNetwork | None = None
+    has_bridge_netfilter: bool = True
+    has_ipv6: bool = True
+
+    def __post_init__(self) -> None:
+        """ValueError for a choice that would let packets pass unseen."""
+        if self.filter_mode == "br_netfilter" and not self.has_bridge_netfilter:
+            raise ValueError("filter_mode br_netfilter needs br_netfilter in the kernel")
+        if self.layout == "vlan" and self.filter_mode != "bridge":
+            # br_netfilter leaves tagged frames alone, and in this layout all forwarded frames are.
+            raise ValueError("layout vlan needs filter_mode bridge")

@@ -1,0 +1,292 @@
+"""Hypothesis strategies and builders for intents: small worlds, in which things meet often.
+
+Two tenants share all addresses. Every intent and every step of a history is closed, as the store keeps it.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
+
+from hypothesis import strategies as st
+from hypothesis.strategies import DrawFn, SearchStrategy
+
+from weftwork.base.addresses import Cidr, Mac
+from weftwork.base.tenancy import ProjectKey
+from weftwork.compiler.settings import ExternalNetwork, HostProfile
+from weftwork.model.intent import Intent, ProjectIntent, Thing
+from weftwork.model.keys import ThingKey
+from weftwork.model.nat import Dnat, Snat
+from weftwork.model.port import Attachment, AttachmentKind, Port
+from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule, SecurityGroup
+from weftwork.model.subnet import Subnet
+from weftwork.model.vpc import Vpc
+
+TENANTS = (ProjectKey("red", "web"), ProjectKey("blue", "web"))
+SUBNETS = ("default", "data")
+GROUPS = ("default", "web", "db")
+PORTS_MAX = 6
+
+TAP = Attachment(AttachmentKind.TAP)
+EXTERNAL = ExternalNetwork((IPv4Network("198.51.100.0/24"),), IPv4Address("198.51.100.1"))
+
+
+def vpc(owner: ProjectKey, *, vni: int = 101) -> Vpc:
+    return Vpc(owner, "vpc", IPv4Network("10.0.0.0/16"), vni, created_at=0, updated_at=0)
+
+
+def subnet(owner: ProjectKey, name: str = "default", *, vlan: int = 1, dhcp: bool = True) -> Subnet:
+    """10.0.<vlan>.0/24"""
+    return Subnet(
+        owner=owner,
+        name=name,
+        cidr=IPv4Network(f"10.0.{vlan}.0/24"),
+        gateway=IPv4Address(f"10.0.{vlan}.1"),
+        vlan=vlan,
+        dhcp_enabled=dhcp,
+        dns_servers=(IPv4Address("192.0.2.53"),),
+        domain_name="guests.test",
+        ntp_servers=(),
+        lease_time_s=3600,
+        created_at=0,
+    )
+
+
+def port(
+    owner: ProjectKey,
+    number: int,
+    *,
+    subnet: str = "default",
+    vlan: int = 1,
+    groups: tuple[str, ...] = ("default",),
+    attachment: Attachment | None = TAP,
+) -> Port:
+    """The `number`th port of its VPC: 10.0.<vlan>.0 + 10 + number."""
+    return Port(
+        owner=owner,
+        id=f"{number:012x}-0000-4000-8000-{number:08x}",
+        name=f"guest{number}",
+        subnet=subnet,
+        vm=f"vm{number}" if attachment else "",
+        mac=Mac("02:57:" + number.to_bytes(4, "big").hex(":")),
+        addresses=(IPv4Address(f"10.0.{vlan}.0") + 10 + number,),
+        groups=groups,
+        attachment=attachment,
+        created_at=0,
+    )
+
+
+def group(
+    owner: ProjectKey, name: str = "default", *, ingress: tuple[Rule, ...] = (), egress: tuple[Rule, ...] = ()
+) -> SecurityGroup:
+    return SecurityGroup(owner, name, "", ingress, egress, created_at=0)
+
+
+def allow(peer: str, protocol: Protocol = Protocol.ALL, first: int | None = None, last: int | None = None) -> Rule:
+    """`peer` is a CIDR or the name of a group; without ports, all of them."""
+    ports = None if first is None else PortRange(first, first if last is None else last)
+    return Rule(protocol, ports, ip_network(peer) if set(peer) & {"/", ":"} else GroupRef(peer))
+
+
+def snat(owner: ProjectKey, external_ip: str, *, enabled: bool = True) -> Snat:
+    return Snat(owner, ip_address(external_ip), enabled, created_at=0)
+
+
+def dnat(owner: ProjectKey, external: str, internal: str, protocol: Protocol = Protocol.TCP) -> Dnat:
+    """`external` and `internal` as `address:port`."""
+    (outer, outer_port), (inner, inner_port) = external.split(":"), internal.split(":")
+    return Dnat(owner, ip_address(outer), int(outer_port), protocol, ip_address(inner), int(inner_port), created_at=0)
+
+
+def project(*things: Thing) -> ProjectIntent:
+    result = ProjectIntent()
+    for thing in things:
+        put(result, thing)
+    return result
+
+
+def key_of(thing: Thing) -> ThingKey:
+    match thing:
+        case Vpc():
+            return ThingKey("vpc", thing.owner)
+        case Subnet():
+            return ThingKey("subnet", thing.owner, thing.name)
+        case Port():
+            return ThingKey("port", thing.owner, thing.id)
+        case SecurityGroup():
+            return ThingKey("security-group", thing.owner, thing.name)
+        case Snat():
+            return ThingKey("snat", thing.owner)
+        case Dnat():
+            return ThingKey("dnat", thing.owner, thing.name)
+
+
+def put(into: ProjectIntent, thing: Thing) -> None:
+    match thing:
+        case Vpc():
+            into.vpc = thing
+        case Subnet():
+            into.subnets[thing.name] = thing
+        case Port():
+            into.ports[thing.id] = thing
+        case SecurityGroup():
+            into.groups[thing.name] = thing
+        case Snat():
+            into.snat = thing
+        case Dnat():
+            into.dnats[thing.name] = thing
+
+
+def remove(out_of: ProjectIntent, key: ThingKey) -> None:
+    match key.kind:
+        case "vpc":
+            out_of.vpc = None
+        case "subnet":
+            del out_of.subnets[key.name]
+        case "port":
+            del out_of.ports[key.name]
+        case "security-group":
+            del out_of.groups[key.name]
+        case "snat":
+            out_of.snat = None
+        case "dnat":
+            del out_of.dnats[key.name]
+
+
+CIDRS: tuple[Cidr, ...] = tuple(
+    map(ip_network, ("0.0.0.0/0", "10.0.1.0/25", "10.0.1.128/25", "10.0.1.64/26", "10.0.1.11/32", "fd00::/8"))
+)
+
+
+def rules() -> SearchStrategy[Rule]:
+    peers = st.one_of(st.sampled_from(CIDRS), st.sampled_from(GROUPS).map(GroupRef))
+    ports = st.sampled_from((None, PortRange(80, 80), PortRange(0, 65535), PortRange(1000, 2000)))
+    with_ports = st.builds(Rule, st.sampled_from((Protocol.TCP, Protocol.UDP, Protocol.ALL)), ports, peers)
+    return st.one_of(with_ports, st.builds(Rule, st.just(Protocol.ICMP), st.none(), peers))
+
+
+def rule_lists() -> SearchStrategy[tuple[Rule, ...]]:
+    return st.lists(rules(), max_size=4).map(tuple)
+
+
+def profiles() -> SearchStrategy[HostProfile]:
+    external = st.sampled_from((None, EXTERNAL, replace(EXTERNAL, scope="", bridge="br-operator")))
+    bridged = st.builds(
+        HostProfile,
+        filter_mode=st.just("bridge"),
+        layout=st.sampled_from(("bridges", "vlan")),
+        external=external,
+        has_bridge_netfilter=st.booleans(),
+        has_ipv6=st.booleans(),
+    )
+    return st.one_of(bridged, st.builds(HostProfile, external=external))
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A thing made or changed, or (`thing` is None) deleted."""
+
+    key: ThingKey
+    thing: Thing | None
+
+    def apply(self, intent: Intent) -> None:
+        own = intent.setdefault(self.key.owner, ProjectIntent())
+        if self.thing is None:
+            remove(own, self.key)
+        else:
+            put(own, self.thing)
+        if own.is_empty:
+            del intent[self.key.owner]
+
+
+@st.composite
+def edits(draw: DrawFn, intent: Intent) -> Edit:
+    """One change that keeps `intent` closed."""
+    owner = draw(st.sampled_from(TENANTS))
+    own = intent.get(owner)
+    if own is None or own.vpc is None:
+        return _made(vpc(owner, vni=101 + TENANTS.index(owner)))
+    choices = [
+        draw(things(owner, own)),
+        *(Edit(key, None) for key in deletable(own)),
+    ]
+    return draw(st.sampled_from(choices)) if draw(st.booleans()) else choices[0]
+
+
+@st.composite
+def things(draw: DrawFn, owner: ProjectKey, own: ProjectIntent) -> Edit:
+    """Something new, or a change of what is there. Only what may change changes."""
+    kind = draw(st.sampled_from(("subnet", "group", "port", "port", "snat", "dnat")))
+    if kind == "group" or (kind == "port" and not own.groups):
+        name = draw(st.sampled_from(GROUPS))
+        return _made(group(owner, name, ingress=draw(rule_lists()), egress=draw(rule_lists())))
+    if kind == "subnet" or (kind in ("port", "dnat") and not own.subnets):
+        name = draw(st.sampled_from(SUBNETS))
+        return _made(subnet(owner, name, vlan=1 + SUBNETS.index(name), dhcp=draw(st.booleans())))
+    if kind == "port":
+        return _made(draw(ports(owner, own)))
+    external = f"198.51.100.{10 + TENANTS.index(owner) * 2 + draw(st.integers(0, 1))}"
+    if kind == "snat":
+        return _made(snat(owner, external, enabled=draw(st.booleans())))
+    protocol = draw(st.sampled_from((Protocol.TCP, Protocol.UDP)))
+    return _made(
+        dnat(
+            owner, f"{external}:{draw(st.sampled_from((80, 443)))}", f"10.0.1.{draw(st.integers(10, 15))}:80", protocol
+        )
+    )
+
+
+@st.composite
+def ports(draw: DrawFn, owner: ProjectKey, own: ProjectIntent) -> Port:
+    name = draw(st.sampled_from(sorted(own.subnets)))
+    number = draw(st.integers(0, PORTS_MAX - 1)) * 2 + SUBNETS.index(name)
+    attachments = (
+        None,
+        TAP,
+        Attachment(AttachmentKind.NETNS, f"guest{number}", "eth0"),
+    )
+    return port(
+        owner,
+        number,
+        subnet=name,
+        vlan=own.subnets[name].vlan,
+        groups=tuple(sorted(draw(st.sets(st.sampled_from(sorted(own.groups)), max_size=3)))),
+        attachment=draw(st.sampled_from(attachments)),
+    )
+
+
+def deletable(own: ProjectIntent) -> Iterator[ThingKey]:
+    """What nothing else depends on."""
+    used_subnets = {one.subnet for one in own.ports.values()}
+    used_groups = {name for one in own.ports.values() for name in one.groups}
+    yield from (key_of(one) for one in own.ports.values())
+    yield from (key_of(one) for one in own.dnats.values())
+    yield from (key_of(one) for name, one in own.subnets.items() if name not in used_subnets)
+    yield from (key_of(one) for name, one in own.groups.items() if name not in used_groups)
+    if own.snat:
+        yield key_of(own.snat)
+    if own.vpc and not (own.subnets or own.groups or own.ports or own.snat or own.dnats):
+        yield key_of(own.vpc)
+
+
+@st.composite
+def histories(draw: DrawFn, *, length_max: int = 25) -> tuple[Edit, ...]:
+    """Edits from an empty intent, each valid when its turn comes."""
+    intent: Intent = {}
+    history: list[Edit] = []
+    for _ in range(draw(st.integers(0, length_max))):
+        edit = draw(edits(intent))
+        edit.apply(intent)
+        history.append(edit)
+    return tuple(history)
+
+
+@st.composite
+def intents(draw: DrawFn) -> Intent:
+    intent: Intent = {}
+    for edit in draw(histories()):
+        edit.apply(intent)
+    return intent
+
+
+def _made(thing: Thing) -> Edit:
+    return Edit(key_of(thing), thing)
