@@ -9,7 +9,7 @@ suites = $(if $(wildcard $(1)),$(PYTEST) $(wildcard $(1)) || test $$? -eq 5,@ech
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check test demo bench proto lock clean packages-demo packages-test
+.PHONY: help setup check test test-stock demo bench proto lock clean packages-demo packages-test
 
 help:
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 - \2/p' $(MAKEFILE_LIST)
@@ -28,6 +28,17 @@ check: $(VENV)/project ## format, lint, types, import rules, generated code, and
 test: packages-test check ## everything: the checks, and every other suite
 	$(call suites,tests/contract tests/sim)
 	$(call suites,tests/system)
+	$(if $(wildcard tests/system),$(call stock,-m stock tests/system),@echo "no tests yet: stock")
+
+# Runs pytest with arguments $(1) on a stock Debian kernel.
+stock = $(PYTHON) tools/stock_kernel.py --timeout $(STOCK_TIMEOUT_S) $(STOCK_MODULES:%=--module %) -- \
+	$(PYTEST) -p no:cacheprovider $(1) || test $$? -eq 5
+STOCK_ARGS := -m system tests/system
+STOCK_MODULES :=
+STOCK_TIMEOUT_S := 3600
+
+test-stock: packages-test $(VENV)/project ## system tests on a stock Debian kernel; STOCK_MODULES=br_netfilter STOCK_ARGS=...
+	$(call stock,$(STOCK_ARGS))
 
 demo: packages-demo $(VENV)/project ## two tenants on this machine, told packet by packet; KEEP=1 leaves them running
 	$(PYTHON) -m weftwork.apps.demo
