@@ -1,0 +1,1 @@
+"""The loop for one target: observe, plan, apply, report."""
