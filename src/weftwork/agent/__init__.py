@@ -1,0 +1,1 @@
+"""The host daemon: takes programs, keeps its targets equal to them, reports."""

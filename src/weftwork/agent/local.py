@@ -1,0 +1,35 @@
+"""An agent in the controller's own process: the embedded default for one machine."""
+
+from weftwork.program.resource import Program
+from weftwork.reconciler.reconciler import Pace, Progress, Reconciler
+from weftwork.seams.channel import ProgramChange, Report, ReportSink
+from weftwork.seams.driver import Driver
+
+
+class LocalAgent:
+    """Implements `seams.channel.AgentLink` over one reconciler."""
+
+    def __init__(self, host: str, driver: Driver, sink: ReportSink, pace: Pace = Pace()) -> None:
+        self._host = host
+        self._sink = sink
+        self._reconciler = Reconciler(driver, self._report, pace)
+
+    @property
+    def host(self) -> str:
+        return self._host
+
+    def publish(self, change: ProgramChange) -> None:
+        self._reconciler.submit(change)
+
+    async def observe(self, scopes: frozenset[str] | None = None) -> Program:
+        return await self._reconciler.observe(scopes)
+
+    async def settle(self) -> bool:
+        return await self._reconciler.settle()
+
+    async def run(self) -> None:
+        """Until cancelled. What was programmed stays: a restart loses no packet."""
+        await self._reconciler.run()
+
+    def _report(self, progress: Progress) -> None:
+        self._sink(Report(self._host, progress.generation, progress.failures))
