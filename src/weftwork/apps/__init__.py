@@ -1,0 +1,1 @@
+"""One file per process: read settings, pick concrete parts, start."""

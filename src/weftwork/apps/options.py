@@ -1,0 +1,44 @@
+"""Options that `weft up`, `server`, `down` and `overlay-network-server` share."""
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from weftwork.apps.settings import Settings, load
+from weftwork.base.errors import Refusal
+
+Command = TypeVar("Command", bound=Callable[..., object])
+
+DEFAULT_FILE = Path("/etc/weftwork/weft.toml")
+
+_OPTIONS: tuple[tuple[str, str, str], ...] = (
+    ("--listen-addr", "server_listen_addr", "TCP address of the API, HOST:PORT; empty for none."),
+    ("--socket", "server_socket", "Unix socket of the API; empty for none."),
+    ("--store", "storage_path", "Where the state is kept."),
+    ("--layout", "network_layout", "bridges (one per subnet) or vlan (one VLAN-filtering bridge per VPC)."),
+    ("--external-cidr", "network_external_cidrs", "Networks of external addresses, for NAT."),
+    ("--external-gateway", "network_external_gateway", "The external network's router."),
+)
+
+
+def node_options(command: Command) -> Command:
+    """The options of a node; every one is also a setting of the file and the environment."""
+    for flag, name, text in reversed(_OPTIONS):
+        command = click.option(flag, name, default=None, help=text)(command)
+    config = click.option(
+        "--config", type=click.Path(path_type=Path), default=None, help=f"TOML file; {DEFAULT_FILE} when it exists."
+    )
+    return config(command)
+
+
+def settings_from(config: Path | None, flags: Mapping[str, str | None]) -> Settings:
+    """The settings in force, or the end of the program with one clear sentence (exit code 2)."""
+    file = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
+    try:
+        return load(file, flags=flags)
+    except Refusal as refusal:
+        click.echo(f"error: {refusal}\nnext: {refusal.hint}", err=True)
+        sys.exit(2)

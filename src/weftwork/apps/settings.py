@@ -1,0 +1,210 @@
+"""Settings of the server and the node: defaults, then the TOML file, then the environment, then flags.
+
+One frozen value; a bad setting is refused with the name of the place it came from.
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields, replace
+from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
+from pathlib import Path
+from typing import Any
+
+from weftwork.base.addresses import Address, Cidr
+from weftwork.base.errors import Kind, Refusal
+
+LAYOUTS = ("bridges", "vlan")
+FILTER_MODES = ("auto", "bridge", "br_netfilter")
+RESERVED = ("100.64.0.0/16", "172.30.0.0/16")
+"""The fleet's overlay addresses and the profile of VMs without a VPC: ranges of the underlay, never a tenant's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything a process can be told. Names are those of the TOML file, `section.key` as `section_key`."""
+
+    server_listen_addr: str = "127.0.0.1:8081"
+    """TCP address of the gRPC API; empty: none. The specification's 0.0.0.0 must be asked for."""
+    server_socket: str = "/run/weftwork/api.sock"
+    """Unix socket of the API; empty: none."""
+    storage_path: str = "/var/lib/weftwork/store.db"
+    storage_chainfire_endpoint: str = ""
+    network_cidr_pool: Cidr = IPv4Network("10.0.0.0/8")
+    network_default_subnet_size: int = 24
+    network_reserved: tuple[Cidr, ...] = tuple(IPv4Network(one) for one in RESERVED)
+    network_external_cidrs: tuple[Cidr, ...] = ()
+    network_external_gateway: Address | None = None
+    network_external_bridge: str = ""
+    """A bridge of the operator's in the host's own namespace; empty: one of ours, `ext0` in `weft-ext`."""
+    network_underlay_mtu: int = 1500
+    network_layout: str = "bridges"
+    network_filter_mode: str = "auto"
+    network_ovn_northbound_endpoint: str = ""
+    network_ovn_southbound_endpoint: str = ""
+    agent_audit_s: float = 10.0
+
+
+ENVIRONMENT = {
+    "OVERLAY_NETWORK_OVN_NB_ENDPOINT": "network_ovn_northbound_endpoint",
+    "OVERLAY_NETWORK_OVN_SB_ENDPOINT": "network_ovn_southbound_endpoint",
+    "OVERLAY_NETWORK_CHAINFIRE_ENDPOINT": "storage_chainfire_endpoint",
+    "OVERLAY_NETWORK_CIDR_POOL": "network_cidr_pool",
+    "OVERLAY_NETWORK_LISTEN_ADDR": "server_listen_addr",
+} | {f"WEFT_{field.name.upper()}": field.name for field in fields(Settings)}
+"""The specification's names, and `WEFT_<SECTION>_<KEY>` for every setting."""
+
+
+def load(
+    file: Path | None, environment: Mapping[str, str] | None = None, flags: Mapping[str, str | None] | None = None
+) -> Settings:
+    """The settings in force. Raises Refusal INVALID_SETTING naming the place, before anything is started."""
+    settings = Settings()
+    for name, value in _file_values(file):
+        settings = _set(settings, name, value, f"{file}: {name.replace('_', '.', 1)}")
+    for variable, value in (os.environ if environment is None else environment).items():
+        if variable in ENVIRONMENT:
+            settings = _set(settings, ENVIRONMENT[variable], value, f"environment variable {variable}")
+    for name, flag_value in (flags or {}).items():
+        if flag_value is not None:
+            settings = _set(settings, name, flag_value, f"option --{name.split('_', 1)[1].replace('_', '-')}")
+    return _checked(settings)
+
+
+def _file_values(file: Path | None) -> list[tuple[str, object]]:
+    if file is None:
+        return []
+    try:
+        tables = tomllib.loads(file.read_text())
+    except OSError as error:
+        raise _refuse(str(file), error.strerror or "cannot be read", "Give the path of a readable TOML file.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise _refuse(str(file), f"is not TOML: {error}", "Correct the file.") from None
+    known = [field.name for field in fields(Settings)]
+    values: list[tuple[str, object]] = []
+    for section, table in tables.items():
+        if not isinstance(table, dict):
+            raise _refuse(
+                f"{file}: {section}", "stands outside a section", "Write it below [network], [storage] or [server]."
+            )
+        for key, value in table.items():
+            name = f"{section}_{key}"
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"Did you mean {near[0].replace('_', '.', 1)}?" if near else "See docs/reference/settings.md."
+                raise _refuse(f"{file}: {section}.{key}", "is no setting", hint)
+            values.append((name, value))
+    return values
+
+
+def _set(settings: Settings, name: str, value: object, place: str) -> Settings:
+    parse = _PARSERS.get(name, _text)
+    try:
+        return replace(settings, **{name: parse(value)})
+    except (ValueError, TypeError) as error:
+        raise _refuse(place, f"{value!r} {error}", "See docs/reference/settings.md.") from None
+
+
+def _checked(settings: Settings) -> Settings:
+    """What only the whole can tell."""
+    gateway, pools = settings.network_external_gateway, settings.network_external_cidrs
+    if gateway is not None and not any(gateway in pool for pool in pools):
+        raise _refuse(
+            "network.external_gateway", f"{gateway} is in none of network.external_cidrs", "Add its network there."
+        )
+    for pool in pools:
+        if pool.overlaps(settings.network_cidr_pool):
+            raise _refuse(
+                "network.external_cidrs",
+                f"{pool} overlaps network.cidr_pool",
+                "External addresses are not tenants' own.",
+            )
+    if settings.storage_chainfire_endpoint:
+        raise _refuse(
+            "storage.chainfire_endpoint",
+            f"{settings.storage_chainfire_endpoint!r} cannot be used: this version keeps its state in SQLite",
+            "Leave it out; storage.path says where the state is.",
+        )
+    return settings
+
+
+def _refuse(place: str, what: str, hint: str) -> Refusal:
+    return Refusal(Kind.INVALID, "INVALID_SETTING", f"{place}: {what}", hint=hint)
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("is not a text")
+    return value
+
+
+def _cidr(value: object) -> Cidr:
+    try:
+        return ip_network(_text(value))
+    except ValueError:
+        raise ValueError("is not a network such as 10.0.0.0/8") from None
+
+
+def _address(value: object) -> Address:
+    try:
+        return ip_address(_text(value))
+    except ValueError:
+        raise ValueError(f"is not an address such as {IPv4Address('203.0.113.1')}") from None
+
+
+def _cidrs(value: object) -> tuple[Cidr, ...]:
+    parts = [part for part in value.replace(",", " ").split() if part] if isinstance(value, str) else value
+    if not isinstance(parts, list):
+        raise TypeError("is not a list of networks")
+    return tuple(_cidr(part) for part in parts)
+
+
+def _whole(lowest: int, highest: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        number = int(value) if isinstance(value, str) else value
+        if not isinstance(number, int) or isinstance(number, bool) or not lowest <= number <= highest:
+            raise ValueError(f"is not a whole number from {lowest} to {highest}")
+        return number
+
+    return parse
+
+
+def _seconds(value: object) -> float:
+    number = float(value) if isinstance(value, str | int | float) else 0.0
+    if not 0.1 <= number <= 86400:
+        raise ValueError("is not a number of seconds from 0.1 to 86400")
+    return number
+
+
+def _one_of(choices: tuple[str, ...]) -> Callable[[object], str]:
+    def parse(value: object) -> str:
+        if value not in choices:
+            raise ValueError(f"is none of {', '.join(choices)}")
+        return str(value)
+
+    return parse
+
+
+def _listen(value: object) -> str:
+    text = _text(value)
+    if not text:
+        return text
+    host, _, port = text.rpartition(":")
+    if not host or not port.isascii() or not port.isdecimal() or int(port) > 65535:
+        raise ValueError("is not HOST:PORT, such as 127.0.0.1:8081")
+    return text
+
+
+_PARSERS: dict[str, Callable[[object], Any]] = {
+    "server_listen_addr": _listen,
+    "network_cidr_pool": _cidr,
+    "network_default_subnet_size": _whole(8, 30),
+    "network_reserved": _cidrs,
+    "network_external_cidrs": _cidrs,
+    "network_external_gateway": _address,
+    "network_underlay_mtu": _whole(576, 65535),
+    "network_layout": _one_of(LAYOUTS),
+    "network_filter_mode": _one_of(FILTER_MODES),
+    "agent_audit_s": _seconds,
+}

@@ -1,0 +1,88 @@
+"""Settings: which place wins, and what a bad value is told."""
+
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from weftwork.apps.settings import ENVIRONMENT, Settings, load
+from weftwork.base.errors import Refusal
+
+SPECIFIED = """
+[network]
+cidr_pool = "10.0.0.0/8"
+default_subnet_size = 24
+ovn_northbound_endpoint = "tcp:127.0.0.1:6641"
+ovn_southbound_endpoint = "tcp:127.0.0.1:6642"
+[server]
+listen_addr = "0.0.0.0:8081"
+"""
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "weft.toml"
+    file.write_text(text)
+    return file
+
+
+def test_nothing_said_means_the_defaults() -> None:
+    assert load(None, {}) == Settings()
+    assert Settings().server_listen_addr.startswith("127.0.0.1:"), "the embedded default listens on loopback"
+
+
+def test_the_specified_file_is_taken(tmp_path: Path) -> None:
+    settings = load(written(tmp_path, SPECIFIED), {})
+    assert settings.server_listen_addr == "0.0.0.0:8081"
+    assert settings.network_ovn_northbound_endpoint == "tcp:127.0.0.1:6641"
+
+
+def test_flag_beats_environment_beats_file_beats_default(tmp_path: Path) -> None:
+    file = written(tmp_path, '[network]\ncidr_pool = "10.1.0.0/16"\n')
+    environment = {"OVERLAY_NETWORK_CIDR_POOL": "10.2.0.0/16"}
+    flags = {"network_cidr_pool": "10.3.0.0/16", "server_listen_addr": None}
+    assert load(file, {}).network_cidr_pool == IPv4Network("10.1.0.0/16")
+    assert load(file, environment).network_cidr_pool == IPv4Network("10.2.0.0/16")
+    assert load(file, environment, flags).network_cidr_pool == IPv4Network("10.3.0.0/16")
+
+
+def test_every_setting_has_an_environment_variable() -> None:
+    assert set(ENVIRONMENT.values()) >= set(Settings.__slots__)
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[network]\ncidr_pool = 5\n", "network.cidr_pool"),
+        ('[network]\ncidr_pool = "10.0.0.1/8"\n', "network.cidr_pool"),
+        ("[network]\ndefault_subnet_size = true\n", "network.default_subnet_size"),
+        ("[network]\ndefault_subnet_size = 31\n", "network.default_subnet_size"),
+        ('[server]\nlisten_addr = "8081"\n', "server.listen_addr"),
+        ('[server]\nlisten_addr = "localhost:70000"\n', "server.listen_addr"),
+        ('[network]\nlayout = "ring"\n', "network.layout"),
+        ('[network]\nexternal_gateway = "203.0.113.1"\n', "network.external_gateway"),
+        ('[network]\nexternal_cidrs = ["10.9.0.0/24"]\n', "network.external_cidrs"),
+        ('[network]\ncidr_poool = "10.0.0.0/8"\n', "network.cidr_poool"),
+        ("cidr_pool = 1\n", "cidr_pool"),
+        ("[network\n", "weft.toml"),
+        ('[storage]\nchainfire_endpoint = "http://127.0.0.1:50051"\n', "storage.chainfire_endpoint"),
+    ],
+)
+def test_a_bad_setting_is_refused_by_its_place(tmp_path: Path, text: str, place: str) -> None:
+    with pytest.raises(Refusal) as refused:
+        load(written(tmp_path, text), {})
+    assert refused.value.code == "INVALID_SETTING"
+    assert place in refused.value.message
+    assert refused.value.hint
+
+
+def test_a_misspelt_setting_is_told_the_near_one(tmp_path: Path) -> None:
+    with pytest.raises(Refusal) as refused:
+        load(written(tmp_path, '[network]\ncidr_poool = "10.0.0.0/8"\n'), {})
+    assert "network.cidr_pool" in refused.value.hint
+
+
+def test_a_missing_file_and_a_bad_variable_are_told() -> None:
+    with pytest.raises(Refusal, match="No such file"):
+        load(Path("/nonexistent/weft.toml"), {})
+    with pytest.raises(Refusal, match="environment variable WEFT_NETWORK_LAYOUT"):
+        load(None, {"WEFT_NETWORK_LAYOUT": "ring"})
