@@ -1,0 +1,160 @@
+"""`weft wait` and `weft watch`: what has become of a thing, now or when it changes."""
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from weftwork.cli.changes import owner_of, wait_programmed, why_not
+from weftwork.cli.command import Command
+from weftwork.cli.completion import complete_kind
+from weftwork.cli.document import Document, document
+from weftwork.cli.nouns import NOUNS, Noun, condition
+from weftwork.cli.options import timeout_option
+from weftwork.cli.output import print_one
+from weftwork.cli.problems import ExitCode, Problem, printable
+from weftwork.cli.session import Session, connected
+from weftwork.cli.settings import Output, current
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+DELETED = "Deleted"
+_ALIASES = {"sg": "security-group"}
+
+
+class NounType(click.Choice[str]):
+    """A noun's kind; `sg` is short for security-group."""
+
+    def __init__(self) -> None:
+        super().__init__(sorted(NOUNS))
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(super().convert(_ALIASES.get(value, value), param, ctx))
+
+
+def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+    kind = str(ctx.params.get("kind"))
+    return complete_kind(_ALIASES.get(kind, kind))(ctx, param, incomplete)
+
+
+@click.command(
+    cls=Command,
+    examples=(
+        "weft wait port web1",
+        "weft wait security-group web --for Programmed --timeout 2m",
+        "weft wait port web1 --for Deleted",
+    ),
+)
+@click.argument("kind", type=NounType(), metavar="NOUN")
+@click.argument("name", default="", shell_complete=_complete_name)
+@click.option(
+    "--for",
+    "type_",
+    type=click.Choice(["Accepted", "Programmed", DELETED], case_sensitive=False),
+    default="Programmed",
+    help="The condition, or Deleted.  [default: Programmed]",
+)
+@timeout_option
+async def wait(kind: str, name: str, type_: str, timeout_s: float) -> None:
+    """Wait until a condition of a thing is true.
+
+    NOUN is vpc, subnet, port, security-group, snat or dnat. NAME may be left out for a vpc and its snat.
+    """
+    noun = NOUNS[kind]
+    async with connected() as session:
+        if type_ == DELETED:
+            await _wait_gone(session, noun, name, timeout_s)
+            return
+        found = await _named(session, noun, name)
+        met = await wait_programmed(session, noun, found, type_, timeout_s)
+        print_one(noun, found)
+        if not met:
+            raise Problem(
+                ExitCode.STILL_RUNNING,
+                "STILL_RUNNING",
+                f"{kind} {noun.name(found)} is not {type_} after {timeout_s:g} s: {why_not(found, type_)}",
+                hint="weft target show",
+            )
+
+
+async def _named(session: Session, noun: Noun, name: str) -> Document:
+    if noun.kind == "snat" and not name:
+        return await session.find(noun, lambda _: True, "")
+    if noun.kind != "vpc" and not name:
+        raise click.UsageError(f"name the {noun.kind}")
+    return await session.get(noun, name)
+
+
+async def _wait_gone(session: Session, noun: Noun, name: str, timeout_s: float) -> None:
+    """Gone from the hosts too: a thing that cannot be found any more may still be on its way out."""
+    try:
+        found = await _named(session, noun, name)
+    except Exception as error:
+        if _is_unknown(error):
+            return
+        raise
+    try:
+        async with asyncio.timeout(timeout_s):
+            owner = owner_of(session, noun, found)
+            async for event in session.client.watch_conditions(owner, kind=noun.kind, id=noun.id(found)):
+                if event.deleted:
+                    return
+    except TimeoutError:
+        raise Problem(
+            ExitCode.STILL_RUNNING, "STILL_RUNNING", f"{noun.kind} {name} is still there after {timeout_s:g} s"
+        ) from None
+
+
+def _is_unknown(error: Exception) -> bool:
+    from weftwork.client import ApiError
+
+    if isinstance(error, Problem):
+        return error.exit_code == ExitCode.NOT_FOUND
+    return isinstance(error, ApiError) and error.code.name == "NOT_FOUND"
+
+
+@click.command(
+    cls=Command, examples=("weft watch", "weft watch port web1", "weft -P acme/shop watch security-group -o json")
+)
+@click.argument("kind", type=NounType(), metavar="[NOUN]", required=False)
+@click.argument("name", default="", shell_complete=_complete_name)
+async def watch(kind: str | None, name: str) -> None:
+    """Print the conditions of the project's things as they are, then every change, until Ctrl-C.
+
+    With -o json, one event per line.
+    """
+    async with connected() as session:
+        owner, id_ = session.project, ""
+        if kind and name:
+            found = await _named(session, NOUNS[kind], name)
+            owner, id_ = owner_of(session, NOUNS[kind], found), NOUNS[kind].id(found)
+        async for event in session.client.watch_conditions(owner, kind=kind or "", id=id_):
+            _print_event(document(event))
+
+
+def _print_event(event: Document) -> None:
+    resource = event["resource"]
+    name = resource["id"] or f"{resource['org_id']}/{resource['project_id']}"
+    if current().output in (Output.JSON, Output.YAML):
+        print(json.dumps(event, ensure_ascii=False), flush=True)
+    elif current().output is Output.NAME:
+        print(f"{resource['kind']} {name}", flush=True)
+    elif event["deleted"]:
+        print(f"{_now()}  {resource['kind']} {name}  deleted", flush=True)
+    else:
+        states = "  ".join(_state(event, type_) for type_ in ("Accepted", "Programmed") if condition(event, type_))
+        print(printable(f"{_now()}  {resource['kind']} {name}  {states}"), flush=True)
+
+
+def _state(event: Document, type_: str) -> str:
+    found = condition(event, type_)
+    assert found is not None
+    why = "" if found["status"] == "True" else f" ({why_not(event, type_)})"
+    return f"{type_}={found['status']}{why}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%H:%M:%S")

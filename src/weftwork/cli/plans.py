@@ -1,0 +1,47 @@
+"""A dry run as text: the objects of the intent, and the steps on each host."""
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+import click
+
+from weftwork.cli.document import Document, document
+from weftwork.cli.output import is_text, print_data
+from weftwork.cli.problems import ExitCode, printable
+
+if TYPE_CHECKING:
+    from weftwork.client.messages import PlanResponse
+
+_SIGNS = {"create": "+", "replace": "~", "delete": "-"}
+
+
+def print_plan(plan: "PlanResponse") -> None:
+    data = {**document(plan), "kind": "Plan"}
+    if not is_text():
+        return print_data(data)
+    if not data["objects"] and not data["steps"]:
+        print("nothing would change")
+    else:
+        print("objects:" if data["objects"] else "objects: none")
+        for line in data["objects"]:
+            print(f"  {printable(line)}")
+        print("steps:" if data["steps"] else "steps: none")
+        print_steps(data["steps"])
+    return None
+
+
+def print_steps(steps: list[Document]) -> None:
+    """Grouped by host and scope, in their order."""
+    for (host, scope), group in groupby(steps, key=lambda step: (step["host"], step["scope"])):
+        print(f"  {printable(host)} {printable(scope)}".rstrip())
+        for step in group:
+            if step["old_text"]:
+                print(f"    - {step['kind']}  {printable(step['old_text'])}")
+            sign = "+" if step["old_text"] else _SIGNS.get(step["action"], "?")
+            print(f"    {sign} {step['kind']}  {printable(step['text'])}")
+
+
+def leave_with(plan: "PlanResponse", exit_code: bool) -> None:
+    """With --exit-code, 10 says that there is a difference."""
+    if exit_code and (plan.objects or plan.steps):
+        click.get_current_context().exit(ExitCode.DIFFERENCE)

@@ -1,0 +1,51 @@
+"""Puts the commands together."""
+
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+
+import click
+
+from weftwork.cli.command import Command, LocalCommand, Root
+from weftwork.cli.completion import completion
+from weftwork.cli.conditions import wait, watch
+from weftwork.cli.document import API_VERSION
+from weftwork.cli.nat import dnat, snat
+from weftwork.cli.output import is_text, print_data
+from weftwork.cli.port import port
+from weftwork.cli.reference import reference
+from weftwork.cli.security_group import security_group
+from weftwork.cli.settings import Output, current
+from weftwork.cli.subnet import subnet
+from weftwork.cli.target import leaks, target
+from weftwork.cli.vpc import vpc
+
+_COMMANDS = (vpc, subnet, port, security_group, snat, dnat, target, leaks, wait, watch, completion, reference)
+
+
+def make_weft(local: Mapping[str, LocalCommand]) -> Root:
+    """`weft`, with the commands of this machine beside those of the API."""
+    root = Root(
+        "weft",
+        local=local,
+        help="A self-hosted cloud network: isolated tenant networks on real kernels.\n\n"
+        "Start with `weft up`, then `weft vpc create`. `weft NOUN VERB --help` shows examples.",
+    )
+    for command in (*_COMMANDS, version):
+        root.add_command(command)
+    return root
+
+
+@click.command(cls=Command, examples=("weft version", "weft version -o json", "weft version -o name"))
+def version() -> None:
+    """Print the version."""
+    try:
+        number = installed_version("weftwork")
+    except PackageNotFoundError:
+        number = "unknown"
+    if current().output is Output.NAME:
+        print(number)
+    elif is_text():
+        print(f"weft {number}")
+    else:
+        print_data({"apiVersion": API_VERSION, "kind": "Version", "version": number})

@@ -1,0 +1,139 @@
+"""A connection for one command, and the reads by noun. Every error of the client ends here as a Problem."""
+
+import os
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from weftwork.base.tenancy import ProjectKey
+from weftwork.cli.document import Document, document
+from weftwork.cli.nouns import PORT, SECURITY_GROUP, SUBNET, VPC, Noun
+from weftwork.cli.problems import ExitCode, Problem
+from weftwork.cli.settings import current
+
+if TYPE_CHECKING:
+    from weftwork.client import ApiError, Client
+
+# gRPC's numbers of status, without importing gRPC (it takes longer than `weft --help`).
+_EXIT_CODES = {
+    "INVALID_ARGUMENT": ExitCode.USAGE,
+    "OUT_OF_RANGE": ExitCode.USAGE,
+    "DEADLINE_EXCEEDED": ExitCode.STILL_RUNNING,
+    "NOT_FOUND": ExitCode.NOT_FOUND,
+    "ALREADY_EXISTS": ExitCode.CONFLICT,
+    "ABORTED": ExitCode.CONFLICT,
+    "FAILED_PRECONDITION": ExitCode.CONFLICT,
+    "PERMISSION_DENIED": ExitCode.DENIED,
+    "UNAUTHENTICATED": ExitCode.DENIED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """The client, in the project that was asked for."""
+
+    client: "Client"
+    project: ProjectKey
+
+    async def get(self, noun: Noun, name: str) -> Document:
+        """A thing by name or id."""
+        if noun is VPC:
+            return await self.get_vpc(name)
+        if noun is SUBNET:
+            return document(await self.client.get_subnet(self.project, name))
+        if noun is PORT:
+            return document(await self.client.get_port(self.project, name))
+        if noun is SECURITY_GROUP:
+            return document(await self.client.get_security_group(self.project, name))
+        return await self.find(noun, lambda one: name in (noun.name(one), noun.id(one)), name)
+
+    async def get_vpc(self, name: str) -> Document:
+        """`ORG/PROJECT`, the name of the project's VPC, or nothing for the project's VPC."""
+        org, slash, project = name.partition("/")
+        key = ProjectKey(org, project) if slash else self.project
+        found = document(await self.client.get_vpc(key))
+        if not slash and name not in ("", found["name"]):
+            raise Problem(
+                ExitCode.NOT_FOUND,
+                "VPC_NOT_FOUND",
+                f"the VPC of {self.project} is called {found['name']}, not {name}",
+                hint="weft vpc list, and name it as ORG/PROJECT",
+            )
+        return found
+
+    async def find(self, noun: Noun, matches: Callable[[Document], bool], what: str) -> Document:
+        """The one of a list that matches, for nouns that the API cannot get by name."""
+        for one in await self.list(noun):
+            if matches(one):
+                return one
+        raise Problem(
+            ExitCode.NOT_FOUND,
+            f"{noun.kind.upper()}_NOT_FOUND",
+            f"{self.project} has no {noun.kind} {what}",
+            hint=f"weft {noun.kind} list",
+        )
+
+    async def list(self, noun: Noun, **filters: str) -> list[Document]:
+        found: AsyncIterator[Any]
+        match noun.kind:
+            case "vpc":
+                found = self.client.list_vpcs(**filters)
+            case "subnet":
+                found = self.client.list_subnets(self.project)
+            case "port":
+                found = self.client.list_ports(self.project, **filters)
+            case "security-group":
+                found = self.client.list_security_groups(self.project)
+            case "snat":
+                found = self.client.list_snats(self.project)
+            case _:
+                found = self.client.list_dnats(self.project)
+        return [document(one) async for one in found]
+
+
+@asynccontextmanager
+async def connected() -> AsyncIterator[Session]:
+    from weftwork.client import ApiError, Client
+
+    settings = current()
+    try:
+        async with await Client.connect(address(settings.server)) as client:
+            yield Session(client, settings.project)
+    except ApiError as error:
+        raise problem_of(error, settings.server) from None
+
+
+def address(server: str) -> str:
+    """A bare path is a socket."""
+    return f"unix:{server}" if server.startswith(("/", "./")) else server
+
+
+def problem_of(error: "ApiError", server: str) -> Problem:
+    if error.reason == "SERVER_UNREACHABLE":
+        return _unreachable(server)
+    return Problem(
+        _EXIT_CODES.get(error.code.name, ExitCode.ERROR),
+        error.reason,
+        error.message,
+        hint=error.hint,
+        dependents=error.dependents,
+    )
+
+
+def _unreachable(server: str) -> Problem:
+    path = Path(address(server).removeprefix("unix:"))
+    if path.is_absolute() and path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        return Problem(
+            ExitCode.DENIED,
+            "SERVER_NOT_ALLOWED",
+            f"you may not use the server's socket {path}",
+            hint="run the command as root (sudo weft …)",
+        )
+    return Problem(
+        ExitCode.ERROR,
+        "SERVER_UNREACHABLE",
+        f"no server answers at {server}",
+        hint="start one with `weft up`, or name another with --server or WEFT_SERVER",
+    )

@@ -1,0 +1,95 @@
+"""`weft subnet`: a range of addresses inside the VPC."""
+
+import click
+
+from weftwork.cli.changes import change, remove
+from weftwork.cli.command import Group
+from weftwork.cli.nouns import SUBNET
+from weftwork.cli.options import How, mutating, named, removing
+from weftwork.cli.output import print_list, print_one
+from weftwork.cli.session import connected
+
+
+@click.group(cls=Group)
+def subnet() -> None:
+    """A range of addresses inside the project's VPC, with its gateway and DHCP."""
+
+
+@subnet.command(
+    examples=(
+        "weft subnet create back",
+        "weft subnet create back --cidr 10.20.1.0/24 --dns 10.20.1.53 --domain shop.example",
+        "weft subnet create quiet --no-dhcp --dry-run",
+    )
+)
+@click.argument("name")
+@click.option("--cidr", default="", help="Its addresses, inside the VPC's; the next free /24 if not given.")
+@click.option("--dhcp/--no-dhcp", default=True, help="Answer DHCP.  [default: dhcp]")
+@click.option("--dns", multiple=True, metavar="ADDRESS", help="A name server for its guests. Repeatable.")
+@click.option("--domain", default="", help="The domain of its guests.")
+@click.option("--ntp", multiple=True, metavar="ADDRESS", help="A time server for its guests. Repeatable.")
+@click.option(
+    "--lease-time",
+    type=click.IntRange(60, 2**32 - 1),
+    metavar="SECONDS",
+    help="How long a DHCP lease is.  [default: 86400]",
+)
+@mutating
+async def create(
+    name: str,
+    cidr: str,
+    dhcp: bool,
+    dns: tuple[str, ...],
+    domain: str,
+    ntp: tuple[str, ...],
+    lease_time: int | None,
+    how: How,
+) -> None:
+    """Create a subnet."""
+    async with connected() as session:
+        mutation = session.client.create_subnet(
+            session.project,
+            name,
+            cidr=cidr,
+            dhcp_enabled=dhcp,
+            dns_servers=dns,
+            domain_name=domain,
+            ntp_servers=ntp,
+            lease_time_s=lease_time or 0,
+        )
+        await change(session, SUBNET, mutation, how)
+
+
+@subnet.command("list", examples=("weft subnet list", "weft subnet list -o wide", "weft subnet list -o name"))
+async def list_subnets() -> None:
+    """List the project's subnets."""
+    async with connected() as session:
+        print_list(SUBNET, await session.list(SUBNET))
+
+
+@subnet.command(
+    examples=("weft subnet show default", "weft subnet show back -o json", "weft -P acme/shop subnet show back")
+)
+@named(SUBNET)
+async def show(name: str) -> None:
+    """Show a subnet and its conditions."""
+    async with connected() as session:
+        print_one(SUBNET, await session.get(SUBNET, name))
+
+
+@subnet.command(
+    examples=(
+        "weft subnet delete back",
+        "weft subnet delete back --cascade",
+        "weft subnet delete back --cascade --dry-run",
+    )
+)
+@named(SUBNET)
+@removing
+@mutating
+async def delete(name: str, cascade: bool, yes: bool, how: How) -> None:
+    """Delete a subnet."""
+    async with connected() as session:
+        found = await session.get(SUBNET, name)
+        mutation = session.client.delete_subnet(session.project, found["id"], cascade=cascade)
+        await remove(session, SUBNET, found, mutation, how, cascade=cascade, ask=not yes)
