@@ -262,12 +262,13 @@ def job_script(job: Job) -> str:
 def prepare(job: Job, kernel: Kernel, run: Path) -> list[tuple[Path, str]]:
     """Writes what the guest reads; returns the (path, name) to mount below run/share."""
     share = run / "share"
+    share.mkdir()
     binds = [(Path("/"), "root"), (kernel.modules, "modules")]
     for number, path in enumerate(job.shares):
         (share / f"{number}.path").write_text(str(path))
         binds.append((path, str(number)))
     for _, name in binds:
-        (share / name).mkdir(parents=True, exist_ok=True)
+        (share / name).mkdir()
     (share / "job").write_text(job_script(job))
     (share / "time").write_text(f"{time.time() + 2:.0f}\n")
     (run / "initrd").write_bytes(initial_ram_disk(kernel))
@@ -320,10 +321,12 @@ def received(port: socket.socket) -> bytes:
         return b""
 
 
-def why_it_ended(log: Path) -> str:
-    lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-    start = next((n for n, line in enumerate(lines) if "Kernel panic" in line), len(lines) - 20)
-    return "\n".join(["the guest ended without an exit code:", *lines[max(start, 0) :][:20]])
+def why_it_ended(kernel_log: Path, run: Path) -> str:
+    """From a kernel panic on, else the end of its log; and what the file servers said."""
+    lines = kernel_log.read_text(errors="replace").splitlines() if kernel_log.exists() else []
+    start = next((n for n, line in enumerate(lines) if "Kernel panic" in line), max(len(lines) - 20, 0))
+    servers = [line for log in sorted(run.glob("*.log")) for line in log.read_text(errors="replace").splitlines()]
+    return "\n".join(["the guest ended without an exit code:", *lines[start:][:20], *servers[-5:]])
 
 
 def run_guest(job: Job, kernel: Kernel, run: Path) -> int:
@@ -345,7 +348,7 @@ def run_guest(job: Job, kernel: Kernel, run: Path) -> int:
             print(f"stock-kernel: the time limit of {job.timeout_s:.0f} s passed", file=sys.stderr)
             return TIMED_OUT
     code = exit_code(report)
-    return fail(why_it_ended(job.out / "kernel.log")) if code is None else code
+    return fail(why_it_ended(job.out / "kernel.log", run)) if code is None else code
 
 
 def hidden(path: Path) -> bool:
