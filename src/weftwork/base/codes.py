@@ -1,0 +1,459 @@
+"""Every reason code a caller can meet: what it means and what to do. A code, once published, never changes meaning.
+
+`CODE.refusal(message)` makes the error; `ALL` is for the reference page and `weft explain`.
+"""
+
+from dataclasses import dataclass
+
+from weftwork.base.errors import Kind, Refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """`name` travels as `google.rpc.ErrorInfo.reason`; `what_to_do` is the hint unless the refusal has its own."""
+
+    kind: Kind
+    name: str
+    title: str
+    meaning: str
+    what_to_do: str
+
+    def refusal(self, message: str, *, hint: str = "", **details: str) -> Refusal:
+        return Refusal(self.kind, self.name, message, hint=hint or self.what_to_do, details=details)
+
+
+ALL: dict[str, Code] = {}
+
+
+def _code(kind: Kind, name: str, title: str, meaning: str, what_to_do: str) -> Code:
+    assert name not in ALL, f"{name} is listed twice"
+    ALL[name] = Code(kind, name, title, meaning, what_to_do)
+    return ALL[name]
+
+
+# Words of a request, before anything is looked up.
+
+INVALID_ARGUMENT = _code(
+    Kind.INVALID,
+    "INVALID_ARGUMENT",
+    "Invalid argument",
+    "A field holds a value that it cannot have.",
+    "Correct the field that the message names.",
+)
+MISSING_FIELD = _code(
+    Kind.INVALID,
+    "MISSING_FIELD",
+    "Missing field",
+    "A field that the call needs is empty.",
+    "Fill in the field that the message names.",
+)
+FIELD_TOO_LONG = _code(
+    Kind.INVALID,
+    "FIELD_TOO_LONG",
+    "Field too long",
+    "A text or a list is longer than the field allows.",
+    "Shorten it to the limit in the message.",
+)
+MESSAGE_TOO_LARGE = _code(
+    Kind.INVALID,
+    "MESSAGE_TOO_LARGE",
+    "Message too large",
+    "The whole request is larger than the server accepts.",
+    "Split the request into several.",
+)
+INVALID_NAME = _code(
+    Kind.INVALID,
+    "INVALID_NAME",
+    "Invalid name",
+    "Names are RFC 1123 labels: a-z, 0-9 and -, at most 63, neither first nor last a -.",
+    "Choose another name.",
+)
+INVALID_IP = _code(
+    Kind.INVALID,
+    "INVALID_IP",
+    "Invalid IP address",
+    "The text is not an IP address, or not one that can be used here.",
+    "Give an address such as 10.1.0.10.",
+)
+INVALID_MAC = _code(
+    Kind.INVALID,
+    "INVALID_MAC",
+    "Invalid MAC address",
+    "The text is not a unicast MAC address.",
+    "Give an address such as 02:57:00:00:00:01, or leave the field empty.",
+)
+INVALID_PROTOCOL = _code(
+    Kind.INVALID,
+    "INVALID_PROTOCOL",
+    "Invalid protocol",
+    "The protocol is unknown, or cannot be used here.",
+    "Use tcp, udp, icmp or all; NAT takes tcp or udp.",
+)
+INVALID_PORT_RANGE = _code(
+    Kind.INVALID,
+    "INVALID_PORT_RANGE",
+    "Invalid port range",
+    "Transport ports are 0-65535 (in NAT 1-65535), the lower one first, and belong to TCP and UDP only.",
+    "Correct the range, or leave it out to mean all ports.",
+)
+INVALID_SOURCE = _code(
+    Kind.INVALID,
+    "INVALID_SOURCE",
+    "Invalid rule source",
+    "The source of a rule is neither a CIDR nor a security group.",
+    "Give a CIDR such as 0.0.0.0/0, or the name of a security group.",
+)
+INVALID_LEASE_TIME = _code(
+    Kind.INVALID,
+    "INVALID_LEASE_TIME",
+    "Invalid lease time",
+    "DHCP leases last from a minute to a year.",
+    "Give 60 to 31536000 seconds, or 0 for a day.",
+)
+INVALID_DOMAIN_NAME = _code(
+    Kind.INVALID,
+    "INVALID_DOMAIN_NAME",
+    "Invalid domain name",
+    "The text is not a domain name.",
+    "Give a name such as internal.example.",
+)
+INVALID_PAGE_TOKEN = _code(
+    Kind.INVALID,
+    "INVALID_PAGE_TOKEN",
+    "Invalid page token",
+    "The page token is not one of ours, or of another list.",
+    "Start from the first page, with an empty token.",
+)
+INVALID_NETNS = _code(
+    Kind.INVALID,
+    "INVALID_NETNS",
+    "Invalid network namespace",
+    "The name cannot be a network namespace's, or is one of ours (weft-...).",
+    "Name a namespace as in `ip netns list`: letters, digits, dot, dash and underscore, at most 64.",
+)
+INVALID_INTERFACE = _code(
+    Kind.INVALID,
+    "INVALID_INTERFACE",
+    "Invalid interface name",
+    "Interface names have at most 15 characters, without spaces, slashes and colons.",
+    "Give a name such as eth0.",
+)
+
+# VPCs and subnets.
+
+INVALID_CIDR = _code(
+    Kind.INVALID,
+    "INVALID_CIDR",
+    "Invalid CIDR",
+    "The range is malformed, has host bits set, has a size that is not offered, or cannot be used by guests.",
+    "Give a unicast range such as 10.1.0.0/16.",
+)
+CIDR_OVERLAP = _code(
+    Kind.CONFLICT,
+    "CIDR_OVERLAP",
+    "Overlapping CIDR",
+    "The range overlaps another subnet of the VPC, or a range that the operator reserved.",
+    "Choose a range that does not overlap, or leave it out to get a free one.",
+)
+SUBNET_OUTSIDE_VPC = _code(
+    Kind.INVALID,
+    "SUBNET_OUTSIDE_VPC",
+    "Subnet outside its VPC",
+    "The subnet's range is not inside the VPC's.",
+    "Choose a range inside the VPC's, which `weft vpc show` tells.",
+)
+IPV6_NOT_SUPPORTED = _code(
+    Kind.INVALID,
+    "IPV6_NOT_SUPPORTED",
+    "IPv6 is not supported here yet",
+    "VPCs, subnets, ports and NAT have IPv4 addresses for now.",
+    "Give an IPv4 range or address.",
+)
+CIDR_POOL_EXHAUSTED = _code(
+    Kind.EXHAUSTED,
+    "CIDR_POOL_EXHAUSTED",
+    "No free range",
+    "Every range of the pool (for a VPC), or of the VPC (for a subnet), is taken.",
+    "Give a range of your own, or delete what is not needed.",
+)
+VNI_EXHAUSTED = _code(
+    Kind.EXHAUSTED,
+    "VNI_EXHAUSTED",
+    "No free network number",
+    "Every virtual network identifier of the deployment is taken.",
+    "Delete VPCs that are not needed.",
+)
+VLAN_EXHAUSTED = _code(
+    Kind.EXHAUSTED,
+    "VLAN_EXHAUSTED",
+    "Too many subnets",
+    "A VPC has at most 4094 subnets.",
+    "Delete subnets that are not needed.",
+)
+VPC_NOT_FOUND = _code(
+    Kind.UNKNOWN,
+    "VPC_NOT_FOUND",
+    "No such VPC",
+    "The project has no VPC, or you may not see it.",
+    "Check organisation and project, or create it with `weft vpc create`.",
+)
+VPC_ALREADY_EXISTS = _code(
+    Kind.EXISTS,
+    "VPC_ALREADY_EXISTS",
+    "VPC already exists",
+    "The project has a VPC that differs from the one asked for. A project has one VPC.",
+    "Use the VPC that is there, or delete it first.",
+)
+SUBNET_NOT_FOUND = _code(
+    Kind.UNKNOWN,
+    "SUBNET_NOT_FOUND",
+    "No such subnet",
+    "The project has no subnet of this name or id.",
+    "See `weft subnet list`.",
+)
+SUBNET_ALREADY_EXISTS = _code(
+    Kind.EXISTS,
+    "SUBNET_ALREADY_EXISTS",
+    "Subnet already exists",
+    "The project has a subnet of this name that differs from the one asked for.",
+    "Choose another name, or ask for the same parameters.",
+)
+
+# Ports.
+
+PORT_NOT_FOUND = _code(
+    Kind.UNKNOWN,
+    "PORT_NOT_FOUND",
+    "No such port",
+    "The project has no port of this name or id.",
+    "See `weft port list`.",
+)
+PORT_ALREADY_EXISTS = _code(
+    Kind.EXISTS,
+    "PORT_ALREADY_EXISTS",
+    "Port already exists",
+    "The project has a port of this name that differs from the one asked for.",
+    "Choose another name, or ask for the same parameters.",
+)
+IP_OUTSIDE_SUBNET = _code(
+    Kind.INVALID,
+    "IP_OUTSIDE_SUBNET",
+    "Address outside the subnet",
+    "The address is not inside the subnet (for NAT: not inside any subnet of the VPC).",
+    "Choose an address inside it, or leave it out to get a free one.",
+)
+IP_RESERVED = _code(
+    Kind.INVALID,
+    "IP_RESERVED",
+    "Reserved address",
+    "The address is the subnet's network, gateway or broadcast address.",
+    "Choose another address, or leave it out to get a free one.",
+)
+IP_ALREADY_ALLOCATED = _code(
+    Kind.CONFLICT,
+    "IP_ALREADY_ALLOCATED",
+    "Address already in use",
+    "Another port of the subnet has the address.",
+    "Choose another address, or leave it out to get a free one.",
+)
+SUBNET_EXHAUSTED = _code(
+    Kind.EXHAUSTED,
+    "SUBNET_EXHAUSTED",
+    "No free address",
+    "Every address of the subnet is taken.",
+    "Delete ports that are not needed, or create another subnet.",
+)
+MAC_ALREADY_USED = _code(
+    Kind.CONFLICT,
+    "MAC_ALREADY_USED",
+    "MAC already in use",
+    "Another port of the VPC has the MAC address.",
+    "Choose another MAC, or leave it out to get a new one.",
+)
+MAC_RESERVED = _code(
+    Kind.INVALID,
+    "MAC_RESERVED",
+    "Reserved MAC",
+    "MAC addresses that begin with 02:47 are the gateways'.",
+    "Choose another MAC, or leave it out to get a new one.",
+)
+MAC_EXHAUSTED = _code(
+    Kind.EXHAUSTED,
+    "MAC_EXHAUSTED",
+    "No MAC left",
+    "The VPC has given out all of its 4294967296 MAC addresses; none is given twice.",
+    "Give MAC addresses of your own, or create the VPC anew.",
+)
+PORT_ALREADY_ATTACHED = _code(
+    Kind.CONFLICT,
+    "PORT_ALREADY_ATTACHED",
+    "Port already attached",
+    "The port belongs to another VM, or is plugged into a network namespace.",
+    "Detach or unplug it first, or use another port.",
+)
+PORT_ATTACHED_OTHERWISE = _code(
+    Kind.CONFLICT,
+    "PORT_ATTACHED_OTHERWISE",
+    "Port attached in another way",
+    "A VM's port is detached and a plugged one is unplugged, not the other way round.",
+    "Use detach for a VM's port and unplug for a namespace's.",
+)
+INTERFACE_IN_USE = _code(
+    Kind.CONFLICT,
+    "INTERFACE_IN_USE",
+    "Interface name in use",
+    "Another port is plugged into the namespace under this interface name.",
+    "Choose another interface name, or unplug the other port.",
+)
+
+# Security groups.
+
+SECURITY_GROUP_NOT_FOUND = _code(
+    Kind.UNKNOWN,
+    "SECURITY_GROUP_NOT_FOUND",
+    "No such security group",
+    "The project has no security group of this name or id.",
+    "See `weft security-group list`.",
+)
+SECURITY_GROUP_ALREADY_EXISTS = _code(
+    Kind.EXISTS,
+    "SECURITY_GROUP_ALREADY_EXISTS",
+    "Security group already exists",
+    "The project has a security group of this name that differs from the one asked for.",
+    "Choose another name, or update the group that is there.",
+)
+SECURITY_GROUP_REQUIRED = _code(
+    Kind.IN_USE,
+    "SECURITY_GROUP_REQUIRED",
+    "Security group is needed",
+    "The group `default` is what ports without a group get; it goes with its VPC.",
+    "Remove the group's rules, if they should allow nothing.",
+)
+TOO_MANY_SECURITY_GROUPS = _code(
+    Kind.INVALID,
+    "TOO_MANY_SECURITY_GROUPS",
+    "Too many security groups",
+    "A port has at most 16 security groups.",
+    "Put the rules of several groups into one.",
+)
+TOO_MANY_RULES = _code(
+    Kind.INVALID,
+    "TOO_MANY_RULES",
+    "Too many rules",
+    "A security group has at most 200 rules for each direction.",
+    "Use wider ranges, sources by security group, or several groups.",
+)
+RULE_NOT_FOUND = _code(
+    Kind.UNKNOWN,
+    "RULE_NOT_FOUND",
+    "No such rule",
+    "The security group has no such rule.",
+    "See `weft security-group show`; a rule is removed by the words it was added with.",
+)
+REVISION_CHANGED = _code(
+    Kind.CONFLICT,
+    "REVISION_CHANGED",
+    "Changed in the meantime",
+    "The object was changed after the revision that the call is for.",
+    "Read it again, and decide again.",
+)
+
+# NAT.
+
+SNAT_NOT_FOUND = _code(
+    Kind.UNKNOWN,
+    "SNAT_NOT_FOUND",
+    "No such SNAT",
+    "The VPC has no SNAT, or not with this external address.",
+    "See `weft snat list`.",
+)
+SNAT_ALREADY_EXISTS = _code(
+    Kind.EXISTS,
+    "SNAT_ALREADY_EXISTS",
+    "SNAT already exists",
+    "The VPC has a SNAT that differs from the one asked for. A VPC has one SNAT.",
+    "Delete the SNAT that is there first.",
+)
+DNAT_NOT_FOUND = _code(
+    Kind.UNKNOWN,
+    "DNAT_NOT_FOUND",
+    "No such DNAT",
+    "The VPC has no DNAT for this external address, port and protocol.",
+    "See `weft dnat list`.",
+)
+DNAT_ALREADY_EXISTS = _code(
+    Kind.EXISTS,
+    "DNAT_ALREADY_EXISTS",
+    "DNAT already exists",
+    "The external port is forwarded to another address or port already.",
+    "Choose another external port, or delete the DNAT that is there first.",
+)
+NAT_TARGET_NOT_FOUND = _code(
+    Kind.UNKNOWN,
+    "NAT_TARGET_NOT_FOUND",
+    "No port at the internal address",
+    "No port of the VPC has the internal address.",
+    "Create the port first, or choose the address of a port.",
+)
+EXTERNAL_IP_NOT_OFFERED = _code(
+    Kind.INVALID,
+    "EXTERNAL_IP_NOT_OFFERED",
+    "External address not offered",
+    "The address is not in the operator's external pools, or is their network, gateway or broadcast address.",
+    "Leave it out to get a free one.",
+)
+EXTERNAL_IP_IN_USE = _code(
+    Kind.CONFLICT,
+    "EXTERNAL_IP_IN_USE",
+    "External address in use",
+    "The external address belongs to another VPC.",
+    "Leave it out to get a free one.",
+)
+EXTERNAL_POOL_EXHAUSTED = _code(
+    Kind.EXHAUSTED,
+    "EXTERNAL_POOL_EXHAUSTED",
+    "No free external address",
+    "Every external address is taken, or the operator offers none.",
+    "Ask the operator for external addresses, or use one that your VPC has.",
+)
+
+# Every noun.
+
+IN_USE = _code(
+    Kind.IN_USE,
+    "IN_USE",
+    "Still in use",
+    "Something depends on the object; the message and the details say what.",
+    "Delete what depends on it first, or repeat the call with --cascade.",
+)
+TOO_MANY_CONFLICTS = _code(
+    Kind.CONFLICT,
+    "TOO_MANY_CONFLICTS",
+    "Too many conflicts",
+    "Others kept changing the same objects while the call was being decided. Nothing was changed.",
+    "Try again.",
+)
+
+# The data plane.
+
+OVN_CONNECTION_FAILED = _code(
+    Kind.UNAVAILABLE,
+    "OVN_CONNECTION_FAILED",
+    "OVN cannot be reached",
+    "The server cannot connect to OVN's northbound database.",
+    "Check the endpoint, and that ovsdb-server runs.",
+)
+STORE_UNAVAILABLE = _code(
+    Kind.UNAVAILABLE,
+    "STORE_UNAVAILABLE",
+    "Store unavailable",
+    "The store is out of reach or full. Nothing was changed, or the change is not known to be durable.",
+    "Try again; look at the server's log and at the free space of its disk.",
+)
+TARGET_NOT_FOUND = _code(
+    Kind.UNKNOWN,
+    "TARGET_NOT_FOUND",
+    "No such target",
+    "There is no host of this name, or the host has no such driver.",
+    "See `weft target list`.",
+)
