@@ -79,6 +79,11 @@ def group_reference(owner: ProjectKey, group: str, by_group: str = "") -> str:
     return f"{ROOT}group_references/{owner}/{group}/{by_group}"
 
 
+def plug(netns: str, interface: str) -> str:
+    """The claim on one interface name inside a network namespace of the host."""
+    return f"{ROOT}plugs/{netns}/{interface}"
+
+
 def cidr_allocation(owner: ProjectKey) -> str:
     return f"{ROOT}cidr/allocations/{owner}"
 
@@ -104,4 +109,8 @@ def external_use(address: Address, use: str = "") -> str:
 
 def dnat_target(owner: ProjectKey, address: Address, name: str = "") -> str:
     """A DNAT that points at an internal address: its port cannot be deleted without it."""
-    return f"{ROOT}dnat_targets/{owner}/{address}/{name}"
+    return f"{dnat_targets(owner)}{address}/{name}"
+
+
+def dnat_targets(owner: ProjectKey) -> str:
+    return f"{ROOT}dnat_targets/{owner}/"

@@ -35,9 +35,13 @@ class Unchanged:
 
 @dataclass(frozen=True, slots=True)
 class Empty:
-    """No key starts with `prefix`."""
+    """No key that starts with `prefix` was written after revision `since`; with 0, there is no such key at all.
+
+    Removals do not count: with `since`, one says "I have seen everything that is there".
+    """
 
     prefix: str
+    since: int = 0
 
 
 Compare = Unchanged | Empty

@@ -189,6 +189,27 @@ def test_empty_means_that_no_key_starts_with_the_prefix(place: Place) -> None:
     place.tell(story)
 
 
+def test_empty_since_a_revision_means_that_nothing_was_written_there_after_it(place: Place) -> None:
+    async def story(store: Store) -> None:
+        first = await store.commit(writes(Put("vpc/a", b""), Put("vpc/b", b"")))
+        await store.commit(writes(Put("other", b"")))
+        seen = await store.commit(Transaction((Empty("vpc/", first),), (Put("vpc/a", b"2"),)))
+        with pytest.raises(Conflict):
+            await store.commit(Transaction((Empty("vpc/", first),), ()))
+        # A removal leaves nothing behind that one has not seen.
+        await store.commit(writes(Remove("vpc/b")))
+        await store.commit(Transaction((Empty("vpc/", seen),), ()))
+
+        in_one_batch = await asyncio.gather(
+            store.commit(writes(Put("vpc/c", b""))),
+            store.commit(Transaction((Empty("vpc/", seen),), (Put("vpc/d", b""),))),
+            return_exceptions=True,
+        )
+        assert isinstance(in_one_batch[1], Conflict)
+
+    place.tell(story)
+
+
 def test_transactions_in_flight_together_see_each_other_and_fail_alone(place: Place) -> None:
     """Each wants the prefix empty, puts, and takes away what its predecessor put: arrival order decides."""
 

@@ -56,7 +56,7 @@ writes = st.lists(written, max_size=5, unique_by=lambda write: write.key).map(tu
 def holds(compare: Compare, state: State) -> bool:
     if isinstance(compare, Unchanged):
         return state.get(compare.key, (b"", 0))[1] == compare.revision
-    return not any(key.startswith(compare.prefix) for key in state)
+    return not any(key.startswith(compare.prefix) and written > compare.since for key, (_, written) in state.items())
 
 
 class StoreIsADictionary(RuleBasedStateMachine):
@@ -108,7 +108,7 @@ class StoreIsADictionary(RuleBasedStateMachine):
             st.sampled_from(true),
             st.sampled_from(true),
             st.builds(Unchanged, keys, st.integers(0, len(self.states))),
-            st.builds(Empty, prefixes),
+            st.builds(Empty, prefixes, st.integers(0, len(self.states))),
         )
         return st.lists(one, max_size=3).map(tuple)
 

@@ -80,12 +80,12 @@ def _holds(connection: sqlite3.Connection, compare: Compare, known: dict[str, in
     if isinstance(compare, Unchanged):
         return known.get(compare.key, 0) == compare.revision
     prefix = compare.prefix
-    if any(revision and key.startswith(prefix) for key, revision in known.items()):
+    if any(revision > compare.since and key.startswith(prefix) for key, revision in known.items()):
         return False
     # What is in the table may have been removed earlier in this batch: then it is known, with revision 0.
     rows = connection.execute(
-        "SELECT key FROM latest WHERE key >= ? AND key < ? ORDER BY key",
-        (prefix, end_of(prefix) or BEYOND_TEXT),
+        "SELECT key FROM latest WHERE key >= ? AND key < ? AND revision > ? ORDER BY key",
+        (prefix, end_of(prefix) or BEYOND_TEXT, compare.since),
     )
     return all(key in known for (key,) in rows)
 
