@@ -1,0 +1,1 @@
+"""Chooses: (in use, request) → choice. Pure; the caller makes the choice exclusive with a compare."""
