@@ -1,0 +1,134 @@
+"""Which claims each thing holds, and the writes that make, change or remove a thing together with them.
+
+The law that `integrity` checks: the claims in the store are those of its things, and no others. Two claims
+are shared by several things or by choice: see `external` addresses in nat.py and pool ranges in vpcs.py.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from weftwork.actions import rows
+from weftwork.base.tenancy import ProjectKey
+from weftwork.model import keys
+from weftwork.model.intent import Thing
+from weftwork.model.nat import Dnat, Snat
+from weftwork.model.port import AttachmentKind, Port
+from weftwork.model.security_group import GroupRef, SecurityGroup
+from weftwork.model.vpc import Vpc
+from weftwork.seams.store import Compare, Put, Remove, Unchanged, Write
+
+
+class Claim(NamedTuple):
+    """`exclusive` ones are what two things could both want: they must not exist when they are made."""
+
+    key: str
+    value: bytes
+    exclusive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Part of a transaction."""
+
+    compares: tuple[Compare, ...] = ()
+    writes: tuple[Write, ...] = ()
+
+    def __add__(self, other: "Draft") -> "Draft":
+        return Draft(self.compares + other.compares, self.writes + other.writes)
+
+
+def claims_of(thing: Thing) -> tuple[Claim, ...]:
+    match thing:
+        case Port():
+            return _port_claims(thing)
+        case SecurityGroup():
+            return _group_claims(thing)
+        case Vpc():
+            return _vpc_claims(thing)
+        case Snat():
+            return (Claim(keys.external_use(thing.external_ip, "snat"), _owner(thing.owner), False),)
+        case Dnat():
+            return _dnat_claims(thing)
+        case _:
+            return ()
+
+
+def creation(thing: Thing) -> Draft:
+    key = str(rows.key_of(thing))
+    claims = claims_of(thing)
+    return Draft(
+        (Unchanged(key, 0), *(Unchanged(claim.key, 0) for claim in claims if claim.exclusive)),
+        (Put(key, rows.encode(thing)), *(Put(claim.key, claim.value) for claim in claims)),
+    )
+
+
+def change(old: Thing, new: Thing, revision: int) -> Draft:
+    """From `old`, last written at `revision`, to `new`."""
+    key = str(rows.key_of(old))
+    before = claims_of(old)
+    after = claims_of(new)
+    made = [claim for claim in after if claim not in before]
+    kept_keys = {claim.key for claim in after}
+    return Draft(
+        (Unchanged(key, revision), *(Unchanged(claim.key, 0) for claim in made if claim.exclusive)),
+        (
+            Put(key, rows.encode(new)),
+            *(Put(claim.key, claim.value) for claim in made),
+            *(Remove(claim.key) for claim in before if claim.key not in kept_keys),
+        ),
+    )
+
+
+def removal(thing: Thing, revision: int) -> Draft:
+    key = str(rows.key_of(thing))
+    return Draft((Unchanged(key, revision),), (Remove(key), *(Remove(claim.key) for claim in claims_of(thing))))
+
+
+def joined(drafts: Iterable[Draft]) -> Draft:
+    """All drafts in one; linear, where adding them one by one is not."""
+    compares: list[Compare] = []
+    writes: list[Write] = []
+    for draft in drafts:
+        compares += draft.compares
+        writes += draft.writes
+    return Draft(tuple(compares), tuple(writes))
+
+
+def _port_claims(port: Port) -> tuple[Claim, ...]:
+    owner = port.owner
+    me = port.id.encode()
+    claims = [Claim(keys.allocated(owner, port.subnet, address), me, True) for address in port.addresses]
+    claims.append(Claim(keys.mac_claim(owner, port.mac), me, True))
+    if port.name:
+        claims.append(Claim(keys.port_name(owner, port.name), me, True))
+    claims.extend(Claim(keys.member(owner, group, port.id), b"", False) for group in port.groups)
+    if port.attachment and port.attachment.kind is AttachmentKind.NETNS:
+        claims.append(Claim(keys.plug(port.attachment.netns, port.attachment.interface), me, True))
+    return tuple(claims)
+
+
+def _group_claims(group: SecurityGroup) -> tuple[Claim, ...]:
+    """References to other groups only: a group that names itself can still be deleted."""
+    named = {rule.peer.name for rule in (*group.ingress, *group.egress) if isinstance(rule.peer, GroupRef)}
+    return tuple(
+        Claim(keys.group_reference(group.owner, name, group.name), b"", False) for name in sorted(named - {group.name})
+    )
+
+
+def _vpc_claims(vpc: Vpc) -> tuple[Claim, ...]:
+    return (
+        Claim(keys.vni_claim(vpc.vni), _owner(vpc.owner), True),
+        Claim(keys.cidr_allocation(vpc.owner), str(vpc.cidr).encode(), False),
+    )
+
+
+def _dnat_claims(dnat: Dnat) -> tuple[Claim, ...]:
+    return (
+        Claim(keys.external_use(dnat.external_ip, dnat.name), _owner(dnat.owner), False),
+        Claim(keys.dnat_target(dnat.owner, dnat.internal_ip, dnat.name), b"", False),
+    )
+
+
+def _owner(owner: ProjectKey) -> bytes:
+    return str(owner).encode()

@@ -1,0 +1,50 @@
+"""Deletes that something depends on: refused, with what it is; or done together, in one transaction."""
+
+from collections.abc import Iterable, Sequence
+
+from weftwork.actions import rows
+from weftwork.actions.claims import Draft, joined, removal
+from weftwork.actions.network import Network
+from weftwork.base import codes
+from weftwork.base.errors import Refusal
+from weftwork.model.intent import Thing
+from weftwork.model.nat import Dnat, Snat
+from weftwork.model.port import Port
+from weftwork.model.security_group import SecurityGroup
+from weftwork.model.subnet import Subnet
+from weftwork.model.vpc import Vpc
+
+LISTED_MAX = 20
+
+
+def in_use(what: str, dependents: Sequence[Thing], *, hint: str = "") -> Refusal:
+    """IN_USE; the first dependents by name, and how many there are."""
+    told = [told_of(one) for one in dependents[:LISTED_MAX]]
+    more = len(dependents) - len(told)
+    listed = ", ".join(told) + (f" and {more} more" if more else "")
+    return codes.IN_USE.refusal(
+        f"{what} is in use by {listed}", hint=hint, dependents=", ".join(told), dependents_count=str(len(dependents))
+    )
+
+
+def told_of(thing: Thing) -> str:
+    """A thing as a person would name it."""
+    match thing:
+        case Port():
+            return f"port {thing.name or thing.id}"
+        case Subnet():
+            return f"subnet {thing.name}"
+        case SecurityGroup():
+            return f"security group {thing.name}"
+        case Snat():
+            return f"SNAT {thing.external_ip}"
+        case Dnat():
+            return f"DNAT {thing.name}"
+        case Vpc():
+            return f"VPC {thing.name}"
+
+
+def removals(network: Network, things: Iterable[Thing]) -> Draft:
+    """All of them, with their claims; external addresses are released beside (nat.py)."""
+    view = network.view
+    return joined(removal(thing, view.revision_of(rows.key_of(thing))) for thing in things)

@@ -1,0 +1,59 @@
+"""External addresses: each belongs to one VPC from its first use to its last.
+
+Every change of the uses also writes the claim, so that two changes at the same time cannot both miss each other.
+"""
+
+from collections.abc import Collection, Iterator
+
+from weftwork.actions.claims import Draft, joined
+from weftwork.actions.index import ProjectIndex
+from weftwork.actions.network import Network
+from weftwork.allocator.external import is_offered
+from weftwork.base import codes
+from weftwork.base.addresses import Address
+from weftwork.base.tenancy import ProjectKey
+from weftwork.model import keys
+from weftwork.model.nat import Dnat, Snat
+from weftwork.seams.store import Put, Remove, Unchanged
+
+
+def use(network: Network, owner: ProjectKey, address: Address) -> Draft:
+    """The VPC makes use of the address. Refusals IPV6_NOT_SUPPORTED, EXTERNAL_IP_NOT_OFFERED, EXTERNAL_IP_IN_USE."""
+    settings = network.settings
+    if address.version != 4:
+        raise codes.IPV6_NOT_SUPPORTED.refusal(f"{address} is an IPv6 address; NAT is for IPv4", field="external_ip")
+    if not is_offered(settings.external, settings.external_gateway, address):
+        pools = ", ".join(str(pool) for pool in settings.external) or "none"
+        raise codes.EXTERNAL_IP_NOT_OFFERED.refusal(
+            f"{address} is not offered as an external address (pools: {pools})", field="external_ip"
+        )
+    claim = network.view.external.get(address)
+    if claim is not None and claim.owner != str(owner):
+        raise codes.EXTERNAL_IP_IN_USE.refusal(f"{address} belongs to another VPC", field="external_ip")
+    key = keys.external_claim(address)
+    return Draft((Unchanged(key, claim.revision if claim else 0),), (Put(key, str(owner).encode()),))
+
+
+def release(network: Network, here: ProjectIndex, gone: Collection[Snat | Dnat]) -> Draft:
+    """The VPC stops using the addresses of what is `gone`; those that nothing else of it uses are free again."""
+    leaving = frozenset(gone)
+    left = {one.external_ip for one in _uses(here) if one not in leaving}
+    return joined(
+        _release(network, owner, address, stays=address in left)
+        for owner, address in sorted({(one.owner, one.external_ip) for one in gone})
+    )
+
+
+def _release(network: Network, owner: ProjectKey, address: Address, *, stays: bool) -> Draft:
+    key = keys.external_claim(address)
+    claim = network.view.external.get(address)
+    return Draft(
+        (Unchanged(key, claim.revision if claim else 0),),
+        (Put(key, str(owner).encode()) if stays else Remove(key),),
+    )
+
+
+def _uses(here: ProjectIndex) -> Iterator[Snat | Dnat]:
+    if here.intent.snat:
+        yield here.intent.snat
+    yield from here.intent.dnats.values()

@@ -1,0 +1,63 @@
+"""From what a person types – a name, a UUID, a full id – to the thing. Whatever is another's is not found."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+from weftwork.actions.index import ProjectIndex
+from weftwork.actions.network import Network
+from weftwork.base import codes
+from weftwork.base.codes import Code
+from weftwork.base.tenancy import ProjectKey
+from weftwork.model.port import Port
+from weftwork.model.security_group import SecurityGroup
+from weftwork.model.subnet import Subnet
+from weftwork.model.vpc import Vpc
+
+DEFAULT = "default"
+
+T = TypeVar("T")
+
+
+def vpc_of(network: Network, owner: ProjectKey) -> tuple[ProjectIndex, Vpc]:
+    """The project's index and its VPC. Refusal VPC_NOT_FOUND."""
+    here = network.view.project(owner)
+    if here is None or here.intent.vpc is None:
+        raise codes.VPC_NOT_FOUND.refusal(f"project {owner} has no VPC", project=str(owner))
+    return here, here.intent.vpc
+
+
+def subnet_of(here: ProjectIndex, owner: ProjectKey, text: str) -> Subnet:
+    """Refusal SUBNET_NOT_FOUND."""
+    return _named(here.intent.subnets, owner, text, codes.SUBNET_NOT_FOUND, "subnet")
+
+
+def group_of(here: ProjectIndex, owner: ProjectKey, text: str) -> SecurityGroup:
+    """Refusal SECURITY_GROUP_NOT_FOUND."""
+    return _named(here.intent.groups, owner, text, codes.SECURITY_GROUP_NOT_FOUND, "security group")
+
+
+def port_of(here: ProjectIndex, owner: ProjectKey, text: str) -> Port:
+    """Refusal PORT_NOT_FOUND."""
+    ports = here.intent.ports
+    local = _local(owner, text)
+    port = ports.get(local) or ports.get(local.lower()) or ports.get(here.port_by_name.get(local, ""))
+    if port is None:
+        raise _not_found(codes.PORT_NOT_FOUND, "port", owner, text)
+    return port
+
+
+def _named(things: Mapping[str, T], owner: ProjectKey, text: str, code: Code, noun: str) -> T:
+    thing = things.get(_local(owner, text))
+    if thing is None:
+        raise _not_found(code, noun, owner, text)
+    return thing
+
+
+def _local(owner: ProjectKey, text: str) -> str:
+    """The last word of a full id of this project; anything else as it is."""
+    return text.removeprefix(f"{owner}/") if "/" in text else text
+
+
+def _not_found(code: Code, noun: str, owner: ProjectKey, text: str) -> Exception:
+    shown = text if len(text) <= 80 else text[:77] + "..."
+    return code.refusal(f"project {owner} has no {noun} {shown!r}", project=str(owner))

@@ -1,0 +1,202 @@
+"""One project's intent with what choosing needs beside it, kept up to date thing by thing."""
+
+from collections.abc import Iterator
+from typing import TypeVar, assert_never
+
+from weftwork.actions import rows
+from weftwork.allocator.addresses import offset_of
+from weftwork.allocator.bitmap import Bitmap
+from weftwork.base.addresses import Address, Cidr, Mac
+from weftwork.model.intent import ProjectIntent, Thing
+from weftwork.model.keys import ThingKey
+from weftwork.model.nat import Dnat, Snat
+from weftwork.model.port import Port
+from weftwork.model.security_group import GroupRef, SecurityGroup
+from weftwork.model.subnet import Subnet
+from weftwork.model.vpc import Vpc
+
+K = TypeVar("K")
+
+
+class ProjectIndex:
+    """Lives as long as anything of the project does: a VPC that was deleted and made again has a new one."""
+
+    def __init__(self) -> None:
+        self.intent = ProjectIntent()
+        self.port_by_name: dict[str, str] = {}
+        self.port_by_address: dict[Address, str] = {}
+        self.port_by_mac: dict[Mac, str] = {}
+        self._used: dict[str, _Used] = {}
+        self._ports_of_subnet: dict[str, dict[str, None]] = {}
+        self._members: dict[str, dict[str, None]] = {}
+        self._dnats_at: dict[Address, dict[str, None]] = {}
+        self._sorted_ports: tuple[str, ...] | None = None
+
+    def put(self, thing: Thing) -> None:
+        match thing:
+            case Port():
+                self._put_port(thing)
+            case Vpc():
+                self.intent.vpc = thing
+            case Subnet():
+                self.intent.subnets[thing.name] = thing
+            case SecurityGroup():
+                self.intent.groups[thing.name] = thing
+            case Snat():
+                self.intent.snat = thing
+            case Dnat():
+                self.remove(rows.key_of(thing))
+                self.intent.dnats[thing.name] = thing
+                self._dnats_at.setdefault(thing.internal_ip, {})[thing.name] = None
+            case _:
+                assert_never(thing)
+
+    def remove(self, key: ThingKey) -> None:
+        match key.kind:
+            case "port":
+                self._remove_port(key.name)
+            case "vpc":
+                self.intent.vpc = None
+            case "subnet":
+                self.intent.subnets.pop(key.name, None)
+                self._used.pop(key.name, None)
+            case "security-group":
+                self.intent.groups.pop(key.name, None)
+            case "snat":
+                self.intent.snat = None
+            case "dnat":
+                dnat = self.intent.dnats.pop(key.name, None)
+                if dnat:
+                    _drop(self._dnats_at, dnat.internal_ip, dnat.name)
+            case _:
+                assert_never(key.kind)
+
+    def get(self, key: ThingKey) -> Thing | None:
+        match key.kind:
+            case "port":
+                return self.intent.ports.get(key.name)
+            case "vpc":
+                return self.intent.vpc
+            case "subnet":
+                return self.intent.subnets.get(key.name)
+            case "security-group":
+                return self.intent.groups.get(key.name)
+            case "snat":
+                return self.intent.snat
+            case "dnat":
+                return self.intent.dnats.get(key.name)
+            case _:
+                assert_never(key.kind)
+
+    def things(self) -> Iterator[Thing]:
+        """Everything of the project, dependents before what they depend on."""
+        intent = self.intent
+        yield from intent.dnats.values()
+        if intent.snat:
+            yield intent.snat
+        yield from intent.ports.values()
+        yield from intent.subnets.values()
+        yield from intent.groups.values()
+        if intent.vpc:
+            yield intent.vpc
+
+    def used(self, subnet: Subnet) -> Bitmap:
+        """The offsets inside the subnet of all addresses that its ports have."""
+        return self._used_in(subnet.name, subnet.cidr).offsets
+
+    def ports_of_subnet(self, subnet: str) -> Iterator[Port]:
+        return (self.intent.ports[port_id] for port_id in self._ports_of_subnet.get(subnet, ()))
+
+    def members(self, group: str) -> Iterator[Port]:
+        return (self.intent.ports[port_id] for port_id in self._members.get(group, ()))
+
+    def groups_naming(self, group: str) -> Iterator[SecurityGroup]:
+        """Other groups with a rule that names `group`."""
+        return (one for one in self.intent.groups.values() if one.name != group and _names(one, group))
+
+    def dnats_at(self, address: Address) -> Iterator[Dnat]:
+        return (self.intent.dnats[name] for name in self._dnats_at.get(address, ()))
+
+    def sorted_ports(self) -> tuple[str, ...]:
+        """The ids of all ports, in order; remembered until a port comes or goes."""
+        if self._sorted_ports is None:
+            self._sorted_ports = tuple(sorted(self.intent.ports))
+        return self._sorted_ports
+
+    def _put_port(self, port: Port) -> None:
+        old = self.intent.ports.get(port.id)
+        if old is not None and (old.subnet, old.name, old.mac, old.addresses) == (
+            port.subnet,
+            port.name,
+            port.mac,
+            port.addresses,
+        ):
+            self._leave_groups(old)
+        elif old is not None:
+            self._remove_port(port.id)
+        if port.id not in self.intent.ports:
+            self._add_port(port)
+        self.intent.ports[port.id] = port
+        for group in port.groups:
+            self._members.setdefault(group, {})[port.id] = None
+
+    def _add_port(self, port: Port) -> None:
+        self._sorted_ports = None
+        if port.name:
+            self.port_by_name[port.name] = port.id
+        self.port_by_mac[port.mac] = port.id
+        self._ports_of_subnet.setdefault(port.subnet, {})[port.id] = None
+        for address in port.addresses:
+            self.port_by_address[address] = port.id
+            used = self._used.get(port.subnet)
+            if used:
+                used.offsets.add(offset_of(used.cidr, address))
+
+    def _remove_port(self, port_id: str) -> None:
+        port = self.intent.ports.pop(port_id, None)
+        if port is None:
+            return
+        self._sorted_ports = None
+        self.port_by_name.pop(port.name, None)
+        self.port_by_mac.pop(port.mac, None)
+        _drop(self._ports_of_subnet, port.subnet, port_id)
+        self._leave_groups(port)
+        used = self._used.get(port.subnet)
+        for address in port.addresses:
+            self.port_by_address.pop(address, None)
+            if used:
+                used.offsets.discard(offset_of(used.cidr, address))
+
+    def _leave_groups(self, port: Port) -> None:
+        for group in port.groups:
+            _drop(self._members, group, port.id)
+
+    def _used_in(self, subnet: str, cidr: Cidr) -> "_Used":
+        """Built when it is first asked for, because a port may come before its subnet when the store is read."""
+        used = self._used.get(subnet)
+        if used is None or used.cidr != cidr:
+            used = self._used[subnet] = _Used(cidr)
+            for port in self.ports_of_subnet(subnet):
+                for address in port.addresses:
+                    used.offsets.add(offset_of(cidr, address))
+        return used
+
+
+class _Used:
+    __slots__ = ("cidr", "offsets")
+
+    def __init__(self, cidr: Cidr) -> None:
+        self.cidr = cidr
+        self.offsets = Bitmap()
+
+
+def _names(group: SecurityGroup, other: str) -> bool:
+    return any(isinstance(rule.peer, GroupRef) and rule.peer.name == other for rule in (*group.ingress, *group.egress))
+
+
+def _drop(index: dict[K, dict[str, None]], key: K, name: str) -> None:
+    names = index.get(key)
+    if names is not None:
+        names.pop(name, None)
+        if not names:
+            del index[key]

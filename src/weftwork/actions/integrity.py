@@ -1,0 +1,99 @@
+"""What is in the store without an owner: the law that claims are those of their things, checked over everything."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from weftwork.actions import rows
+from weftwork.actions.claims import claims_of
+from weftwork.model import keys
+from weftwork.model.intent import Thing
+from weftwork.model.keys import ThingKey, parse_thing_key
+from weftwork.model.nat import Dnat, Snat
+from weftwork.model.port import Port
+from weftwork.model.security_group import GroupRef, SecurityGroup
+from weftwork.model.vpc import Vpc
+from weftwork.seams.store import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Orphan:
+    """A key that should not be there, or should be and is not."""
+
+    key: str
+    why: str
+
+
+def orphans(records: Iterable[Record]) -> tuple[Orphan, ...]:
+    """`records` are all that is under keys.ROOT, as of one revision; in key order of the findings."""
+    things: dict[ThingKey, Thing] = {}
+    claims: dict[str, bytes] = {}
+    found: list[Orphan] = []
+    for record in records:
+        key = parse_thing_key(record.key)
+        if key is None:
+            claims[record.key] = record.value
+            continue
+        try:
+            things[key] = rows.decode(key, record.value)
+        except ValueError as error:
+            found.append(Orphan(record.key, f"cannot be read: {error}"))
+    found += _without_parent(things)
+    found += _mismatched(things, claims)
+    return tuple(sorted(found, key=lambda one: (one.key, one.why)))
+
+
+def _without_parent(things: dict[ThingKey, Thing]) -> Iterator[Orphan]:
+    for key, thing in things.items():
+        for parent in _parents(thing):
+            if parent not in things:
+                yield Orphan(str(key), f"its {parent.kind} {parent.name or parent.owner} does not exist")
+
+
+def _parents(thing: Thing) -> Iterator[ThingKey]:
+    owner = thing.owner
+    if not isinstance(thing, Vpc):
+        yield ThingKey("vpc", owner)
+    if isinstance(thing, Port):
+        yield ThingKey("subnet", owner, thing.subnet)
+        yield from (ThingKey("security-group", owner, group) for group in thing.groups)
+    if isinstance(thing, SecurityGroup):
+        peers = {rule.peer.name for rule in (*thing.ingress, *thing.egress) if isinstance(rule.peer, GroupRef)}
+        yield from (ThingKey("security-group", owner, name) for name in sorted(peers))
+
+
+def _mismatched(things: dict[ThingKey, Thing], claims: dict[str, bytes]) -> Iterator[Orphan]:
+    wanted = {claim.key: claim.value for thing in things.values() for claim in claims_of(thing)}
+    wanted |= {
+        keys.external_claim(thing.external_ip): str(thing.owner).encode()
+        for thing in things.values()
+        if isinstance(thing, Snat | Dnat)
+    }
+    optional = _optional(things)
+    for key in claims.keys() - wanted.keys():
+        owners = optional.get(key, frozenset())
+        if owners is not None and claims[key] not in owners:
+            yield Orphan(key, "nothing owns it")
+    for key, value in wanted.items():
+        if key not in claims:
+            yield Orphan(key, "a thing exists whose claim is missing")
+        elif claims[key] != value:
+            yield Orphan(key, f"it names {claims[key]!r} as its owner, not {value!r}")
+    yield from _dangling_targets(things)
+
+
+def _optional(things: dict[ThingKey, Thing]) -> dict[str, frozenset[bytes] | None]:
+    """What a VPC may have, and the values it may then have; None: any."""
+    vpcs = [thing for thing in things.values() if isinstance(thing, Vpc)]
+    optional: dict[str, frozenset[bytes] | None] = {keys.mac_counter(vpc.owner): None for vpc in vpcs}
+    for vpc in vpcs:
+        key = keys.cidr_used(vpc.cidr)
+        optional[key] = (optional.get(key) or frozenset()) | {str(vpc.owner).encode()}
+    return optional
+
+
+def _dangling_targets(things: dict[ThingKey, Thing]) -> Iterator[Orphan]:
+    ports = (thing for thing in things.values() if isinstance(thing, Port))
+    addresses = {(port.owner, address) for port in ports for address in port.addresses}
+    for key, thing in things.items():
+        if isinstance(thing, Dnat) and (thing.owner, thing.internal_ip) not in addresses:
+            yield Orphan(str(key), f"no port has its internal address {thing.internal_ip}")

@@ -1,0 +1,139 @@
+"""What every action works with: the store and the view of it, and the loop that decides, commits and tries again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
+from typing import Generic, TypeVar
+from uuid import uuid4
+
+from weftwork.actions.choices import Choices, MacsNeeded
+from weftwork.actions.claims import Draft
+from weftwork.actions.gate import Gates
+from weftwork.actions.view import IntentView
+from weftwork.base import codes
+from weftwork.base.addresses import Address, Cidr
+from weftwork.base.tenancy import ProjectKey
+from weftwork.seams.clock import Clock
+from weftwork.seams.store import Conflict, Store, Transaction, Write
+
+ATTEMPTS = 16
+"""How often an action decides anew when somebody else was faster."""
+CATCH_UP_S = 1.0
+"""How long to wait after a conflict for the view to show what was in the way."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ReservedRange:
+    """Addresses of the underlay: no tenant's range may overlap them."""
+
+    cidr: Cidr
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkSettings:
+    """The operator's choices. `external` are the pools of external addresses; without one there is no NAT."""
+
+    cidr_pool: Cidr = field(default_factory=lambda: IPv4Network("10.0.0.0/8"))
+    default_subnet_prefix: int = 24
+    reserved: tuple[ReservedRange, ...] = ()
+    external: tuple[Cidr, ...] = ()
+    external_gateway: Address | None = None
+    mtu_bytes: int = 1500
+
+
+@dataclass(frozen=True, slots=True)
+class Stored(Generic[T]):
+    """A thing and the revision that last wrote it."""
+
+    value: T
+    revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Decision(Generic[T]):
+    """What to commit; without writes the answer stands as it is, at `revision`.
+
+    `holds` are claims that were chosen freely: others choose differently while this one is under way.
+    """
+
+    value: T
+    draft: Draft = field(default_factory=Draft)
+    revision: int = 0
+    holds: tuple[str, ...] = ()
+
+
+class Network:
+    """One per process; belongs to the event loop of its view."""
+
+    def __init__(
+        self,
+        store: Store,
+        view: IntentView,
+        clock: Clock,
+        settings: NetworkSettings,
+        new_id: Callable[[], str] = lambda: str(uuid4()),
+    ) -> None:
+        self.store = store
+        self.view = view
+        self.clock = clock
+        self.settings = settings
+        self.new_id = new_id
+        self.choices = Choices(store, view)
+        self._gates = Gates()
+
+    async def run(self, owner: ProjectKey, decide: Callable[[], Decision[T]], *, alone: bool = True) -> Stored[T]:
+        """Decide on the view, commit, and wait until the view shows it; again when a compare did not hold.
+
+        `decide` looks at the view and raises Refusal, or decides; it may be called several times. `alone` keeps
+        other changes of the project in this process away meanwhile.
+        """
+        await self._gates.enter(owner, alone=alone)
+        try:
+            for _ in range(ATTEMPTS):
+                try:
+                    return await self._attempt(decide())
+                except MacsNeeded:
+                    await self.choices.reserve_macs(owner)
+                except Conflict as conflict:
+                    await self.view.wait_for(conflict.revision, timeout_s=CATCH_UP_S)
+        finally:
+            self._gates.leave(owner, alone=alone)
+        raise codes.TOO_MANY_CONFLICTS.refusal(f"gave up after {ATTEMPTS} attempts: others were faster each time")
+
+    async def _attempt(self, decision: Decision[T]) -> Stored[T]:
+        draft = decision.draft
+        if not draft.writes:
+            return Stored(decision.value, decision.revision)
+        held = self.choices.held
+        held.update(decision.holds)
+        try:
+            revision = await self.store.commit(Transaction(draft.compares, draft.writes))
+            # Whether or not the view follows in time: what was committed stays committed.
+            await self.view.wait_for(revision)
+        finally:
+            held.difference_update(decision.holds)
+        return Stored(decision.value, revision)
+
+    def dry(self) -> "DryNetwork":
+        return DryNetwork(self)
+
+
+class DryNetwork(Network):
+    """Refuses what the network would refuse, and collects in `writes` what it would write. Nothing is stored."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__(network.store, network.view, network.clock, network.settings, network.new_id)
+        self.choices = network.choices.copy()
+        self.writes: tuple[Write, ...] = ()
+
+    async def run(self, owner: ProjectKey, decide: Callable[[], Decision[T]], *, alone: bool = True) -> Stored[T]:
+        try:
+            decision = decide()
+        except MacsNeeded:
+            await self.choices.foresee_macs(owner)
+            decision = decide()
+        self.writes += decision.draft.writes
+        return Stored(decision.value, decision.revision)

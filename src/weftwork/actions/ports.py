@@ -1,0 +1,260 @@
+"""Ports: the address and the MAC are chosen when the port is created, and stay until it is deleted."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+from weftwork.actions import rows
+from weftwork.actions.claims import Draft, change, creation
+from weftwork.actions.dependents import in_use, removals, told_of
+from weftwork.actions.external import release
+from weftwork.actions.find import DEFAULT, group_of, port_of, subnet_of, vpc_of
+from weftwork.actions.index import ProjectIndex
+from weftwork.actions.network import Decision, Network, Stored
+from weftwork.actions.subnets import dnats_to
+from weftwork.actions.words import check_interface, check_mac, check_netns, check_port_name, check_vm
+from weftwork.allocator.addresses import why_reserved
+from weftwork.base import codes
+from weftwork.base.addresses import Address, Mac
+from weftwork.base.tenancy import ProjectKey
+from weftwork.model import keys
+from weftwork.model.keys import ThingKey
+from weftwork.model.port import Attachment, AttachmentKind, Port
+from weftwork.model.security_group import SecurityGroup
+from weftwork.model.subnet import Subnet
+from weftwork.seams.store import Compare, Empty, Unchanged
+
+GROUPS_MAX = 16
+TAP = Attachment(AttachmentKind.TAP)
+INTERFACE = "eth0"
+
+
+async def create_port(
+    network: Network,
+    *,
+    owner: ProjectKey,
+    subnet: str = DEFAULT,
+    name: str = "",
+    vm: str = "",
+    mac: Mac | None = None,
+    address: Address | None = None,
+    groups: tuple[str, ...] = (),
+) -> Stored[Port]:
+    """A port, attached at once when a VM is given; without groups it gets the group `default`.
+
+    Refusals INVALID_NAME, FIELD_TOO_LONG, INVALID_ARGUMENT, INVALID_MAC, MAC_RESERVED, MAC_ALREADY_USED,
+    VPC_NOT_FOUND, SUBNET_NOT_FOUND, SECURITY_GROUP_NOT_FOUND, TOO_MANY_SECURITY_GROUPS, PORT_ALREADY_EXISTS,
+    IPV6_NOT_SUPPORTED, IP_OUTSIDE_SUBNET, IP_RESERVED, IP_ALREADY_ALLOCATED, SUBNET_EXHAUSTED, MAC_EXHAUSTED.
+    """
+    if name:
+        check_port_name(name)
+    check_vm(vm)
+    if mac is not None:
+        check_mac(mac)
+    if address is not None and address.version != 4:
+        raise codes.IPV6_NOT_SUPPORTED.refusal(f"{address} is an IPv6 address", field="ip_address")
+
+    def decide() -> Decision[Port]:
+        here, _ = vpc_of(network, owner)
+        into = subnet_of(here, owner, subnet or DEFAULT)
+        members_of = _groups(here, owner, groups or (DEFAULT,))
+        existing = here.intent.ports.get(here.port_by_name.get(name, "")) if name else None
+        if existing is not None:
+            _check_same(existing, into, vm, mac, address, members_of if groups else None)
+            return _unchanged(network, existing)
+        if mac is not None and mac in here.port_by_mac:
+            raise codes.MAC_ALREADY_USED.refusal(
+                f"{mac} is {_told(here, here.port_by_mac[mac])}'s", field="mac_address"
+            )
+        if isinstance(address, IPv4Address):
+            _check_address(here, into, address)
+            chosen, claim = address, keys.allocated(owner, into.name, address)
+        else:
+            chosen, claim = network.choices.address(here, into)
+        port = Port(
+            owner=owner,
+            id=network.new_id(),
+            name=name,
+            subnet=into.name,
+            vm=vm,
+            mac=mac or network.choices.mac(here),
+            addresses=(chosen,),
+            groups=tuple(one.name for one in members_of),
+            attachment=TAP if vm else None,
+            created_at=network.clock.now_s(),
+        )
+        in_subnet = Unchanged(str(rows.key_of(into)), network.view.revision_of(rows.key_of(into)))
+        draft = creation(port) + Draft((in_subnet, *_still_there(network, members_of)))
+        return Decision(port, draft, holds=(claim,))
+
+    return await network.run(owner, decide, alone=False)
+
+
+async def delete_port(network: Network, *, owner: ProjectKey, port: str, cascade: bool) -> None:
+    """With `cascade`, with the DNAT that points at it. Refusals PORT_NOT_FOUND, IN_USE."""
+
+    def decide() -> Decision[None]:
+        here, _ = vpc_of(network, owner)
+        gone = port_of(here, owner, port)
+        dnats = dnats_to(here, [gone])
+        if dnats and not cascade:
+            raise in_use(told_of(gone), dnats)
+        since = network.view.revision if dnats else 0
+        seen_all = Draft(tuple(Empty(keys.dnat_target(owner, address), since) for address in gone.addresses))
+        return Decision(None, removals(network, [gone, *dnats]) + release(network, here, dnats) + seen_all)
+
+    await network.run(owner, decide, alone=False)
+
+
+async def attach_port(network: Network, *, owner: ProjectKey, port: str, vm: str) -> Stored[Port]:
+    """Gives the port to a VM. Refusals PORT_NOT_FOUND, PORT_ALREADY_ATTACHED, MISSING_FIELD, FIELD_TOO_LONG."""
+    if not vm:
+        raise codes.MISSING_FIELD.refusal("no VM is named", field="vm_id")
+    check_vm(vm)
+
+    def attached(here: ProjectIndex, old: Port) -> Port:
+        if old.attachment is not None and (old.vm, old.attachment) != (vm, TAP):
+            raise codes.PORT_ALREADY_ATTACHED.refusal(f"{told_of(old)} is {_whereabouts(old)}")
+        return replace(old, vm=vm, attachment=TAP)
+
+    return await _change(network, owner, port, attached)
+
+
+async def detach_port(network: Network, *, owner: ProjectKey, port: str) -> Stored[Port]:
+    """Takes the port from its VM, if it has one. Refusals PORT_NOT_FOUND, PORT_ATTACHED_OTHERWISE."""
+
+    def detached(here: ProjectIndex, old: Port) -> Port:
+        if old.attachment is not None and old.attachment.kind is not AttachmentKind.TAP:
+            raise codes.PORT_ATTACHED_OTHERWISE.refusal(f"{told_of(old)} is {_whereabouts(old)}: unplug it")
+        return replace(old, vm="", attachment=None)
+
+    return await _change(network, owner, port, detached)
+
+
+async def plug_port(
+    network: Network, *, owner: ProjectKey, port: str, netns: str, interface: str = INTERFACE
+) -> Stored[Port]:
+    """Puts the port's far end into a network namespace of the host, so that the namespace is the guest.
+
+    Refusals PORT_NOT_FOUND, PORT_ALREADY_ATTACHED, INVALID_NETNS, INVALID_INTERFACE, INTERFACE_IN_USE.
+    """
+    plugged_in = Attachment(AttachmentKind.NETNS, netns, interface or INTERFACE)
+    check_netns(plugged_in.netns)
+    check_interface(plugged_in.interface)
+    claim = keys.plug(plugged_in.netns, plugged_in.interface)
+
+    def plugged(here: ProjectIndex, old: Port) -> Port:
+        if old.attachment not in (None, plugged_in):
+            raise codes.PORT_ALREADY_ATTACHED.refusal(f"{told_of(old)} is {_whereabouts(old)}")
+        if network.view.plugs.get(claim, old.id) != old.id:
+            raise codes.INTERFACE_IN_USE.refusal(f"namespace {netns!r} has a port at {plugged_in.interface!r} already")
+        return replace(old, attachment=plugged_in)
+
+    return await _change(network, owner, port, plugged)
+
+
+async def unplug_port(network: Network, *, owner: ProjectKey, port: str) -> Stored[Port]:
+    """Takes the port out of its namespace, if it is in one. Refusals PORT_NOT_FOUND, PORT_ATTACHED_OTHERWISE."""
+
+    def unplugged(here: ProjectIndex, old: Port) -> Port:
+        if old.attachment is not None and old.attachment.kind is not AttachmentKind.NETNS:
+            raise codes.PORT_ATTACHED_OTHERWISE.refusal(f"{told_of(old)} is {_whereabouts(old)}: detach it")
+        return replace(old, attachment=None)
+
+    return await _change(network, owner, port, unplugged)
+
+
+async def set_security_groups(
+    network: Network, *, owner: ProjectKey, port: str, groups: tuple[str, ...]
+) -> Stored[Port]:
+    """Exactly these; none at all means that nothing is allowed.
+
+    Refusals PORT_NOT_FOUND, SECURITY_GROUP_NOT_FOUND, TOO_MANY_SECURITY_GROUPS.
+    """
+
+    def regrouped(here: ProjectIndex, old: Port) -> Port:
+        return replace(old, groups=tuple(one.name for one in _groups(here, owner, groups)))
+
+    return await _change(network, owner, port, regrouped)
+
+
+async def _change(
+    network: Network, owner: ProjectKey, text: str, changed: Callable[[ProjectIndex, Port], Port]
+) -> Stored[Port]:
+    def decide() -> Decision[Port]:
+        here, _ = vpc_of(network, owner)
+        old = port_of(here, owner, text)
+        new = changed(here, old)
+        if new == old:
+            return _unchanged(network, old)
+        joined = [here.intent.groups[name] for name in new.groups if name not in old.groups]
+        revision = network.view.revision_of(rows.key_of(old))
+        return Decision(new, change(old, new, revision) + Draft(_still_there(network, joined)))
+
+    return await network.run(owner, decide, alone=False)
+
+
+def _groups(here: ProjectIndex, owner: ProjectKey, texts: tuple[str, ...]) -> list[SecurityGroup]:
+    """Each once, by name."""
+    groups = {group.name: group for group in (group_of(here, owner, text) for text in texts)}
+    if len(groups) > GROUPS_MAX:
+        raise codes.TOO_MANY_SECURITY_GROUPS.refusal(
+            f"{len(groups)} security groups are asked for, a port has at most {GROUPS_MAX}", field="security_group_ids"
+        )
+    return [groups[name] for name in sorted(groups)]
+
+
+def _still_there(network: Network, groups: list[SecurityGroup]) -> tuple[Compare, ...]:
+    things = (ThingKey("security-group", group.owner, group.name) for group in groups)
+    return tuple(Unchanged(str(key), network.view.revision_of(key)) for key in things)
+
+
+def _check_address(here: ProjectIndex, subnet: Subnet, address: Address) -> None:
+    if address not in subnet.cidr:
+        raise codes.IP_OUTSIDE_SUBNET.refusal(
+            f"{address} is not inside subnet {subnet.name!r} ({subnet.cidr})", field="ip_address"
+        )
+    why = why_reserved(subnet.cidr, address)
+    if why:
+        raise codes.IP_RESERVED.refusal(f"{address} is the {why} of subnet {subnet.name!r}", field="ip_address")
+    taken_by = here.port_by_address.get(address)
+    if taken_by is not None:
+        raise codes.IP_ALREADY_ALLOCATED.refusal(f"{address} is {_told(here, taken_by)}'s", field="ip_address")
+
+
+def _check_same(
+    port: Port,
+    subnet: Subnet,
+    vm: str,
+    mac: Mac | None,
+    address: Address | None,
+    groups: list[SecurityGroup] | None,
+) -> None:
+    """What was not specified is not compared."""
+    differences = []
+    if subnet.name != port.subnet:
+        differences.append(f"it is in subnet {port.subnet!r}, not {subnet.name!r}")
+    if vm not in ("", port.vm):
+        differences.append(f"its VM is {port.vm or 'none'}, not {vm}")
+    if mac not in (None, port.mac):
+        differences.append(f"its MAC is {port.mac}, not {mac}")
+    if address is not None and address not in port.addresses:
+        differences.append(f"its address is {', '.join(str(one) for one in port.addresses)}, not {address}")
+    if groups is not None and tuple(one.name for one in groups) != port.groups:
+        differences.append(f"its security groups are {', '.join(port.groups) or 'none'}")
+    if differences:
+        raise codes.PORT_ALREADY_EXISTS.refusal(f"port {port.name!r} exists: {', '.join(differences)}")
+
+
+def _unchanged(network: Network, port: Port) -> Decision[Port]:
+    return Decision(port, revision=network.view.revision_of(rows.key_of(port)))
+
+
+def _told(here: ProjectIndex, port_id: str) -> str:
+    return told_of(here.intent.ports[port_id])
+
+
+def _whereabouts(port: Port) -> str:
+    if port.attachment is not None and port.attachment.kind is AttachmentKind.NETNS:
+        return f"plugged into namespace {port.attachment.netns!r} as {port.attachment.interface!r}"
+    return f"attached to VM {port.vm!r}"

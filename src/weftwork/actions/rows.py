@@ -1,0 +1,316 @@
+"""Things as the store holds them: JSON with the field names of N §5.1, so that a person can read the store.
+
+Law: decode(key, encode(thing)) == thing. Who a thing belongs to is said by its key; the ids inside are for readers.
+"""
+
+from ipaddress import ip_address, ip_network
+from typing import assert_never
+
+import msgspec
+
+from weftwork.base.addresses import Mac
+from weftwork.base.tenancy import ProjectKey
+from weftwork.model.intent import Thing
+from weftwork.model.keys import ThingKey
+from weftwork.model.nat import Dnat, Snat
+from weftwork.model.port import Attachment, AttachmentKind, Port
+from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule, SecurityGroup
+from weftwork.model.subnet import Subnet
+from weftwork.model.vpc import Vpc
+
+
+class _Row(msgspec.Struct, gc=False):
+    """Unknown fields are skipped, so that an older server reads what a newer one wrote."""
+
+
+class _VpcRow(_Row):
+    id: str
+    org_id: str
+    project_id: str
+    name: str
+    cidr: str
+    created_at: int
+    updated_at: int
+    vni: int
+
+
+class _SubnetRow(_Row):
+    id: str
+    org_id: str
+    project_id: str
+    vpc_id: str
+    name: str
+    cidr: str
+    gateway_ip: str
+    dns_servers: list[str]
+    dhcp_enabled: bool
+    created_at: int
+    vlan: int
+    domain_name: str
+    ntp_servers: list[str]
+    lease_time: int
+
+
+class _AttachmentRow(_Row):
+    kind: str
+    netns: str
+    interface: str
+
+
+class _PortRow(_Row):
+    id: str
+    org_id: str
+    project_id: str
+    subnet_id: str
+    vm_id: str | None
+    mac_address: str
+    ip_addresses: list[str]
+    security_group_ids: list[str]
+    created_at: int
+    name: str
+    attachment: _AttachmentRow | None
+
+
+class _RuleRow(_Row):
+    protocol: str
+    port_range: tuple[int, int] | None
+    source_type: str
+    source: str
+
+
+class _GroupRow(_Row):
+    id: str
+    org_id: str
+    project_id: str
+    name: str
+    description: str
+    ingress_rules: list[_RuleRow]
+    egress_rules: list[_RuleRow]
+    created_at: int
+
+
+class _SnatRow(_Row):
+    vpc_id: str
+    external_ip: str
+    enabled: bool
+    created_at: int
+
+
+class _DnatRow(_Row):
+    vpc_id: str
+    external_ip: str
+    external_port: int
+    internal_ip: str
+    internal_port: int
+    protocol: str
+    created_at: int
+
+
+_encode = msgspec.json.Encoder().encode
+_read_vpc = msgspec.json.Decoder(_VpcRow).decode
+_read_subnet = msgspec.json.Decoder(_SubnetRow).decode
+_read_port = msgspec.json.Decoder(_PortRow).decode
+_read_group = msgspec.json.Decoder(_GroupRow).decode
+_read_snat = msgspec.json.Decoder(_SnatRow).decode
+_read_dnat = msgspec.json.Decoder(_DnatRow).decode
+
+_CIDR = "Cidr"
+_SECURITY_GROUP = "SecurityGroup"
+
+
+def key_of(thing: Thing) -> ThingKey:
+    match thing:
+        case Port():
+            return ThingKey("port", thing.owner, thing.id)
+        case Vpc():
+            return ThingKey("vpc", thing.owner)
+        case Subnet():
+            return ThingKey("subnet", thing.owner, thing.name)
+        case SecurityGroup():
+            return ThingKey("security-group", thing.owner, thing.name)
+        case Snat():
+            return ThingKey("snat", thing.owner)
+        case Dnat():
+            return ThingKey("dnat", thing.owner, thing.name)
+        case _:
+            assert_never(thing)
+
+
+def encode(thing: Thing) -> bytes:
+    match thing:
+        case Port():
+            return _encode(_port_row(thing))
+        case Vpc():
+            return _encode(_vpc_row(thing))
+        case Subnet():
+            return _encode(_subnet_row(thing))
+        case SecurityGroup():
+            return _encode(_group_row(thing))
+        case Snat():
+            return _encode(_SnatRow(str(thing.owner), str(thing.external_ip), thing.enabled, thing.created_at))
+        case Dnat():
+            return _encode(_dnat_row(thing))
+        case _:
+            assert_never(thing)
+
+
+def decode(key: ThingKey, value: bytes) -> Thing:
+    """ValueError when the value is not what a store of ours holds under this key."""
+    match key.kind:
+        case "port":
+            return _port(key.owner, _read_port(value))
+        case "vpc":
+            return _vpc(key.owner, _read_vpc(value))
+        case "subnet":
+            return _subnet(key.owner, _read_subnet(value))
+        case "security-group":
+            return _group(key.owner, _read_group(value))
+        case "snat":
+            row = _read_snat(value)
+            return Snat(key.owner, ip_address(row.external_ip), row.enabled, row.created_at)
+        case "dnat":
+            return _dnat(key.owner, _read_dnat(value))
+        case _:
+            assert_never(key.kind)
+
+
+def _vpc_row(vpc: Vpc) -> _VpcRow:
+    org, project = vpc.owner
+    return _VpcRow(vpc.id, org, project, vpc.name, str(vpc.cidr), vpc.created_at, vpc.updated_at, vpc.vni)
+
+
+def _vpc(owner: ProjectKey, row: _VpcRow) -> Vpc:
+    return Vpc(owner, row.name, ip_network(row.cidr), row.vni, row.created_at, row.updated_at)
+
+
+def _subnet_row(subnet: Subnet) -> _SubnetRow:
+    return _SubnetRow(
+        id=subnet.id,
+        org_id=subnet.owner.org,
+        project_id=subnet.owner.project,
+        vpc_id=str(subnet.owner),
+        name=subnet.name,
+        cidr=str(subnet.cidr),
+        gateway_ip=str(subnet.gateway),
+        dns_servers=[str(one) for one in subnet.dns_servers],
+        dhcp_enabled=subnet.dhcp_enabled,
+        created_at=subnet.created_at,
+        vlan=subnet.vlan,
+        domain_name=subnet.domain_name,
+        ntp_servers=[str(one) for one in subnet.ntp_servers],
+        lease_time=subnet.lease_time_s,
+    )
+
+
+def _subnet(owner: ProjectKey, row: _SubnetRow) -> Subnet:
+    return Subnet(
+        owner=owner,
+        name=row.name,
+        cidr=ip_network(row.cidr),
+        gateway=ip_address(row.gateway_ip),
+        vlan=row.vlan,
+        dhcp_enabled=row.dhcp_enabled,
+        dns_servers=tuple(ip_address(one) for one in row.dns_servers),
+        domain_name=row.domain_name,
+        ntp_servers=tuple(ip_address(one) for one in row.ntp_servers),
+        lease_time_s=row.lease_time,
+        created_at=row.created_at,
+    )
+
+
+def _port_row(port: Port) -> _PortRow:
+    owner = str(port.owner)
+    at = port.attachment
+    return _PortRow(
+        id=port.id,
+        org_id=port.owner.org,
+        project_id=port.owner.project,
+        subnet_id=f"{owner}/{port.subnet}",
+        vm_id=port.vm or None,
+        mac_address=port.mac,
+        ip_addresses=[str(one) for one in port.addresses],
+        security_group_ids=[f"{owner}/{one}" for one in port.groups],
+        created_at=port.created_at,
+        name=port.name,
+        attachment=_AttachmentRow(at.kind.value, at.netns, at.interface) if at else None,
+    )
+
+
+def _port(owner: ProjectKey, row: _PortRow) -> Port:
+    at = row.attachment
+    return Port(
+        owner=owner,
+        id=row.id,
+        name=row.name,
+        subnet=_last(row.subnet_id),
+        vm=row.vm_id or "",
+        mac=Mac(row.mac_address),
+        addresses=tuple(ip_address(one) for one in row.ip_addresses),
+        groups=tuple(_last(one) for one in row.security_group_ids),
+        attachment=Attachment(AttachmentKind(at.kind), at.netns, at.interface) if at else None,
+        created_at=row.created_at,
+    )
+
+
+def _group_row(group: SecurityGroup) -> _GroupRow:
+    return _GroupRow(
+        id=group.id,
+        org_id=group.owner.org,
+        project_id=group.owner.project,
+        name=group.name,
+        description=group.description,
+        ingress_rules=[_rule_row(group.owner, rule) for rule in group.ingress],
+        egress_rules=[_rule_row(group.owner, rule) for rule in group.egress],
+        created_at=group.created_at,
+    )
+
+
+def _group(owner: ProjectKey, row: _GroupRow) -> SecurityGroup:
+    return SecurityGroup(
+        owner=owner,
+        name=row.name,
+        description=row.description,
+        ingress=tuple(_rule(one) for one in row.ingress_rules),
+        egress=tuple(_rule(one) for one in row.egress_rules),
+        created_at=row.created_at,
+    )
+
+
+def _rule_row(owner: ProjectKey, rule: Rule) -> _RuleRow:
+    ports = (rule.ports.min, rule.ports.max) if rule.ports else None
+    if isinstance(rule.peer, GroupRef):
+        return _RuleRow(rule.protocol.value, ports, _SECURITY_GROUP, f"{owner}/{rule.peer.name}")
+    return _RuleRow(rule.protocol.value, ports, _CIDR, str(rule.peer))
+
+
+def _rule(row: _RuleRow) -> Rule:
+    peer = GroupRef(_last(row.source)) if row.source_type == _SECURITY_GROUP else ip_network(row.source)
+    return Rule(Protocol(row.protocol), PortRange(*row.port_range) if row.port_range else None, peer)
+
+
+def _dnat_row(dnat: Dnat) -> _DnatRow:
+    return _DnatRow(
+        vpc_id=str(dnat.owner),
+        external_ip=str(dnat.external_ip),
+        external_port=dnat.external_port,
+        internal_ip=str(dnat.internal_ip),
+        internal_port=dnat.internal_port,
+        protocol=dnat.protocol.value,
+        created_at=dnat.created_at,
+    )
+
+
+def _dnat(owner: ProjectKey, row: _DnatRow) -> Dnat:
+    return Dnat(
+        owner=owner,
+        external_ip=ip_address(row.external_ip),
+        external_port=row.external_port,
+        protocol=Protocol(row.protocol),
+        internal_ip=ip_address(row.internal_ip),
+        internal_port=row.internal_port,
+        created_at=row.created_at,
+    )
+
+
+def _last(full_id: str) -> str:
+    return full_id.rpartition("/")[2]

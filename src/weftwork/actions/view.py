@@ -1,0 +1,280 @@
+"""The intent as the store has it, in memory, following the store's changes; actions decide on it and the
+controller compiles it. It may be behind the store: every decision names the revisions it was made on.
+"""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Network, ip_address
+from typing import Self
+from weakref import WeakSet
+
+from weftwork.actions import rows
+from weftwork.actions.index import ProjectIndex
+from weftwork.allocator.bitmap import Bitmap
+from weftwork.base.addresses import Address
+from weftwork.base.errors import Failure
+from weftwork.base.tenancy import ProjectKey
+from weftwork.model import keys
+from weftwork.model.intent import Intent, Thing
+from weftwork.model.keys import ROOT, ThingKey, parse_thing_key
+from weftwork.model.vpc import Vpc
+from weftwork.seams.store import Change, Compacted, Store
+
+RETRY_S = (0.05, 0.2, 1.0)
+"""How long to wait before asking a store again that was out of reach; the last one from then on."""
+
+_POOL = keys.cidr_used(IPv4Network("0.0.0.0/0")).removesuffix("0.0.0.0-0")
+_EXTERNAL = keys.external_claim()
+_PLUGS = f"{ROOT}plugs/"
+_CLAIMS = tuple(f"{ROOT}{folder}/" for folder in ("ipam", "macs", "members", "port_names", "mac_blocks", "vnis"))
+"""Claims that the view knows from their things."""
+
+
+@dataclass(frozen=True, slots=True)
+class ViewChange:
+    """The things that were written or removed since the change before; the view is at `revision` or later."""
+
+    revision: int
+    keys: frozenset[ThingKey]
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalClaim:
+    """`owner` is "{org}/{project}"."""
+
+    owner: str
+    revision: int
+
+
+class IntentView:
+    """`start` it before reading, `close` it in the end. Belongs to one event loop.
+
+    `vnis`, `pool_claims` (range → "{org}/{project}"), `external` and `plugs` (key → port) are the deployment's.
+    """
+
+    def __init__(self) -> None:
+        self.intent: Intent = {}
+        self.revision = 0
+        self.vnis = Bitmap()
+        self.pool_claims: dict[IPv4Network, str] = {}
+        self.external: dict[Address, ExternalClaim] = {}
+        self.plugs: dict[str, str] = {}
+        self._projects: dict[ProjectKey, ProjectIndex] = {}
+        self._revisions: dict[str, int] = {}
+        self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._ticket = itertools.count()
+        self._subscriptions: WeakSet[Subscription] = WeakSet()
+        self._following: asyncio.Task[None] | None = None
+
+    async def start(self, store: Store) -> None:
+        """Returns when everything that is in the store now can be seen. Raises Failure when it is out of reach."""
+        assert self._following is None, "a view follows one store"
+        await self._read_all(store)
+        self._following = asyncio.create_task(self._follow(store), name="intent view")
+        self._following.add_done_callback(self._ended)
+
+    async def close(self) -> None:
+        if self._following is not None:
+            self._following.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._following
+
+    def project(self, owner: ProjectKey) -> ProjectIndex | None:
+        return self._projects.get(owner)
+
+    def find(self, key: ThingKey) -> Thing | None:
+        project = self._projects.get(key.owner)
+        return project.get(key) if project else None
+
+    def revision_of(self, key: ThingKey) -> int:
+        """The revision that last wrote the thing; 0 when there is none."""
+        return self._revisions.get(str(key), 0)
+
+    def thing_keys(self) -> Iterator[ThingKey]:
+        return (rows.key_of(thing) for project in self._projects.values() for thing in project.things())
+
+    async def wait_for(self, revision: int, *, timeout_s: float = 10.0) -> bool:
+        """Whether the view reached the revision in time. It never reaches one that wrote nothing of networks."""
+        if self.revision >= revision:
+            return True
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiters, (revision, next(self._ticket), reached))
+        try:
+            async with asyncio.timeout(timeout_s):
+                await reached
+        except TimeoutError:
+            return False
+        return True
+
+    def subscribe(self) -> "Subscription":
+        """Every change from now on."""
+        subscription = Subscription()
+        self._subscriptions.add(subscription)
+        return subscription
+
+    async def _follow(self, store: Store) -> None:
+        failures = 0
+        behind = False
+        while True:
+            try:
+                if behind:
+                    await self._read_again(store)
+                    behind = False
+                async for change in store.watch(ROOT, after=self.revision):
+                    failures = 0
+                    self._take(change)
+                return
+            except Compacted:
+                behind = True
+            except Failure:
+                await asyncio.sleep(RETRY_S[min(failures, len(RETRY_S) - 1)])
+                failures += 1
+
+    async def _read_again(self, store: Store) -> None:
+        before = dict(self._revisions)
+        await self._read_all(store)
+        changed = {key for key in before.keys() | self._revisions.keys() if before.get(key) != self._revisions.get(key)}
+        self._tell({thing_key for key in changed if (thing_key := parse_thing_key(key))})
+
+    async def _read_all(self, store: Store) -> None:
+        """Everything anew, into new indexes: a project that was deleted and made again meanwhile is another one."""
+        everything = await store.range(ROOT)
+        self._projects.clear()
+        self._revisions.clear()
+        self.intent.clear()
+        self.vnis = Bitmap()
+        self.pool_claims.clear()
+        self.external.clear()
+        self.plugs.clear()
+        for record in everything.records:
+            self._put(record.key, record.value, record.revision)
+        self.revision = everything.revision
+
+    def _take(self, change: Change) -> None:
+        changed: set[ThingKey] = set()
+        for key, value in ((event.key, event.value) for event in change.events):
+            thing_key = self._remove(key) if value is None else self._put(key, value, change.revision)
+            if thing_key is not None:
+                changed.add(thing_key)
+        self.revision = change.revision
+        self._tell(changed)
+
+    def _tell(self, changed: set[ThingKey]) -> None:
+        if changed:
+            for subscription in self._subscriptions:
+                subscription.add(self.revision, changed)
+        while self._waiters and self._waiters[0][0] <= self.revision:
+            reached = heapq.heappop(self._waiters)[2]
+            if not reached.done():
+                reached.set_result(None)
+
+    def _put(self, key: str, value: bytes, revision: int) -> ThingKey | None:
+        if key.startswith(_CLAIMS):
+            return None
+        thing_key = parse_thing_key(key)
+        if thing_key is None:
+            self._put_claim(key, value, revision)
+            return None
+        thing = rows.decode(thing_key, value)
+        self._revisions[key] = revision
+        project = self._projects.get(thing_key.owner)
+        if project is None:
+            project = self._projects[thing_key.owner] = ProjectIndex()
+            self.intent[thing_key.owner] = project.intent
+        if isinstance(thing, Vpc):
+            self._forget_vni(project)
+            self.vnis.add(thing.vni)
+        project.put(thing)
+        return thing_key
+
+    def _remove(self, key: str) -> ThingKey | None:
+        if key.startswith(_CLAIMS):
+            return None
+        thing_key = parse_thing_key(key)
+        if thing_key is None:
+            self._remove_claim(key)
+            return None
+        self._revisions.pop(key, None)
+        project = self._projects.get(thing_key.owner)
+        if project is None:
+            return thing_key
+        if thing_key.kind == "vpc":
+            self._forget_vni(project)
+        project.remove(thing_key)
+        if project.intent.is_empty:
+            del self._projects[thing_key.owner], self.intent[thing_key.owner]
+        return thing_key
+
+    def _forget_vni(self, project: ProjectIndex) -> None:
+        if project.intent.vpc:
+            self.vnis.discard(project.intent.vpc.vni)
+
+    def _put_claim(self, key: str, value: bytes, revision: int) -> None:
+        if key.startswith(_POOL):
+            self.pool_claims[_pool_range(key)] = value.decode()
+        elif key.startswith(_EXTERNAL):
+            self.external[ip_address(key.removeprefix(_EXTERNAL))] = ExternalClaim(value.decode(), revision)
+        elif key.startswith(_PLUGS):
+            self.plugs[key] = value.decode()
+
+    def _remove_claim(self, key: str) -> None:
+        if key.startswith(_POOL):
+            self.pool_claims.pop(_pool_range(key), None)
+        elif key.startswith(_EXTERNAL):
+            self.external.pop(ip_address(key.removeprefix(_EXTERNAL)), None)
+        elif key.startswith(_PLUGS):
+            self.plugs.pop(key, None)
+
+    def _ended(self, following: asyncio.Task[None]) -> None:
+        """Whoever waits learns that nothing more comes."""
+        error = None if following.cancelled() else following.exception()
+        for subscription in self._subscriptions:
+            subscription.end(error)
+        for _, _, reached in self._waiters:
+            if not reached.done():
+                reached.set_exception(error or Failure("STORE_UNAVAILABLE", "the store was closed"))
+        self._waiters.clear()
+
+
+class Subscription(AsyncIterator[ViewChange]):
+    """Holds the keys that changed and were not taken yet: a slow reader gets their union, each key once."""
+
+    def __init__(self) -> None:
+        self._keys: set[ThingKey] = set()
+        self._revision = 0
+        self._news = asyncio.Event()
+        self._over = False
+        self._error: BaseException | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> ViewChange:
+        await self._news.wait()
+        if self._keys:
+            change = ViewChange(self._revision, frozenset(self._keys))
+            self._keys.clear()
+            if not self._over:
+                self._news.clear()
+            return change
+        if self._error is not None:
+            raise self._error
+        raise StopAsyncIteration
+
+    def add(self, revision: int, changed: set[ThingKey]) -> None:
+        self._keys |= changed
+        self._revision = revision
+        self._news.set()
+
+    def end(self, error: BaseException | None) -> None:
+        self._over = True
+        self._error = error
+        self._news.set()
+
+
+def _pool_range(key: str) -> IPv4Network:
+    return IPv4Network(key.removeprefix(_POOL).replace("-", "/"))
