@@ -1,0 +1,252 @@
+"""Links, addresses, routes, neighbours of one namespace: rtnetlink dumps as resources.
+
+A device that is ours but not finished (down, a flag amiss, half made) shows as different from anything one can
+ask for, so that the planner replaces it.
+"""
+
+import socket
+import struct
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import ip_address, ip_network
+
+from weftwork.base.addresses import Address, Mac
+from weftwork.drivers.linux import links as wire
+from weftwork.drivers.linux.netlink import as_text, as_u32, attributes, each_attribute
+from weftwork.program.linux import (
+    Bridge,
+    InterfaceAddress,
+    LinkKind,
+    Neighbour,
+    PortLink,
+    Route,
+    Uplink,
+    VlanInterface,
+)
+
+NOBODY = Mac("00:00:00:00:00:00")
+"""A MAC no port has: its line in the forwarding table is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One link as the kernel tells it. `data` are its kind's options, `port` those of a bridge port."""
+
+    index: int
+    name: str
+    up: bool
+    mtu_bytes: int
+    mac: Mac
+    master: int
+    below: int
+    far_netns: int
+    alias: str
+    kind: str
+    data: Mapping[int, bytes]
+    port: Mapping[int, bytes]
+
+    @property
+    def is_ours(self) -> bool:
+        return self.alias.split(" ", 1)[0] == wire.MARK
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What a scope's links are judged by, beside themselves. VLANs and entries by index of the port."""
+
+    vlans: Mapping[int, Mapping[int, int]]
+    static: frozenset[tuple[int, Mac, int]]
+    far_netns_is: Callable[[str, int], bool]
+    """Whether the named namespace is the one this scope knows by that number."""
+    outer_end_stands: Callable[[Uplink], bool]
+
+
+def link_of(body: bytes) -> Link:
+    _, index, flags = struct.unpack_from("=BxxxiI", body)
+    found = attributes(body, 16)
+    info = attributes(found.get(wire.IFLA_LINKINFO, b""))
+    return Link(
+        index=index,
+        name=as_text(found.get(wire.IFLA_IFNAME, b"")),
+        up=bool(flags & wire.IFF_UP),
+        mtu_bytes=as_u32(found.get(wire.IFLA_MTU, bytes(4))),
+        mac=mac_of(found.get(wire.IFLA_ADDRESS, bytes(6))),
+        master=as_u32(found.get(wire.IFLA_MASTER, bytes(4))),
+        below=as_u32(found.get(wire.IFLA_LINK, bytes(4))),
+        far_netns=struct.unpack("=i", found[wire.IFLA_LINK_NETNSID])[0] if wire.IFLA_LINK_NETNSID in found else -1,
+        alias=as_text(found.get(wire.IFLA_IFALIAS, b"")),
+        kind=as_text(info.get(wire.INFO_KIND, b"")),
+        data=attributes(info.get(wire.INFO_DATA, b"")),
+        port=attributes(info.get(wire.INFO_SLAVE_DATA, b"")),
+    )
+
+
+def mac_of(data: bytes) -> Mac:
+    return Mac(":".join(f"{octet:02x}" for octet in data[:6]))
+
+
+def loopback_notes(body: bytes) -> tuple[str, ...]:
+    """Alternative names of a link."""
+    listed = attributes(body, 16).get(wire.IFLA_PROP_LIST, b"")
+    return tuple(as_text(payload) for kind, payload in each_attribute(listed) if kind == wire.IFLA_ALT_IFNAME)
+
+
+def vlans_of(bodies: Iterable[bytes]) -> dict[int, dict[int, int]]:
+    """Index of a bridge port or bridge → VLAN → flags."""
+    found: dict[int, dict[int, int]] = defaultdict(dict)
+    for body in bodies:
+        index = struct.unpack_from("=i", body, 4)[0]
+        for kind, payload in each_attribute(attributes(body, 16).get(wire.IFLA_AF_SPEC, b"")):
+            if kind == wire.BRIDGE_VLAN_INFO:
+                flags, vlan = struct.unpack_from("=HH", payload)
+                found[index][vlan] = flags
+    return found
+
+
+def static_entries(bodies: Iterable[bytes]) -> frozenset[tuple[int, Mac, int]]:
+    """(port, MAC, VLAN) of the static lines of forwarding tables."""
+    found: set[tuple[int, Mac, int]] = set()
+    for body in bodies:
+        index, state = struct.unpack_from("=iH", body, 4)
+        if state & wire.NUD_NOARP:
+            entry = attributes(body, 12)
+            vlan = struct.unpack("=H", entry[wire.NDA_VLAN])[0] if wire.NDA_VLAN in entry else 0
+            found.add((index, mac_of(entry.get(wire.NDA_LLADDR, b"")), vlan))
+    return frozenset(found)
+
+
+def resource_of(link: Link, scope: str, names: Mapping[int, str], around: Surroundings) -> wire.LinkResource | None:
+    """The resource, or None for a link that is a part of another one (an uplink's outer end).
+
+    A port whose far end is in no namespace of that name (the guest's was deleted or made again) has no peer.
+    """
+    words = link.alias.split(" ")
+    match words[1:]:
+        case ["bridge"]:
+            return _bridge(link, scope)
+        case ["vlan"]:
+            return _vlan_interface(link, scope, names, around)
+        case ["uplink", peer, peer_scope, peer_bridge]:
+            uplink = Uplink(
+                scope,
+                link.name,
+                link.mac,
+                link.mtu_bytes,
+                peer,
+                "" if peer_scope == "-" else peer_scope,
+                peer_bridge,
+            )
+            stands = link.up and link.kind == "veth" and around.outer_end_stands(uplink)
+            return uplink if stands else replace(uplink, peer_bridge="")
+        case ["tap", mac] if link.kind == "tun":
+            return _port(link, scope, names, around, LinkKind.TAP, Mac(mac))
+        case ["veth", mac, mtu, netns, peer] if link.kind == "veth":
+            port = _port(link, scope, names, around, LinkKind.VETH, Mac(mac), netns, peer)
+            if not around.far_netns_is(netns, link.far_netns):
+                return replace(port, peer_netns="", peer_name="")
+            return port if mtu == str(link.mtu_bytes) else replace(port, bridge="")
+        case ["peer", *_]:
+            return None
+    return Bridge(scope, link.name, link.mac, 0)
+
+
+def _bridge(link: Link, scope: str) -> Bridge:
+    data = link.data
+    filtering = bool(data.get(wire.BR_VLAN_FILTERING, b"\0")[0])
+    finished = (
+        link.up
+        and as_u32(data.get(wire.BR_STP, bytes(4))) == 0
+        and not data.get(wire.BR_SNOOPING, b"\0")[0]
+        and not (filtering and any(data.get(wire.BR_DEFAULT_PVID, bytes(2))))
+    )
+    return Bridge(scope, link.name, link.mac, link.mtu_bytes if finished else 0, filtering)
+
+
+def _vlan_interface(link: Link, scope: str, names: Mapping[int, str], around: Surroundings) -> VlanInterface:
+    vlan = struct.unpack("=H", link.data.get(wire.VLAN_ID, bytes(2))[:2])[0]
+    finished = link.up and vlan in around.vlans.get(link.below, {})
+    bridge = names.get(link.below, "") if finished else ""
+    return VlanInterface(scope, link.name, bridge, vlan, link.mac, link.mtu_bytes)
+
+
+def _port(
+    link: Link,
+    scope: str,
+    names: Mapping[int, str],
+    around: Surroundings,
+    kind: LinkKind,
+    mac: Mac,
+    netns: str = "",
+    peer: str = "",
+) -> PortLink:
+    vlans = around.vlans.get(link.index, {})
+    vlan = next(iter(vlans)) if len(vlans) == 1 else 0
+    tagged_right = not vlans or vlans == {vlan: wire.VLAN_PVID | wire.VLAN_UNTAGGED}
+    finished = link.up and tagged_right and _options_stand(link.port)
+    return PortLink(
+        scope,
+        link.name,
+        kind,
+        names.get(link.master, "") if finished else "",
+        mac if (link.index, mac, vlan) in around.static else NOBODY,
+        link.mtu_bytes,
+        vlan,
+        netns,
+        peer,
+    )
+
+
+def _options_stand(port: Mapping[int, bytes]) -> bool:
+    return (
+        port.get(wire.PORT_LEARNING) == b"\0"
+        and port.get(wire.PORT_FLOOD) == b"\0"
+        and port.get(wire.PORT_MULTICAST_FLOOD) == b"\0"
+        and port.get(wire.PORT_BROADCAST_FLOOD) == b"\1"
+    )
+
+
+def addresses(bodies: Iterable[bytes], scope: str, names: Mapping[int, str]) -> set[InterfaceAddress]:
+    """Addresses with our protocol number on links of ours."""
+    found: set[InterfaceAddress] = set()
+    for body in bodies:
+        family, prefix_length, index = struct.unpack_from("=BBxxi", body)
+        inner = attributes(body, 8)
+        if inner.get(wire.IFA_PROTO, b"\0")[0] != wire.PROTOCOL or index not in names:
+            continue
+        packed = inner.get(wire.IFA_LOCAL) or inner[wire.IFA_ADDRESS]
+        found.add(InterfaceAddress(scope, names[index], _address(family, packed), prefix_length))
+    return found
+
+
+def routes(bodies: Iterable[bytes], scope: str, names: Mapping[int, str]) -> set[Route]:
+    """Routes of our protocol number in the main table."""
+    found: set[Route] = set()
+    for body in bodies:
+        family, length, _, _, _, protocol = struct.unpack_from("=BBBBBB", body)
+        inner = attributes(body, 12)
+        if protocol != wire.PROTOCOL or wire.RTA_GATEWAY not in inner:
+            continue
+        size = 4 if family == socket.AF_INET else 16
+        destination = ip_network((inner.get(wire.RTA_DST, bytes(size)), length))
+        interface = names.get(as_u32(inner.get(wire.RTA_OIF, bytes(4))), "")
+        found.add(Route(scope, destination, _address(family, inner[wire.RTA_GATEWAY]), interface))
+    return found
+
+
+def neighbours(bodies: Iterable[bytes], scope: str, names: Mapping[int, str]) -> set[Neighbour]:
+    """Permanent entries of our protocol number."""
+    found: set[Neighbour] = set()
+    for body in bodies:
+        family, index, state = struct.unpack_from("=BxxxiH", body)
+        inner = attributes(body, 12)
+        if inner.get(wire.NDA_PROTOCOL, b"\0")[0] != wire.PROTOCOL or index not in names:
+            continue
+        mac = mac_of(inner.get(wire.NDA_LLADDR, bytes(6))) if state & wire.NUD_PERMANENT else NOBODY
+        found.add(Neighbour(scope, names[index], _address(family, inner[wire.NDA_DST]), mac))
+    return found
+
+
+def _address(family: int, packed: bytes) -> Address:
+    assert len(packed) == (4 if family == socket.AF_INET else 16), "an address of another family"
+    return ip_address(packed)

@@ -1,0 +1,144 @@
+"""Everything of ours in one namespace, read from the kernel by the thread that stands in it."""
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+
+from weftwork.drivers.linux import links as wire
+from weftwork.drivers.linux import links_decode, namespaces, nft_decode, sysctls
+from weftwork.drivers.linux.links_decode import Link, Surroundings
+from weftwork.drivers.linux.netlink import NETFILTER, Answer, Socket, as_u32, attributes
+from weftwork.program.linux import LinuxResource, Namespace, Sysctl, Uplink
+
+_OWNER = "weftwork "
+_NSID = 1
+
+
+def observe(scope: str) -> set[LinuxResource]:
+    """Everything in the named namespace, or nothing when it is not there or not ours. Raises OSError."""
+    if namespaces.is_our_empty_file(scope):
+        return {Namespace(scope, "")}
+    try:
+        with namespaces.opened(scope) as descriptor, namespaces.inside(descriptor), Socket() as route:
+            owner, notes = read_mark(route)
+            if owner is None:
+                return set()
+            found: set[LinuxResource] = {Namespace(scope, owner)}
+            found |= _sysctls(scope, notes)
+            found |= _links_and_addresses(scope, route)
+            with Socket(NETFILTER) as netfilter:
+                found |= nft_decode.observe(netfilter, scope)
+            return found
+    except (FileNotFoundError, ValueError):
+        return set()
+
+
+def read_mark(route: Socket) -> tuple[str | None, tuple[str, ...]]:
+    """The owner written on the namespace's `lo`, None if it is not ours, and the notes there."""
+    (body,) = route.ask(wire.look_up_loopback())
+    alias = links_decode.link_of(body).alias
+    owner = alias.removeprefix(_OWNER) if alias.startswith(_OWNER) else None
+    return owner, links_decode.loopback_notes(body)
+
+
+def mark_words(owner: str) -> str:
+    """The alias of `lo` that makes a namespace ours."""
+    return _OWNER + owner
+
+
+def links(route: Socket) -> list[Link]:
+    return [links_decode.link_of(body) for body in route.dump(wire.GET_LINK, wire.all_links())]
+
+
+def _sysctls(scope: str, notes: Iterable[str]) -> set[Sysctl]:
+    found: set[Sysctl] = set()
+    for name in map(sysctls.name_of, notes):
+        if name is not None:
+            try:
+                found.add(Sysctl(scope, name, sysctls.read(name)))
+            except OSError:
+                found.add(Sysctl(scope, name, "gone"))
+    return found
+
+
+def _links_and_addresses(scope: str, route: Socket) -> set[LinuxResource]:
+    present = links(route)
+    names = {one.index: one.name for one in present}
+    ours = [one for one in present if one.is_ours and one.index != 1]
+    our_names = {one.index: one.name for one in ours}
+    found: set[LinuxResource] = set()
+    around = _surroundings(route, ours)
+    for one in ours:
+        resource = links_decode.resource_of(one, scope, names, around)
+        if resource is not None:
+            found.add(resource)
+    return found | _ip_resources(scope, route, names, our_names)
+
+
+def ip_resources(scope: str, route: Socket) -> set[wire.IpResource]:
+    """Our addresses, routes and neighbours."""
+    present = links(route)
+    names = {one.index: one.name for one in present}
+    return _ip_resources(scope, route, names, {one.index: one.name for one in present if one.is_ours})
+
+
+def _ip_resources(
+    scope: str, route: Socket, names: Mapping[int, str], our_names: Mapping[int, str]
+) -> set[wire.IpResource]:
+    return {
+        *links_decode.addresses(route.dump(wire.GET_ADDRESS, bytes(8)), scope, our_names),
+        *links_decode.routes(route.dump(wire.GET_ROUTE, bytes(12)), scope, names),
+        *links_decode.neighbours(route.dump(wire.GET_NEIGHBOUR, bytes(12)), scope, our_names),
+    }
+
+
+def _surroundings(route: Socket, ours: list[Link]) -> Surroundings:
+    ports = [one for one in ours if one.alias.split(" ")[1:2] in (["tap"], ["veth"])]
+    filtering = any(one.data.get(wire.BR_VLAN_FILTERING, b"\0") != b"\0" for one in ours if one.kind == "bridge")
+    bridge_family = bytes([7]) + bytes(11)
+    known_by = _numbers_of_far_namespaces(route, ports)
+    return Surroundings(
+        vlans=links_decode.vlans_of(route.dump(wire.GET_LINK, wire.all_vlans())) if filtering else {},
+        static=links_decode.static_entries(route.dump(wire.GET_NEIGHBOUR, bridge_family) if ports else ()),
+        far_netns_is=lambda name, number: number >= 0 and known_by.get(name) == number,
+        outer_end_stands=outer_end_stands,
+    )
+
+
+def _numbers_of_far_namespaces(route: Socket, ports: Iterable[Link]) -> dict[str, int]:
+    """By which number this namespace knows each guest's; a namespace that is gone is missing."""
+    wanted = sorted({words[4] for one in ports if len(words := one.alias.split(" ")) == 6})
+    known: dict[str, int] = {}
+    for start in range(0, len(wanted), 256):
+        with ExitStack() as stack:
+            descriptors: dict[str, int] = {}
+            for name in wanted[start : start + 256]:
+                try:
+                    descriptors[name] = stack.enter_context(namespaces.opened(name))
+                except (OSError, ValueError):
+                    continue
+            answers = route.exchange([wire.namespace_id(one) for one in descriptors.values()])
+            known |= {
+                name: as_u32(attributes(answer.replies[0], 4)[_NSID])
+                for name, answer in zip(descriptors, answers, strict=True)
+                if answer.replies
+            }
+    return known
+
+
+def outer_end_stands(uplink: Uplink) -> bool:
+    """Whether the other end of an uplink is ours, up and under its bridge."""
+    try:
+        with (
+            namespaces.opened(uplink.peer_scope) as descriptor,
+            namespaces.inside(descriptor),
+            Socket() as route,
+        ):
+            answers = route.exchange([wire.look_up(uplink.peer), wire.look_up(uplink.peer_bridge)])
+    except (FileNotFoundError, ValueError):
+        return False
+    end, bridge = map(found_link, answers)
+    return bool(end and bridge and end.is_ours and end.up and end.master == bridge.index)
+
+
+def found_link(answer: Answer) -> Link | None:
+    return links_decode.link_of(answer.replies[0]) if answer.replies else None
