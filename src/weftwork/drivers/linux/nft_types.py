@@ -48,6 +48,7 @@ def _ipv6(data: bytes) -> str:
 
 
 _BY_NUMBER = {
+    2: DataType("nf_proto", 1, _decimal),
     7: DataType("ipv4_addr", 4, lambda data: socket.inet_ntoa(data[:4]), prefixes=True),
     8: DataType("ipv6_addr", 16, _ipv6, prefixes=True),
     9: DataType("ether_addr", 6, _ether),
