@@ -58,14 +58,20 @@ _CHAINS = {
         + _refuse("dhcp_rate"),
     ),
     # The policy goes by address, so a frame must reach the port that has the address: guests choose the MAC.
-    "delivery": (f"meta protocol ip oifname . ether daddr . ip daddr != @guard {_refuse('misdirected')}",),
+    "delivery": (
+        "meta protocol ip oifname . ether daddr . ip daddr @guard accept",
+        "meta protocol arp accept",
+        # Flooded, as DHCP requests are, and for no port: not worth a count.
+        "meta pkttype { broadcast, multicast } drop",
+        _refuse("misdirected"),
+    ),
     "dropped": ("update @dropped { iifname . meta mark timeout 1d counter }", "drop"),
 }
 
 _HOOKS = {
     "prerouting": "type filter hook prerouting priority -300; policy drop;",
     "requests": "type filter hook input priority filter; policy accept;",
-    "delivery": "type filter hook forward priority -210; policy accept;",
+    "delivery": "type filter hook forward priority -210; policy drop;",
 }
 
 
