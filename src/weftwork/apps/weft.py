@@ -6,18 +6,17 @@ from weftwork.cli.command import LocalCommand, Root
 from weftwork.cli.root import make_weft
 
 LOCAL = {
-    "up": "Run server and agent on this machine, in one process.",
-    "server": "Run the server.",
-    "agent": "Run the agent of this host.",
-    "down": "Stop what `up` started, and remove what it made.",
-    "doctor": "Say what this machine's kernel and tools offer, and what will be used.",
+    "up": LocalCommand("weftwork.apps.up", "Run the server and the agent of this machine, in the foreground."),
+    "server": LocalCommand("weftwork.apps.server", "Run the API server alone."),
+    "down": LocalCommand("weftwork.apps.down", "Take everything of ours off this machine."),
+    "doctor": LocalCommand(
+        "weftwork.apps.doctor", "Say what this machine's kernel and tools offer, and what will be used."
+    ),
 }
 
 
 def weft() -> Root:
-    """A local command's module has its name, and so has the click command inside."""
-    local = {name: LocalCommand(f"weftwork.apps.{name}", help) for name, help in LOCAL.items()}
-    return make_weft({name: command for name, command in local.items() if find_spec(command.module)})
+    return make_weft({name: command for name, command in LOCAL.items() if find_spec(command.module)})
 
 
 def main() -> None:

@@ -1,6 +1,5 @@
 """A mutation from the command line: plan it or carry it out, wait for it, and say what became of it."""
 
-import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from weftwork.client import Mutation
     from weftwork.client.messages import ResourceRef
 
+NO_AGENT = "NO_AGENT"
+"""The reason why Programmed is unknown where nobody programs."""
 NEWS_S = 2.0
 """How often somebody who waits is told why, if it has changed."""
 
@@ -56,7 +57,7 @@ async def remove(
         return await _show_plan(mutation, how)
     if cascade and ask:
         await _confirm(mutation, noun, noun.name(found))
-    if how.wait and await _has_agent(session):
+    if how.wait and _has_agent(found):
         await _delete_and_wait(session, noun, found, mutation, how.timeout_s)
     else:
         await mutation
@@ -66,6 +67,8 @@ async def remove(
 
 async def wait_programmed(session: Session, noun: Noun, found: Document, type_: str, timeout_s: float) -> bool:
     """Whether the condition came true in time; `found` gets the newest conditions. Says why it takes long."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s
     said = ""
@@ -105,20 +108,24 @@ async def _show_plan(mutation: "Mutation[Any]", how: How) -> None:
 
 
 async def _programmed(session: Session, noun: Noun, result: Document, timeout_s: float) -> bool:
-    if not await _has_agent(session):
+    if not _has_agent(result):
         note(f"note: no agent is connected to the server: {noun.kind} {noun.name(result)} is stored, not programmed")
         return True
     return await wait_programmed(session, noun, result, "Programmed", timeout_s)
 
 
-async def _has_agent(session: Session) -> bool:
-    return bool(await session.client.list_targets())
+def _has_agent(found: Document) -> bool:
+    """Whether there is somebody who could make it so."""
+    state = condition(found, "Programmed")
+    return state is not None and state["reason"] != NO_AGENT
 
 
 async def _delete_and_wait(
     session: Session, noun: Noun, found: Document, mutation: "Mutation[None]", timeout_s: float
 ) -> None:
     """The watch stands before the deletion, so that its end cannot be missed."""
+    import asyncio
+
     events = session.client.watch_conditions(owner_of(session, noun, found), kind=noun.kind, id=noun.id(found))
     try:
         async with asyncio.timeout(timeout_s):

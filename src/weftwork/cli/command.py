@@ -1,10 +1,9 @@
 """Our kinds of click command and group: global options everywhere, examples in the help, our way to fail."""
 
 import importlib
-import inspect
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
@@ -30,7 +29,7 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Verbs that talk to the server are coroutines."""
         result = super().invoke(ctx)
-        if inspect.iscoroutine(result):
+        if isinstance(result, Coroutine):
             import asyncio
 
             return asyncio.run(result)
@@ -76,7 +75,8 @@ Group.group_class = Group
 
 @dataclass(frozen=True, slots=True)
 class LocalCommand:
-    """A command of this machine, such as `weft up`. Its module is imported when it is asked for."""
+    """A command of this machine, such as `weft up`: the click command of that name in a module, which is imported
+    when it is asked for."""
 
     module: str
     short_help: str
@@ -142,7 +142,7 @@ class Root(Group):
             # The reader has seen enough (`| head`). Python would complain again when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(ExitCode.ERROR)
-        sys.exit(result if type(result) is int else ExitCode.OK)
+        sys.exit(int(result) if isinstance(result, int) else ExitCode.OK)
 
 
 def _fail(problem: Problem) -> NoReturn:

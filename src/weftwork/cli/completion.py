@@ -3,7 +3,6 @@
 A completion never fails and never prints an error: without a server there are simply no names.
 """
 
-import asyncio
 from collections.abc import Callable
 
 import click
@@ -23,6 +22,8 @@ def complete_kind(kind: str) -> Completer:
     """Completes with the names of the project's things of a kind."""
 
     def complete(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        import asyncio
+
         try:
             names = asyncio.run(_names(of_context(ctx), kind))
         except Exception:
@@ -34,6 +35,8 @@ def complete_kind(kind: str) -> Completer:
 
 
 async def _names(settings: Settings, kind: str) -> list[str]:
+    import asyncio
+
     from weftwork.cli.session import Session, address
     from weftwork.client import Client
 

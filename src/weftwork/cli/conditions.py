@@ -1,6 +1,5 @@
 """`weft wait` and `weft watch`: what has become of a thing, now or when it changes."""
 
-import asyncio
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -89,15 +88,12 @@ async def _named(session: Session, noun: Noun, name: str) -> Document:
 
 
 async def _wait_gone(session: Session, noun: Noun, name: str, timeout_s: float) -> None:
-    """Gone from the hosts too: a thing that cannot be found any more may still be on its way out."""
-    try:
-        found = await _named(session, noun, name)
-    except Exception as error:
-        if _is_unknown(error):
-            return
-        raise
+    """Until the hosts have let go of it; at once if the API does not know it (any more)."""
+    import asyncio
+
     try:
         async with asyncio.timeout(timeout_s):
+            found = await _named(session, noun, name)
             owner = owner_of(session, noun, found)
             async for event in session.client.watch_conditions(owner, kind=noun.kind, id=noun.id(found)):
                 if event.deleted:
@@ -106,6 +102,9 @@ async def _wait_gone(session: Session, noun: Noun, name: str, timeout_s: float) 
         raise Problem(
             ExitCode.STILL_RUNNING, "STILL_RUNNING", f"{noun.kind} {name} is still there after {timeout_s:g} s"
         ) from None
+    except Exception as error:
+        if not _is_unknown(error):
+            raise
 
 
 def _is_unknown(error: Exception) -> bool:

@@ -36,9 +36,9 @@ def print_steps(steps: list[Document]) -> None:
         print(f"  {printable(host)} {printable(scope)}".rstrip())
         for step in group:
             if step["old_text"]:
-                print(f"    - {step['kind']}  {printable(step['old_text'])}")
+                print(f"    - {printable(step['old_text'])}")
             sign = "+" if step["old_text"] else _SIGNS.get(step["action"], "?")
-            print(f"    {sign} {step['kind']}  {printable(step['text'])}")
+            print(f"    {sign} {printable(step['text'])}")
 
 
 def leave_with(plan: "PlanResponse", exit_code: bool) -> None:

@@ -1,8 +1,6 @@
 """Puts the commands together."""
 
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as installed_version
 
 import click
 
@@ -39,6 +37,9 @@ def make_weft(local: Mapping[str, LocalCommand]) -> Root:
 @click.command(cls=Command, examples=("weft version", "weft version -o json", "weft version -o name"))
 def version() -> None:
     """Print the version."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed_version
+
     try:
         number = installed_version("weftwork")
     except PackageNotFoundError:
