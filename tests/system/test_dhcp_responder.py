@@ -6,7 +6,6 @@ import socket
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
@@ -18,10 +17,10 @@ import pytest
 from weftwork.base.addresses import Mac
 from weftwork.drivers.dhcp import codec
 from weftwork.drivers.dhcp.codec import Frame, Message
-from weftwork.drivers.dhcp.driver import NETNS_FOLDER, DhcpDriver
-from weftwork.drivers.dhcp.packet_socket import enter_namespace
+from weftwork.drivers.dhcp.driver import DhcpDriver
 from weftwork.drivers.dhcp.responder import Outcome
 from weftwork.drivers.dhcp.token_bucket import Limits
+from weftwork.drivers.linux.namespaces import NETNS, inside, opened
 from weftwork.planner.plan import make_plan
 from weftwork.program.dhcp import DhcpBinding, DhcpResource, DhcpServer
 from weftwork.program.plan import Create, Delete, Replace
@@ -98,7 +97,7 @@ def wait_for_carrier(wire: Wire) -> None:
 
 
 def delete_namespaces() -> None:
-    for path in NETNS_FOLDER.glob(f"{PREFIX}*"):
+    for path in NETNS.glob(f"{PREFIX}*"):
         ip(f"netns del {path.name}")
 
 
@@ -167,14 +166,18 @@ class Client:
             found = [event for event in self.events() if event["event"] in names]
             return found[-1] if len(found) >= times else None
 
-        return await until(last, f"{times} of {names}")
+        try:
+            return await until(last, f"{times} of {names}")
+        except AssertionError as error:
+            error.add_note("\n".join(str(event) for event in self.events()))
+            raise
 
 
 @asynccontextmanager
 async def running(wire: Wire, folder: Path, *command: str, name: str) -> AsyncIterator[Client]:
     process = await asyncio.create_subprocess_exec(
         "nsenter",
-        f"--net={NETNS_FOLDER / wire.guest}",
+        f"--net={NETNS / wire.guest}",
         *command,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.DEVNULL,
@@ -213,7 +216,7 @@ def dhclient(wire: Wire, folder: Path, *extra: str) -> AbstractAsyncContextManag
     config = folder / f"{name}.conf"
     config.write_text(
         "request subnet-mask, broadcast-address, routers, domain-name, domain-name-servers, host-name,"
-        " interface-mtu, ntp-servers;\nretry 1; reboot 1; initial-interval 1;\n"
+        " interface-mtu, ntp-servers;\nretry 1; reboot 10; initial-interval 1;\n"
     )
     files = [word for kind in ("lf", "pf") for word in (f"-{kind}", str(folder / f"{name}.{kind}"))]
     command = ("dhclient", "-4", "-d", "-sf", script, "-cf", str(config), *files, *extra, "v0")
@@ -292,6 +295,8 @@ def test_a_client_that_comes_back_with_an_old_address_gets_its_new_one(wire: Wir
         async with serving(wire.server, wire.binding) as driver:
             async with dhclient(wire, tmp_path) as client:
                 await client.told("BOUND")
+                leases = tmp_path / f"dhclient-{wire.guest}.lf"
+                await until(lambda: "fixed-address 10.0.0.7" in leases.read_text(), "the lease is on disk")
             async with dhclient(wire, tmp_path) as client:
                 assert (await client.told("REBOOT"))["new_ip_address"] == "10.0.0.7"
             await driver.apply((Replace(wire.binding, moved),))
@@ -360,12 +365,8 @@ def discover(xid: int, *, source: Mac = MAC, chaddr: Mac = MAC) -> bytes:
 
 
 def in_namespace(name: str, work: Callable[[], T]) -> T:
-    def there() -> T:
-        enter_namespace(NETNS_FOLDER / name)
+    with opened(name) as namespace, inside(namespace):
         return work()
-
-    with ThreadPoolExecutor(max_workers=1) as thread:
-        return thread.submit(there).result()
 
 
 def guest_socket(wire: Wire) -> socket.socket:

@@ -6,20 +6,17 @@ bindings. So whatever is deleted and made anew under us shows as missing, and th
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 from weftwork.base.errors import Failure
 from weftwork.drivers.dhcp.namespace_watch import NamespaceWatch
 from weftwork.drivers.dhcp.packet_socket import PacketSocket, Place, open_packet_sockets
 from weftwork.drivers.dhcp.served_interface import ServedInterface, Statistics
 from weftwork.drivers.dhcp.token_bucket import Limits
+from weftwork.drivers.linux.namespaces import NETNS
 from weftwork.program.dhcp import DhcpBinding, DhcpServer
 from weftwork.program.plan import Create, Delete, Plan, Replace, Step
 from weftwork.program.resource import Key, Program, Resource
 from weftwork.seams.driver import Applied
-
-NETNS_FOLDER = Path("/run/netns")
 
 
 class DhcpDriver:
@@ -29,9 +26,8 @@ class DhcpDriver:
     Delete servers before their namespace: until then the namespace lives on without a name for a moment.
     """
 
-    def __init__(self, *, limits: Limits | None = None, netns_folder: Path = NETNS_FOLDER) -> None:
+    def __init__(self, *, limits: Limits | None = None) -> None:
         self._limits = limits or Limits()
-        self._folder = netns_folder
         self._served: dict[str, dict[str, ServedInterface]] = {}
         self._watch: NamespaceWatch | None = None
 
@@ -117,9 +113,8 @@ class DhcpDriver:
         if not places:
             return {}
         self._watch_namespaces()
-        # The thread ends up in another namespace, so it serves this once and is thrown away.
-        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="dhcp-open") as thread:
-            opened = await asyncio.get_running_loop().run_in_executor(thread, open_packet_sockets, self._folder, places)
+        # In a thread, because it walks through other namespaces.
+        opened = await asyncio.to_thread(open_packet_sockets, places)
         failures: dict[Place, Failure] = {}
         for place, outcome in opened.items():
             match outcome:
@@ -134,7 +129,7 @@ class DhcpDriver:
         """Without a watch the next observe finds out; a missing folder makes every open fail by itself."""
         if self._watch is None:
             try:
-                self._watch = NamespaceWatch(self._folder, lambda: self._close_what_is_gone(None))
+                self._watch = NamespaceWatch(NETNS, lambda: self._close_what_is_gone(None))
             except OSError:
                 self._watch = None
 

@@ -11,10 +11,10 @@ import socket
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from weftwork.base.errors import Failure
 from weftwork.drivers.dhcp.codec import SERVER_PORT
+from weftwork.drivers.linux.namespaces import inside, opened, path_of
 
 Place = tuple[str, str]
 """(scope, interface): the name of a network namespace and of a link in it."""
@@ -22,7 +22,6 @@ Place = tuple[str, str]
 FRAME_BYTES_MAX = 2048
 """Longer frames arrive cut off and are malformed then; no client sends any."""
 
-_CLONE_NEWNET = 0x40000000
 _ETH_P_IP = 0x0800
 _IFREQ = struct.Struct("16s24s")
 _COUNTERS = struct.Struct("II")
@@ -31,8 +30,6 @@ _SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33
 _SOL_PACKET, _PACKET_STATISTICS = 263, 6
 _RECEIVE_BUFFER_BYTES = 1 << 20
 """Several hundred requests: what a subnet may send while the event loop is elsewhere."""
-
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +43,9 @@ class NamespaceIdentity:
 class PacketSocket:
     """Owns one socket. `ifindex` and `namespace` are those at the time of opening."""
 
-    def __init__(self, folder: Path, place: Place, namespace: NamespaceIdentity, sock: socket.socket) -> None:
+    def __init__(self, place: Place, namespace: NamespaceIdentity, sock: socket.socket) -> None:
         self.place = place
-        self._path = folder / place[0]
+        self._path = path_of(place[0])
         self._namespace = namespace
         self._socket = sock
         self._ifindex = self._current_ifindex()
@@ -70,7 +67,11 @@ class PacketSocket:
 
     def is_in_place(self) -> bool:
         """False once the namespace or the link, by its name, is not the one that was opened."""
-        return _identity(self._path) == self._namespace and self._current_ifindex() == self._ifindex != 0
+        try:
+            namespace = _identity(self._path.stat())
+        except FileNotFoundError:
+            return False
+        return namespace == self._namespace and self._current_ifindex() == self._ifindex != 0
 
     def take_drops(self) -> int:
         """How many requests the kernel had no room for since the last call."""
@@ -92,45 +93,25 @@ class PacketSocket:
         return answer[16:]
 
 
-def open_packet_sockets(folder: Path, places: Iterable[Place]) -> dict[Place, PacketSocket | Failure]:
-    """One socket per place, or why not. The calling thread ends up in another namespace: throw it away."""
-    return {place: _open(folder, place) for place in places}
+def open_packet_sockets(places: Iterable[Place]) -> dict[Place, PacketSocket | Failure]:
+    """One socket per place, or why not. The calling thread changes namespaces meanwhile: nobody else may be in it."""
+    return {place: _open(place) for place in places}
 
 
-def _open(folder: Path, place: Place) -> PacketSocket | Failure:
+def _open(place: Place) -> PacketSocket | Failure:
     scope, interface = place
     try:
-        namespace = enter_namespace(folder / scope)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.EINVAL):
-            return Failure("NETNS_MISSING", f"there is no network namespace {scope}")
-        return Failure("DHCP_SOCKET_FAILED", f"cannot enter the network namespace {scope}: {error.strerror}")
-    try:
-        return PacketSocket(folder, place, namespace, _listen(interface))
+        with opened(scope) as namespace, inside(namespace):
+            return PacketSocket(place, _identity(os.fstat(namespace)), _listen(interface))
+    except FileNotFoundError:
+        return Failure("NETNS_MISSING", f"there is no network namespace {scope}")
     except OSError as error:
         if error.errno in (errno.ENODEV, errno.ENXIO):
             return Failure("LINK_MISSING", f"there is no interface {interface} in {scope}")
         return Failure("DHCP_SOCKET_FAILED", f"cannot listen on {interface} in {scope}: {error.strerror}")
 
 
-def enter_namespace(path: Path) -> NamespaceIdentity:
-    """Moves the calling thread for good. Raises OSError; EINVAL when the path is not a namespace."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        if _libc.setns(descriptor, _CLONE_NEWNET) != 0:
-            code = ctypes.get_errno()
-            raise OSError(code, os.strerror(code))
-        status = os.fstat(descriptor)
-        return NamespaceIdentity(status.st_dev, status.st_ino)
-    finally:
-        os.close(descriptor)
-
-
-def _identity(path: Path) -> NamespaceIdentity | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
+def _identity(status: os.stat_result) -> NamespaceIdentity:
     return NamespaceIdentity(status.st_dev, status.st_ino)
 
 
