@@ -31,6 +31,7 @@ from weftwork.program.resource import Key, Program, Resource
 from weftwork.seams.driver import Applied
 
 _THREADS = 4
+_ADDRESS_GENERATION = "net/ipv6/conf/default/addr_gen_mode"
 _NFT = (NftTable, NftSet, NftChain, NftElement)
 _Failures = dict[Key, Failure]
 T = TypeVar("T")
@@ -168,7 +169,8 @@ def _mark_present_one(owner: str) -> None:
         for request in wire.mark_loopback(scope_state.mark_words(owner)):
             route.ask(request)
     # Link-local addresses on bridges and ports would let guests talk to the router by IPv6.
-    sysctls.write("net/ipv6/conf/default/addr_gen_mode", "1")
+    if sysctls.exists(_ADDRESS_GENERATION):
+        sysctls.write(_ADDRESS_GENERATION, "1")
 
 
 def _remove_namespace(scope: str, work: _Work) -> _Failures:

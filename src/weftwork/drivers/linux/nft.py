@@ -5,10 +5,12 @@ thread.
 """
 
 import ctypes
+import json
 import threading
 from functools import cache
 
-_OUTPUT_DEFAULT = 0
+_CONTEXT_DEFAULT = 0
+_TEXT, _JSON = 0, 1 << 4
 _one_at_a_time = threading.Lock()
 """libnftables keeps static tables (its cache of interfaces): two contexts must not run at once."""
 
@@ -24,6 +26,9 @@ def _library() -> ctypes.CDLL:
     library.nft_ctx_new.argtypes = [ctypes.c_uint32]
     for name in ("nft_ctx_free", "nft_ctx_buffer_output", "nft_ctx_buffer_error"):
         getattr(library, name).argtypes = [ctypes.c_void_p]
+    library.nft_ctx_output_set_flags.argtypes = [ctypes.c_void_p, ctypes.c_uint]
+    library.nft_ctx_get_output_buffer.argtypes = [ctypes.c_void_p]
+    library.nft_ctx_get_output_buffer.restype = ctypes.c_char_p
     library.nft_ctx_get_error_buffer.argtypes = [ctypes.c_void_p]
     library.nft_ctx_get_error_buffer.restype = ctypes.c_char_p
     library.nft_run_cmd_from_buffer.argtypes = [ctypes.c_void_p, ctypes.c_char_p]
@@ -47,18 +52,29 @@ def _first_complaint(words: str) -> str:
     return " | ".join(lines[:2])
 
 
-def run(script: str) -> None:
-    """Commit the script in the namespace of the calling thread, all of it or nothing. Raises NftError."""
+def version() -> str:
+    """Of the library, `1.0.6`."""
+    listing = json.loads(run("list tables", _JSON))
+    return str(listing["nftables"][0]["metainfo"]["version"])
+
+
+def run(script: str, output: int = _TEXT) -> str:
+    """Commit the script in the namespace of the calling thread, all of it or nothing; what it printed.
+
+    Raises NftError.
+    """
     library = _library()
     with _one_at_a_time:
-        context = library.nft_ctx_new(_OUTPUT_DEFAULT)
+        context = library.nft_ctx_new(_CONTEXT_DEFAULT)
         if not context:
             raise NftError("libnftables gave no context")
         try:
+            library.nft_ctx_output_set_flags(context, output)
             library.nft_ctx_buffer_output(context)
             library.nft_ctx_buffer_error(context)
             if library.nft_run_cmd_from_buffer(context, script.encode()) != 0:
                 words = library.nft_ctx_get_error_buffer(context) or b""
                 raise NftError(_first_complaint(words.decode(errors="replace")))
+            return (library.nft_ctx_get_output_buffer(context) or b"").decode(errors="replace")
         finally:
             library.nft_ctx_free(context)

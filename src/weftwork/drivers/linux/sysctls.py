@@ -24,6 +24,10 @@ def name_of(note: str) -> str | None:
     return note[len(_NOTE) :].replace("~", "/") if note.startswith(_NOTE) else None
 
 
+def exists(name: str) -> bool:
+    return (_ROOT / name).exists()
+
+
 def read(name: str) -> str:
     """The value in the calling thread's namespace, one space between fields. Raises OSError."""
     return " ".join((_ROOT / name).read_text().split())
