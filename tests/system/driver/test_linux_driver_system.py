@@ -42,8 +42,10 @@ from weftwork.program.resource import Program, Resource
 
 pytestmark = pytest.mark.system
 
-VPC, EXTERNAL = "wd-sys", "wd-sysext"
-GUESTS = tuple(f"wd-sysg{number}" for number in range(3))
+PREFIX = os.environ.setdefault("WEFTWORK_TEST_PREFIX", f"wd-{os.getpid()}-")
+"""Several test runs do not meet; the victims of one share it."""
+VPC, EXTERNAL = f"{PREFIX}sys", f"{PREFIX}ext"
+GUESTS = tuple(f"{PREFIX}g{number}" for number in range(3))
 OURS = frozenset({VPC, EXTERNAL})
 NOTHING: Program = frozenset()
 
@@ -58,7 +60,7 @@ def within(scope: str, *command: str) -> str:
 
 def remove_everything() -> None:
     for name in namespaces.names():
-        if name.startswith("wd-sys"):
+        if name.startswith(PREFIX):
             subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
 
 
@@ -335,11 +337,14 @@ async def test_the_vlan_layout_keeps_subnets_apart_and_is_repaired(driver: Linux
 
 
 def test_the_probe_finds_this_kernel_usable_and_leaves_nothing() -> None:
-    before = (namespaces.names(), run("ip", "-br", "link"), Path("/proc/self/ns/net").stat().st_ino)
+    home = Path("/proc/thread-self/ns/net").stat().st_ino
     found = probe()
     assert found.missing == ()
     assert set(found.filter_modes) <= {"bridge", "br_netfilter"} and found.filter_modes
     assert found.layouts[0] == "bridges"
     assert found.nft_version
     assert any("filtered by" in line for line in found.lines)
-    assert (namespaces.names(), run("ip", "-br", "link"), Path("/proc/self/ns/net").stat().st_ino) == before
+    assert Path("/proc/thread-self/ns/net").stat().st_ino == home
+    assert not {"br0", "br1", "port", "far", "tap1"} & {
+        line.split()[0] for line in run("ip", "-br", "link").splitlines()
+    }

@@ -60,9 +60,13 @@ class _Work:
 
 
 class LinuxDriver:
-    """The host's own namespaces and no others: what lacks our mark is neither seen nor touched."""
+    """What lacks our mark is neither seen nor touched.
 
-    def __init__(self) -> None:
+    `prefix` begins the names of the namespaces that `observe` looks for unasked, so that two agents can share a host.
+    """
+
+    def __init__(self, prefix: str = "weft-") -> None:
+        self._prefix = prefix
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="linux-driver")
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -71,7 +75,8 @@ class LinuxDriver:
         self._pool.shutdown()
 
     async def observe(self, scopes: frozenset[str] | None = None) -> Program:
-        wanted = sorted(scopes) if scopes is not None else await self._in_thread(namespaces.names)
+        names = scopes if scopes is not None else await self._in_thread(namespaces.names)
+        wanted = sorted(name for name in names if scopes is not None or name.startswith(self._prefix))
         found = await asyncio.gather(*(self._in_thread(self._observe, scope) for scope in wanted))
         return frozenset(resource for one in found for resource in one)
 

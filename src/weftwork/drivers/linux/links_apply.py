@@ -8,7 +8,7 @@ Each link is looked up first, so a step that was carried out already is complete
 import errno
 import os
 import secrets
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -33,6 +33,8 @@ from weftwork.program.plan import Create, Delete, Replace, Step
 from weftwork.program.resource import Key
 
 _NUMBER_MIN, _NUMBERS = 1 << 16, (1 << 31) - (1 << 16)
+_LINKS_AT_ONCE = 256
+"""Each TAP takes a descriptor until it is marked, and a process has 1024 by default."""
 _GONE = frozenset({errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _CODES = {
     errno.EEXIST: "LINK_NAME_TAKEN",
@@ -182,7 +184,7 @@ class LinksApply:
         if name not in self._netns:
             try:
                 self._netns[name] = self._stack.enter_context(namespaces.opened(name))
-            except (OSError, ValueError):
+            except (FileNotFoundError, ValueError):
                 self._netns[name] = None
         return self._netns[name]
 
@@ -196,13 +198,14 @@ class LinksApply:
 
     def _make(self, links: Sequence[wire.LinkResource]) -> None:
         """Made, marked, under their bridge, with flags and forwarding entry; bridges come up here already."""
-        try:
-            self._make_all(links)
-        finally:
-            for tap in self._taps.values():
-                os.close(tap)
+        for some in _batched(links, _LINKS_AT_ONCE):
+            try:
+                self._make_some(some)
+            finally:
+                while self._taps:
+                    os.close(self._taps.popitem()[1])
 
-    def _make_all(self, links: Sequence[wire.LinkResource]) -> None:
+    def _make_some(self, links: Sequence[wire.LinkResource]) -> None:
         batch = Batch()
         for link in links:
             place = self._place(link)
@@ -433,6 +436,11 @@ def _new_request(one: wire.IpResource, index: int) -> Request:
             return wire.route(wire.NEW_ROUTE, one, index)
         case Neighbour():
             return wire.neighbour(wire.NEW_NEIGHBOUR, one, index)
+
+
+def _batched(links: Sequence[wire.LinkResource], size: int) -> Iterator[Sequence[wire.LinkResource]]:
+    for start in range(0, len(links), size):
+        yield links[start : start + size]
 
 
 def _unused_number() -> int:

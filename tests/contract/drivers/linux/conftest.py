@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from linux_programs import EXTERNAL, GUESTS, SCOPES
+from linux_programs import EXTERNAL, GUESTS, PREFIX, SCOPES
 
 from weftwork.drivers.linux import namespaces
 from weftwork.drivers.linux.driver import LinuxDriver
@@ -12,7 +12,7 @@ from weftwork.drivers.linux.driver import LinuxDriver
 
 def _remove_everything() -> None:
     for name in namespaces.names():
-        if name.startswith("wd-"):
+        if name.startswith(PREFIX):
             subprocess.run(["ip", "netns", "delete", name], check=False, capture_output=True)
 
 

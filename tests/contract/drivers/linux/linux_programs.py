@@ -1,6 +1,10 @@
-"""Programs for the Linux driver's tests: by hand, and drawn by Hypothesis. All scopes begin with `wd-`."""
+"""Programs for the Linux driver's tests: by hand, and drawn by Hypothesis.
+
+Namespaces carry the number of the process, so that several test runs do not meet.
+"""
 
 import itertools
+import os
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, summarize_address_range
 
@@ -25,9 +29,10 @@ from weftwork.program.linux import (
 )
 from weftwork.program.resource import Program, Resource
 
-SCOPES = ("wd-a", "wd-b")
-EXTERNAL = "wd-ext"
-GUESTS = ("wd-guest0", "wd-guest1", "wd-guest2")
+PREFIX = f"wd-{os.getpid()}-"
+SCOPES = (f"{PREFIX}a", f"{PREFIX}b")
+EXTERNAL = f"{PREFIX}ext"
+GUESTS = (f"{PREFIX}guest0", f"{PREFIX}guest1", f"{PREFIX}guest2")
 
 FORWARD = "type filter hook forward priority filter; policy drop;"
 GUARD = "type filter hook prerouting priority -300; policy drop;"

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from linux_programs import EXTERNAL, GUESTS, SCOPES, external, mac, programs, tap, veth, vpc
+from linux_programs import EXTERNAL, GUESTS, PREFIX, SCOPES, external, mac, programs, tap, veth, vpc
 
 from weftwork.drivers.linux import namespaces, netlink, nft, sysctls, taps
 from weftwork.drivers.linux.driver import LinuxDriver
@@ -172,7 +172,7 @@ def test_a_lost_namespace_is_made_again_with_what_hung_on_it(guests: tuple[str, 
 
 
 def test_a_guests_namespace_that_is_not_there_fails_its_port_and_nothing_else(guests: tuple[str, ...]) -> None:
-    lonely = veth(A, 7, "wd-nobody")
+    lonely = veth(A, 7, f"{PREFIX}nobody")
     desired = external() | vpc() | {lonely}
 
     async def story(driver: LinuxDriver) -> None:
@@ -226,7 +226,7 @@ def foreign_objects() -> str:
             within(A, "ip", "route", "show", "198.18.0.0/15"),
             within(A, "ip", "neigh", "show", "10.0.0.200"),
             within(A, "ip", "-br", "address", "show", "dev", "br1", "to", "10.0.0.99"),
-            run("ip", "netns", "exec", "wd-operator", "ip", "-br", "link"),
+            run("ip", "netns", "exec", f"{PREFIX}operator", "ip", "-br", "link"),
         )
     )
 
@@ -235,7 +235,7 @@ def test_what_lacks_our_mark_is_neither_seen_nor_touched(guests: tuple[str, ...]
     desired = external() | vpc()
 
     async def story(driver: LinuxDriver) -> None:
-        run("ip", "netns", "add", "wd-operator")
+        run("ip", "netns", "add", f"{PREFIX}operator")
         await converge(driver, desired)
         within(A, "ip", "link", "add", "op0", "type", "bridge")
         within(A, "ip", "link", "set", "op0", "alias", "weft", "up")
@@ -247,7 +247,9 @@ def test_what_lacks_our_mark_is_neither_seen_nor_touched(guests: tuple[str, ...]
         before = foreign_objects()
 
         await assert_holds(driver, desired)
-        assert not {one.scope for one in await driver.observe()} & {"wd-operator", *GUESTS}
+        everywhere = LinuxDriver(PREFIX)
+        assert await everywhere.observe() == desired
+        everywhere.close()
         removed = frozenset(one for one in desired if not isinstance(one, PortLink))
         await converge(driver, removed)
         await converge(driver, desired)
