@@ -61,6 +61,13 @@ MESSAGE_TOO_LARGE = _code(
     "The whole request is larger than the server accepts.",
     "Split the request into several.",
 )
+MALFORMED_MESSAGE = _code(
+    Kind.INVALID,
+    "MALFORMED_MESSAGE",
+    "Malformed message",
+    "The request's bytes are not the message that the call takes, or a text in it is not UTF-8.",
+    "Use a client that was generated from the same .proto files.",
+)
 INVALID_NAME = _code(
     Kind.INVALID,
     "INVALID_NAME",
@@ -456,4 +463,21 @@ TARGET_NOT_FOUND = _code(
     "No such target",
     "There is no host of this name, or the host has no such driver.",
     "See `weft target list`.",
+)
+
+# The server.
+
+NOT_READY = _code(
+    Kind.UNAVAILABLE,
+    "NOT_READY",
+    "Server not ready",
+    "The server has started and still reads its store.",
+    "Try again in a moment; the health service says when it is ready.",
+)
+TOO_MANY_CALLS = _code(
+    Kind.UNAVAILABLE,
+    "TOO_MANY_CALLS",
+    "Too many calls at once",
+    "The server works on as many calls as it takes. Nothing was changed.",
+    "Try again in a moment, with fewer calls in flight.",
 )

@@ -20,3 +20,8 @@ class Vpc:
     @property
     def id(self) -> str:
         return str(self.owner)
+
+    @property
+    def netns(self) -> str:
+        """The network namespace that holds the VPC on a Linux host."""
+        return f"weft-{self.vni}"
