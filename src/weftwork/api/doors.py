@@ -1,0 +1,57 @@
+"""What every call works with, and how what the actions return is told."""
+
+from dataclasses import dataclass
+
+from weftwork.actions.network import Network, Stored
+from weftwork.api import telling
+from weftwork.model.keys import ThingKey
+from weftwork.model.nat import Dnat, Snat
+from weftwork.model.port import Port
+from weftwork.model.security_group import SecurityGroup
+from weftwork.model.subnet import Subnet
+from weftwork.model.vpc import Vpc
+from weftwork.rpc import encode
+from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
+from weftwork.seams.conditions import Conditions
+from weftwork.seams.insight import Insight
+
+
+@dataclass(frozen=True, slots=True)
+class Doors:
+    network: Network
+    conditions: Conditions
+    insight: Insight
+
+    def vpc(self, stored: Stored[Vpc]) -> pb.Vpc:
+        key = ThingKey("vpc", stored.value.owner)
+        return encode.vpc(stored.value, stored.revision, self._conditions(key, stored.revision))
+
+    def subnet(self, stored: Stored[Subnet]) -> pb.Subnet:
+        key = ThingKey("subnet", stored.value.owner, stored.value.name)
+        return encode.subnet(stored.value, stored.revision, self._conditions(key, stored.revision))
+
+    def port(self, stored: Stored[Port]) -> pb.Port:
+        port = stored.value
+        project = self.network.view.intent.get(port.owner)
+        return encode.port(
+            port,
+            stored.revision,
+            self._conditions(ThingKey("port", port.owner, port.id), stored.revision),
+            netns=project.vpc.netns if project and project.vpc else "",
+            mtu_bytes=self.network.settings.mtu_bytes,
+        )
+
+    def security_group(self, stored: Stored[SecurityGroup]) -> pb.SecurityGroup:
+        key = ThingKey("security-group", stored.value.owner, stored.value.name)
+        return encode.security_group(stored.value, stored.revision, self._conditions(key, stored.revision))
+
+    def snat(self, stored: Stored[Snat]) -> pb.SnatConfig:
+        key = ThingKey("snat", stored.value.owner)
+        return encode.snat(stored.value, stored.revision, self._conditions(key, stored.revision))
+
+    def dnat(self, stored: Stored[Dnat]) -> pb.DnatConfig:
+        key = ThingKey("dnat", stored.value.owner, stored.value.name)
+        return encode.dnat(stored.value, stored.revision, self._conditions(key, stored.revision))
+
+    def _conditions(self, key: ThingKey, revision: int) -> list[pb.Condition]:
+        return [telling.condition(one) for one in self.conditions.of(key, revision)]

@@ -1,0 +1,264 @@
+"""Every call that changes something: one function that decodes and calls one action, so that it can be planned too."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
+
+from weftwork.actions import nat, ports, security_groups, subnets, vpcs
+from weftwork.actions.network import Network, Stored
+from weftwork.api.doors import Doors
+from weftwork.model.nat import Dnat, Snat
+from weftwork.model.port import Port
+from weftwork.model.security_group import SecurityGroup
+from weftwork.model.subnet import Subnet
+from weftwork.model.vpc import Vpc
+from weftwork.rpc import decode
+from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
+from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
+
+_UPDATABLE = frozenset({"description", "ingress_rules", "egress_rules"})
+
+
+async def _create_vpc(network: Network, request: pb.CreateVpcRequest) -> Stored[Vpc]:
+    return await vpcs.create_vpc(
+        network,
+        owner=decode.owner(request),
+        name=decode.optional_name(request.name, "name"),
+        cidr=decode.optional_cidr(request.cidr, "cidr"),
+    )
+
+
+async def _delete_vpc(network: Network, request: pb.DeleteVpcRequest) -> None:
+    await vpcs.delete_vpc(network, owner=decode.owner(request), cascade=request.cascade)
+
+
+async def _create_subnet(network: Network, request: pb.CreateSubnetRequest) -> Stored[Subnet]:
+    return await subnets.create_subnet(
+        network,
+        owner=decode.vpc_owner(request.org_id, request.project_id, request.vpc_id),
+        name=decode.name(request.name, "name"),
+        cidr=decode.optional_cidr(request.cidr, "cidr"),
+        dhcp_enabled=request.dhcp_enabled,
+        dns_servers=decode.addresses(request.dns_servers, "dns_servers"),
+        domain_name=request.domain_name,
+        ntp_servers=decode.addresses(request.ntp_servers, "ntp_servers"),
+        lease_time_s=request.lease_time_s or decode.DEFAULT_LEASE_TIME_S,
+    )
+
+
+async def _delete_subnet(network: Network, request: pb.DeleteSubnetRequest) -> None:
+    await subnets.delete_subnet(
+        network,
+        owner=decode.owner(request),
+        subnet=decode.reference(request.subnet_id, "subnet_id"),
+        cascade=request.cascade,
+    )
+
+
+async def _create_port(network: Network, request: pb.CreatePortRequest) -> Stored[Port]:
+    return await ports.create_port(
+        network,
+        owner=decode.owner(request),
+        subnet=decode.reference(request.subnet_id, "subnet_id", decode.DEFAULT),
+        name=decode.optional_name(request.name, "name"),
+        vm=request.vm_id,
+        mac=decode.optional_mac(request.mac_address, "mac_address"),
+        address=decode.optional_address(request.ip_address, "ip_address"),
+        groups=decode.references(request.security_group_ids, "security_group_ids", (decode.DEFAULT,)),
+    )
+
+
+async def _delete_port(network: Network, request: pb.DeletePortRequest) -> None:
+    await ports.delete_port(
+        network, owner=decode.owner(request), port=decode.reference(request.port_id, "port_id"), cascade=request.cascade
+    )
+
+
+async def _attach_port(network: Network, request: pb.AttachPortRequest) -> Stored[Port]:
+    return await ports.attach_port(
+        network,
+        owner=decode.owner(request),
+        port=decode.reference(request.port_id, "port_id"),
+        vm=decode.required(request.vm_id, "vm_id"),
+    )
+
+
+async def _detach_port(network: Network, request: pb.DetachPortRequest) -> None:
+    await ports.detach_port(network, owner=decode.owner(request), port=decode.reference(request.port_id, "port_id"))
+
+
+async def _plug_port(network: Network, request: weft.PlugPortRequest) -> Stored[Port]:
+    return await ports.plug_port(
+        network,
+        owner=decode.owner(request),
+        port=decode.reference(request.port_id, "port_id"),
+        netns=decode.required(request.netns, "netns"),
+        interface=request.interface or decode.DEFAULT_INTERFACE,
+    )
+
+
+async def _unplug_port(network: Network, request: weft.UnplugPortRequest) -> Stored[Port]:
+    return await ports.unplug_port(
+        network, owner=decode.owner(request), port=decode.reference(request.port_id, "port_id")
+    )
+
+
+async def _set_security_groups(network: Network, request: weft.SetSecurityGroupsRequest) -> Stored[Port]:
+    return await ports.set_security_groups(
+        network,
+        owner=decode.owner(request),
+        port=decode.reference(request.port_id, "port_id"),
+        groups=decode.references(request.security_group_ids, "security_group_ids"),
+    )
+
+
+async def _create_security_group(network: Network, request: pb.CreateSecurityGroupRequest) -> Stored[SecurityGroup]:
+    owner = decode.owner(request)
+    return await security_groups.create_security_group(
+        network,
+        owner=owner,
+        name=decode.name(request.name, "name"),
+        description=request.description,
+        ingress=decode.rules(request.ingress_rules, "ingress_rules", owner),
+        egress=decode.rules(request.egress_rules, "egress_rules", owner),
+    )
+
+
+async def _update_security_group(network: Network, request: pb.UpdateSecurityGroupRequest) -> Stored[SecurityGroup]:
+    owner = decode.owner(request)
+    paths = decode.update_paths(request.update_mask.paths, _UPDATABLE)
+    ingress = decode.rules(request.ingress_rules, "ingress_rules", owner)
+    egress = decode.rules(request.egress_rules, "egress_rules", owner)
+    return await security_groups.update_security_group(
+        network,
+        owner=owner,
+        group=decode.reference(request.security_group_id, "security_group_id"),
+        description=request.description if "description" in paths else None,
+        ingress=ingress if "ingress_rules" in paths else None,
+        egress=egress if "egress_rules" in paths else None,
+        if_revision=request.if_revision,
+    )
+
+
+async def _add_rules(network: Network, request: weft.ChangeRulesRequest) -> Stored[SecurityGroup]:
+    return await security_groups.add_rules(network, **_rules(request))
+
+
+async def _remove_rules(network: Network, request: weft.ChangeRulesRequest) -> Stored[SecurityGroup]:
+    return await security_groups.remove_rules(network, **_rules(request))
+
+
+def _rules(request: weft.ChangeRulesRequest) -> dict[str, Any]:
+    owner = decode.owner(request)
+    return {
+        "owner": owner,
+        "group": decode.reference(request.security_group_id, "security_group_id"),
+        "ingress": decode.rules(request.ingress_rules, "ingress_rules", owner),
+        "egress": decode.rules(request.egress_rules, "egress_rules", owner),
+    }
+
+
+async def _delete_security_group(network: Network, request: pb.DeleteSecurityGroupRequest) -> None:
+    await security_groups.delete_security_group(
+        network,
+        owner=decode.owner(request),
+        group=decode.reference(request.security_group_id, "security_group_id"),
+        cascade=request.cascade,
+    )
+
+
+async def _create_snat(network: Network, request: pb.CreateSnatRequest) -> Stored[Snat]:
+    return await nat.create_snat(
+        network,
+        owner=decode.vpc_owner(request.org_id, request.project_id, request.vpc_id),
+        external_ip=decode.optional_address(request.external_ip, "external_ip"),
+        enabled=request.enabled if request.HasField("enabled") else True,
+    )
+
+
+async def _delete_snat(network: Network, request: pb.DeleteSnatRequest) -> None:
+    await nat.delete_snat(
+        network,
+        owner=decode.vpc_owner(request.org_id, request.project_id, request.vpc_id),
+        external_ip=decode.optional_address(request.external_ip, "external_ip"),
+    )
+
+
+async def _create_dnat(network: Network, request: pb.CreateDnatRequest) -> Stored[Dnat]:
+    external_port = decode.transport_port(request.external_port, "external_port")
+    return await nat.create_dnat(
+        network,
+        owner=decode.vpc_owner(request.org_id, request.project_id, request.vpc_id),
+        external_ip=decode.optional_address(request.external_ip, "external_ip"),
+        external_port=external_port,
+        protocol=decode.protocol(request.protocol, "protocol"),
+        internal_ip=decode.address(request.internal_ip, "internal_ip"),
+        internal_port=decode.transport_port(request.internal_port or external_port, "internal_port"),
+    )
+
+
+async def _delete_dnat(network: Network, request: pb.DeleteDnatRequest) -> None:
+    await nat.delete_dnat(
+        network,
+        owner=decode.vpc_owner(request.org_id, request.project_id, request.vpc_id),
+        external_ip=decode.address(request.external_ip, "external_ip"),
+        external_port=decode.transport_port(request.external_port, "external_port"),
+        protocol=decode.protocol(request.protocol, "protocol"),
+    )
+
+
+def _nothing(doors: Doors, stored: None) -> Empty:
+    return Empty()
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """`act` decodes and decides on any network, a dry one too; `told` makes the answer of what it returned."""
+
+    method: str
+    request: type[Message]
+    act: Callable[[Network, Any], Awaitable[Any]]
+    told: Callable[[Doors, Any], Message]
+
+    async def run(self, doors: Doors, request: Message) -> Message:
+        return self.told(doors, await self.act(doors.network, request))
+
+
+_NETWORK = "/overlay_network.v1.NetworkService/"
+_PORTS = "/weftwork.v1.PortService/"
+_GROUPS = "/weftwork.v1.SecurityGroupService/"
+
+MUTATIONS: Mapping[str, Mutation] = {
+    "create_vpc": Mutation(_NETWORK + "CreateVpc", pb.CreateVpcRequest, _create_vpc, Doors.vpc),
+    "delete_vpc": Mutation(_NETWORK + "DeleteVpc", pb.DeleteVpcRequest, _delete_vpc, _nothing),
+    "create_subnet": Mutation(_NETWORK + "CreateSubnet", pb.CreateSubnetRequest, _create_subnet, Doors.subnet),
+    "delete_subnet": Mutation(_NETWORK + "DeleteSubnet", pb.DeleteSubnetRequest, _delete_subnet, _nothing),
+    "create_port": Mutation(_NETWORK + "CreatePort", pb.CreatePortRequest, _create_port, Doors.port),
+    "delete_port": Mutation(_NETWORK + "DeletePort", pb.DeletePortRequest, _delete_port, _nothing),
+    "attach_port": Mutation(_NETWORK + "AttachPort", pb.AttachPortRequest, _attach_port, Doors.port),
+    "detach_port": Mutation(_NETWORK + "DetachPort", pb.DetachPortRequest, _detach_port, _nothing),
+    "create_security_group": Mutation(
+        _NETWORK + "CreateSecurityGroup", pb.CreateSecurityGroupRequest, _create_security_group, Doors.security_group
+    ),
+    "update_security_group": Mutation(
+        _NETWORK + "UpdateSecurityGroup", pb.UpdateSecurityGroupRequest, _update_security_group, Doors.security_group
+    ),
+    "delete_security_group": Mutation(
+        _NETWORK + "DeleteSecurityGroup", pb.DeleteSecurityGroupRequest, _delete_security_group, _nothing
+    ),
+    "create_snat": Mutation(_NETWORK + "CreateSnat", pb.CreateSnatRequest, _create_snat, Doors.snat),
+    "delete_snat": Mutation(_NETWORK + "DeleteSnat", pb.DeleteSnatRequest, _delete_snat, _nothing),
+    "create_dnat": Mutation(_NETWORK + "CreateDnat", pb.CreateDnatRequest, _create_dnat, Doors.dnat),
+    "delete_dnat": Mutation(_NETWORK + "DeleteDnat", pb.DeleteDnatRequest, _delete_dnat, _nothing),
+    "plug_port": Mutation(_PORTS + "PlugPort", weft.PlugPortRequest, _plug_port, Doors.port),
+    "unplug_port": Mutation(_PORTS + "UnplugPort", weft.UnplugPortRequest, _unplug_port, Doors.port),
+    "set_security_groups": Mutation(
+        _PORTS + "SetSecurityGroups", weft.SetSecurityGroupsRequest, _set_security_groups, Doors.port
+    ),
+    "add_rules": Mutation(_GROUPS + "AddRules", weft.ChangeRulesRequest, _add_rules, Doors.security_group),
+    "remove_rules": Mutation(_GROUPS + "RemoveRules", weft.ChangeRulesRequest, _remove_rules, Doors.security_group),
+}
+"""By the name of the field that carries the request in a PlanRequest."""

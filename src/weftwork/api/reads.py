@@ -1,0 +1,144 @@
+"""Every call that only looks."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from google.protobuf.empty_pb2 import Empty
+from google.protobuf.message import Message
+
+from weftwork.actions import reads
+from weftwork.api import telling
+from weftwork.api.doors import Doors
+from weftwork.api.mutations import MUTATIONS
+from weftwork.base import codes
+from weftwork.rpc import decode
+from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
+from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
+
+
+class _PageRequest(Protocol):
+    @property
+    def page_size(self) -> int: ...
+    @property
+    def page_token(self) -> str: ...
+
+
+async def _get_vpc(doors: Doors, request: pb.GetVpcRequest) -> pb.Vpc:
+    return doors.vpc(await reads.get_vpc(doors.network, owner=decode.owner(request)))
+
+
+async def _list_vpcs(doors: Doors, request: pb.ListVpcsRequest) -> pb.ListVpcsResponse:
+    page = await reads.list_vpcs(
+        doors.network,
+        org=decode.optional_name(request.org_id, "org_id"),
+        project=decode.optional_name(request.project_id, "project_id"),
+        **_page(request),
+    )
+    return pb.ListVpcsResponse(vpcs=map(doors.vpc, page.items), next_page_token=page.next_page_token)
+
+
+async def _get_subnet(doors: Doors, request: pb.GetSubnetRequest) -> pb.Subnet:
+    subnet = decode.reference(request.subnet_id, "subnet_id")
+    return doors.subnet(await reads.get_subnet(doors.network, owner=decode.owner(request), subnet=subnet))
+
+
+async def _list_subnets(doors: Doors, request: pb.ListSubnetsRequest) -> pb.ListSubnetsResponse:
+    page = await reads.list_subnets(doors.network, owner=decode.owner(request), **_page(request))
+    return pb.ListSubnetsResponse(subnets=map(doors.subnet, page.items), next_page_token=page.next_page_token)
+
+
+async def _get_port(doors: Doors, request: pb.GetPortRequest) -> pb.Port:
+    port = decode.reference(request.port_id, "port_id")
+    return doors.port(await reads.get_port(doors.network, owner=decode.owner(request), port=port))
+
+
+async def _list_ports(doors: Doors, request: pb.ListPortsRequest) -> pb.ListPortsResponse:
+    subnet = decode.reference(request.subnet_id, "subnet_id") if request.subnet_id else ""
+    page = await reads.list_ports(doors.network, owner=decode.owner(request), subnet=subnet, **_page(request))
+    return pb.ListPortsResponse(ports=map(doors.port, page.items), next_page_token=page.next_page_token)
+
+
+async def _get_security_group(doors: Doors, request: pb.GetSecurityGroupRequest) -> pb.SecurityGroup:
+    group = decode.reference(request.security_group_id, "security_group_id")
+    return doors.security_group(await reads.get_security_group(doors.network, owner=decode.owner(request), group=group))
+
+
+async def _list_security_groups(doors: Doors, request: pb.ListSecurityGroupsRequest) -> pb.ListSecurityGroupsResponse:
+    page = await reads.list_security_groups(doors.network, owner=decode.owner(request), **_page(request))
+    return pb.ListSecurityGroupsResponse(
+        security_groups=map(doors.security_group, page.items), next_page_token=page.next_page_token
+    )
+
+
+async def _list_snats(doors: Doors, request: weft.ListNatsRequest) -> weft.ListSnatsResponse:
+    page = await reads.list_snats(doors.network, owner=decode.owner(request), **_page(request))
+    return weft.ListSnatsResponse(snats=map(doors.snat, page.items), next_page_token=page.next_page_token)
+
+
+async def _list_dnats(doors: Doors, request: weft.ListNatsRequest) -> weft.ListDnatsResponse:
+    page = await reads.list_dnats(doors.network, owner=decode.owner(request), **_page(request))
+    return weft.ListDnatsResponse(dnats=map(doors.dnat, page.items), next_page_token=page.next_page_token)
+
+
+def _page(request: _PageRequest) -> dict[str, Any]:
+    return {
+        "page_size": decode.page_size(request.page_size),
+        "page_token": decode.page_token(request.page_token),
+    }
+
+
+async def _plan(doors: Doors, request: weft.PlanRequest) -> weft.PlanResponse:
+    field = request.WhichOneof("mutation")
+    if field is None:
+        raise decode.refusal(codes.MISSING_FIELD, "mutation", "there is no mutation to plan")
+    dry = doors.network.dry()
+    await MUTATIONS[field].act(dry, getattr(request, field))
+    return telling.plan(await doors.insight.plan(dry.writes))
+
+
+async def _list_targets(doors: Doors, request: Empty) -> weft.ListTargetsResponse:
+    return weft.ListTargetsResponse(targets=map(telling.target, await doors.insight.targets()))
+
+
+async def _get_target(doors: Doors, request: weft.GetTargetRequest) -> weft.TargetState:
+    host, driver, scope = (
+        decode.label(text, field)
+        for text, field in ((request.host, "host"), (request.driver, "driver"), (request.scope, "scope"))
+    )
+    return telling.target_state(await doors.insight.target(host, driver, scope))
+
+
+async def _list_leaks(doors: Doors, request: Empty) -> weft.ListLeaksResponse:
+    return weft.ListLeaksResponse(leaks=map(telling.leak, await doors.insight.leaks()))
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    method: str
+    request: type[Message]
+    run: Callable[[Doors, Any], Awaitable[Message]]
+
+
+_NETWORK = "/overlay_network.v1.NetworkService/"
+_TARGETS = "/weftwork.v1.TargetService/"
+
+READS: Mapping[str, Read] = {
+    read.method: read
+    for read in (
+        Read(_NETWORK + "GetVpc", pb.GetVpcRequest, _get_vpc),
+        Read(_NETWORK + "ListVpcs", pb.ListVpcsRequest, _list_vpcs),
+        Read(_NETWORK + "GetSubnet", pb.GetSubnetRequest, _get_subnet),
+        Read(_NETWORK + "ListSubnets", pb.ListSubnetsRequest, _list_subnets),
+        Read(_NETWORK + "GetPort", pb.GetPortRequest, _get_port),
+        Read(_NETWORK + "ListPorts", pb.ListPortsRequest, _list_ports),
+        Read(_NETWORK + "GetSecurityGroup", pb.GetSecurityGroupRequest, _get_security_group),
+        Read(_NETWORK + "ListSecurityGroups", pb.ListSecurityGroupsRequest, _list_security_groups),
+        Read("/weftwork.v1.NatService/ListSnats", weft.ListNatsRequest, _list_snats),
+        Read("/weftwork.v1.NatService/ListDnats", weft.ListNatsRequest, _list_dnats),
+        Read("/weftwork.v1.PlanService/Plan", weft.PlanRequest, _plan),
+        Read(_TARGETS + "ListTargets", Empty, _list_targets),
+        Read(_TARGETS + "GetTarget", weft.GetTargetRequest, _get_target),
+        Read(_TARGETS + "ListLeaks", Empty, _list_leaks),
+    )
+}

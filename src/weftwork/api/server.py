@@ -1,0 +1,152 @@
+"""The gRPC server: listens, says how it is (health), says what it speaks (reflection), and hands calls on."""
+
+import asyncio
+import os
+import socket
+import stat
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health, health_pb2_grpc
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from grpc_reflection.v1alpha import reflection
+
+from weftwork.actions.network import Network
+from weftwork.api.dispatch import CALLS_MAX, MESSAGE_BYTES_MAX, Gate, handlers
+from weftwork.api.doors import Doors
+from weftwork.base.errors import Failure
+from weftwork.seams.conditions import Conditions
+from weftwork.seams.insight import Insight
+
+UNIX = "unix:"
+STOP_S = 5.0
+"""How long calls in flight may take to end when the server stops."""
+_RECEIVE_MAX = 4 * MESSAGE_BYTES_MAX
+"""Above our own limit, so that we refuse in our words; beyond this gRPC does, in its own."""
+_OPTIONS: tuple[tuple[str, Any], ...] = (
+    ("grpc.max_receive_message_length", _RECEIVE_MAX),
+    ("grpc.max_concurrent_streams", CALLS_MAX),  # on one connection
+    ("grpc.so_reuseport", 0),  # two servers on one port are a mistake
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.http2.max_ping_strikes", 3),
+    ("grpc.max_metadata_size", 16 * 1024),
+)
+
+
+class Server:
+    """Listens from the start; takes calls once it is told that it is ready."""
+
+    def __init__(self, server: grpc.aio.Server, gate: Gate, health_service: Any, services: Sequence[str]) -> None:
+        """Use `serve`."""
+        self._server = server
+        self._gate = gate
+        self._health = health_service
+        self._services = ("", *services)
+        self.addresses: tuple[str, ...] = ()
+
+    async def set_ready(self, is_ready: bool = True) -> None:
+        """Ready means that the intent view is loaded; before, calls are refused with NOT_READY."""
+        self._gate.is_ready = is_ready
+        state = HealthCheckResponse.SERVING if is_ready else HealthCheckResponse.NOT_SERVING
+        for service in self._services:
+            await self._health.set(service, state)
+
+    async def stop(self) -> None:
+        """No new calls; those in flight have a moment to end. Sockets are removed."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(STOP_S)
+        await asyncio.to_thread(_remove_sockets, self.addresses)
+
+    async def wait_for_termination(self) -> None:
+        await self._server.wait_for_termination()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+
+async def serve(
+    *, network: Network, conditions: Conditions, insight: Insight, addresses: Sequence[str], is_ready: bool = True
+) -> Server:
+    """Listen on `host:port` (port 0: any free one) and `unix:/path` (mode 0600); the server's `addresses` say where.
+
+    Failure ADDRESS_UNAVAILABLE when one of them cannot be had.
+    """
+    gate = Gate()
+    server = grpc.aio.server(options=_OPTIONS)
+    services = handlers(Doors(network, conditions, insight), gate)
+    for service, methods in services.items():
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
+    health_service = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
+    reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
+    serving = Server(server, gate, health_service, tuple(services))
+    await serving.set_ready(is_ready)
+    serving.addresses = tuple([await _listen(server, address) for address in addresses])
+    await server.start()
+    return serving
+
+
+async def _listen(server: grpc.aio.Server, address: str) -> str:
+    if address.startswith(UNIX):
+        return await _listen_unix(server, Path(address.removeprefix(UNIX)))
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise Failure("ADDRESS_UNAVAILABLE", f"cannot listen on {address}: {error}") from None
+    return f"{address.rpartition(':')[0]}:{port}"
+
+
+async def _listen_unix(server: grpc.aio.Server, path: Path) -> str:
+    """The socket is ours alone from its first moment: whoever may connect is the administrator."""
+    address = f"{UNIX}{path}"
+    await asyncio.to_thread(_make_room, path)
+    before = os.umask(0o177)
+    try:
+        server.add_insecure_port(address)
+    except RuntimeError as error:
+        raise Failure("ADDRESS_UNAVAILABLE", f"cannot listen on {address}: {error}") from None
+    finally:
+        os.umask(before)
+    return address
+
+
+def _make_room(path: Path) -> None:
+    """The folder, for us alone if it is made here; a socket left by a server that is gone is removed."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            return
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            raise Failure("ADDRESS_UNAVAILABLE", f"cannot listen on {path}: it is there, and it is no socket")
+        if _is_alive(path):
+            raise Failure("ADDRESS_UNAVAILABLE", f"cannot listen on {path}: another server does")
+        path.unlink()
+    except OSError as error:
+        raise Failure("ADDRESS_UNAVAILABLE", f"cannot listen on {path}: {error.strerror}") from None
+
+
+def _remove_sockets(addresses: Sequence[str]) -> None:
+    for address in addresses:
+        if address.startswith(UNIX):
+            Path(address.removeprefix(UNIX)).unlink(missing_ok=True)
+
+
+def _is_alive(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+    return True
