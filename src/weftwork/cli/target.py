@@ -3,7 +3,7 @@
 import click
 
 from weftwork.cli.command import Command, Group
-from weftwork.cli.document import document, fields_of
+from weftwork.cli.document import Document, document, fields_of
 from weftwork.cli.nouns import Column, field
 from weftwork.cli.output import is_text, print_data, print_rows
 from weftwork.cli.plans import print_steps
@@ -49,21 +49,29 @@ async def list_targets() -> None:
 async def show(host: str, driver: str, scope: str, exit_code: bool) -> None:
     """Show what a host should hold, what it does hold now, and the plan between.
 
-    HOST may be left out when there is only one.
+    HOST may be left out when there is only one. What is desired and not there is marked with +, what is there and not
+    desired with -.
     """
     async with connected() as session:
         state = document(await session.client.get_target(host, driver, scope))
     if is_text():
-        for title in ("desired", "observed"):
-            print(f"{title}: {len(state[title])} resources")
-            for line in state[title]:
-                print(f"  {printable(line)}")
-        print(f"plan: {len(state['steps'])} steps" if state["steps"] else "plan: nothing to do")
-        print_steps(state["steps"])
+        _print_state(state)
     else:
         print_data(state)
     if exit_code and state["steps"]:
         click.get_current_context().exit(ExitCode.DIFFERENCE)
+
+
+def _print_state(state: Document) -> None:
+    """Both lists as one, because as a rule they are the same."""
+    desired, observed = set(state["desired"]), set(state["observed"])
+    print(f"desired: {len(desired)} resources, observed: {len(observed)} resources")
+    strays = [line for line in state["observed"] if line not in desired]
+    for line in (*state["desired"], *strays):
+        mark = "+" if line not in observed else "-" if line not in desired else " "
+        print(f"{mark} {printable(line)}")
+    print(f"plan: {len(state['steps'])} steps" if state["steps"] else "plan: nothing to do")
+    print_steps(state["steps"])
 
 
 @click.command(cls=Command, examples=("weft leaks", "weft leaks --exit-code", "weft leaks -o json"))
