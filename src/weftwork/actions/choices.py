@@ -3,9 +3,8 @@ this keeps the actions of one process from choosing the same thing at the same t
 """
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
-from typing import Self
 from weakref import WeakKeyDictionary
 
 from weftwork.actions.index import ProjectIndex
@@ -28,37 +27,29 @@ class MacsNeeded(Exception):
 class _Hand:
     """Where choosing goes on in one VPC. It ends with the VPC: its successor counts its own MACs."""
 
-    cursors: dict[str, int]
-    macs: range
+    cursors: dict[str, int] = field(default_factory=dict)
+    macs: range = range(0)
+    reserving: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 
 class Choices:
     """`held` are the keys of claims that actions under way have chosen."""
 
-    def __init__(self, store: Store, view: IntentView) -> None:
-        self.held: set[str] = set()
+    def __init__(self, store: Store, view: IntentView, origin: "Choices | None" = None) -> None:
+        """With `origin`, a rehearsal: it goes on where the origin is, without moving it."""
+        self.held: set[str] = set(origin.held) if origin else set()
+        self._origin = origin
         self._store = store
         self._view = view
-        self._last_vni = vnis.FIRST - 1
+        self._last_vni: int = origin._last_vni if origin else vnis.FIRST - 1
         self._hands: WeakKeyDictionary[ProjectIndex, _Hand] = WeakKeyDictionary()
-        self._reserving = asyncio.Lock()
-
-    def copy(self) -> Self:
-        """For a rehearsal: goes on where this one is, without moving it."""
-        copy = type(self)(self._store, self._view)
-        copy.held = set(self.held)
-        copy._last_vni = self._last_vni
-        for project, hand in self._hands.items():
-            copy._hands[project] = _Hand(dict(hand.cursors), hand.macs)
-        return copy
 
     def address(self, here: ProjectIndex, subnet: Subnet) -> tuple[IPv4Address, str]:
-        """A free address and the key of its claim. Refusal SUBNET_EXHAUSTED."""
+        """A free address and the key of its claim; say `took_address` once it is decided. Refusal SUBNET_EXHAUSTED."""
         cidr = subnet.cidr
         assert isinstance(cidr, IPv4Network)
-        cursors = self._hand(here).cursors
         taken = here.used(subnet)
-        cursor = cursors.get(subnet.name, 0)
+        cursor = self._hand(here).cursors.get(subnet.name, 0)
         tried: set[int] = set()
         while True:
             offset = addresses.next_address(cidr, taken, cursor)
@@ -68,9 +59,12 @@ class Choices:
             address = addresses.address_at(cidr, offset)
             key = keys.allocated(subnet.owner, subnet.name, address)
             if key not in self.held:
-                cursors[subnet.name] = offset
                 return address, key
             tried.add(offset)
+
+    def took_address(self, here: ProjectIndex, subnet: Subnet, address: Address) -> None:
+        """The next choice is behind it."""
+        self._hand(here).cursors[subnet.name] = addresses.offset_of(subnet.cidr, address)
 
     def mac(self, here: ProjectIndex) -> Mac:
         """A MAC that no port of the VPC ever had, unless a tenant chose it. Raises MacsNeeded."""
@@ -119,20 +113,25 @@ class Choices:
 
         The counter is durable before any of its MACs is given, so a crash wastes MACs and never repeats one.
         """
-        async with self._reserving:
-            here = self._view.project(owner)
-            if here is None or self._hand(here).macs:
+        here = self._view.project(owner)
+        if here is None:
+            return
+        hand = self._hand(here)
+        async with hand.reserving:
+            # Before anything is awaited: the counter must be that of the VPC in this view, not of a later one.
+            vpc = ThingKey("vpc", owner)
+            vpc_revision = self._view.revision_of(vpc)
+            if hand.macs or not vpc_revision:
                 return
             block, revision = await self._next_block(owner)
-            vpc = ThingKey("vpc", owner)
             counter = keys.mac_counter(owner)
-            compares = (Unchanged(counter, revision), Unchanged(str(vpc), self._view.revision_of(vpc)))
+            compares = (Unchanged(counter, revision), Unchanged(str(vpc), vpc_revision))
             try:
                 await self._store.commit(Transaction(compares, (Put(counter, str(block.stop).encode()),)))
             except Conflict as conflict:
                 await self._view.wait_for(conflict.revision, timeout_s=1.0)
                 return
-            self._hand(here).macs = block
+            hand.macs = block
 
     async def foresee_macs(self, owner: ProjectKey) -> None:
         """As if the next block was reserved."""
@@ -150,7 +149,8 @@ class Choices:
     def _hand(self, here: ProjectIndex) -> _Hand:
         hand = self._hands.get(here)
         if hand is None:
-            hand = self._hands[here] = _Hand({}, range(0))
+            model = self._origin._hand(here) if self._origin else _Hand()
+            hand = self._hands[here] = _Hand(dict(model.cursors), model.macs)
         return hand
 
     def _is_range_taken(self, range_: IPv4Network) -> bool:

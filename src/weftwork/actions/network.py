@@ -126,7 +126,7 @@ class DryNetwork(Network):
 
     def __init__(self, network: Network) -> None:
         super().__init__(network.store, network.view, network.clock, network.settings, network.new_id)
-        self.choices = network.choices.copy()
+        self.choices = Choices(network.store, network.view, origin=network.choices)
         self.writes: tuple[Write, ...] = ()
 
     async def run(self, owner: ProjectKey, decide: Callable[[], Decision[T]], *, alone: bool = True) -> Stored[T]:

@@ -71,13 +71,16 @@ async def create_port(
             chosen, claim = address, keys.allocated(owner, into.name, address)
         else:
             chosen, claim = network.choices.address(here, into)
+        own_mac = mac or network.choices.mac(here)
+        if address is None:
+            network.choices.took_address(here, into, chosen)
         port = Port(
             owner=owner,
             id=network.new_id(),
             name=name,
             subnet=into.name,
             vm=vm,
-            mac=mac or network.choices.mac(here),
+            mac=own_mac,
             addresses=(chosen,),
             groups=tuple(one.name for one in members_of),
             attachment=TAP if vm else None,

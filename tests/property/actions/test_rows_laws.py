@@ -1,0 +1,36 @@
+"""Law: what is stored reads back as it was."""
+
+import json
+
+from hypothesis import given
+
+from weftwork.actions import rows
+from weftwork.model.intent import Intent
+from weftwork.testing.strategies import TENANTS, intents, port
+
+
+@given(intents())
+def test_decode_undoes_encode(intent: Intent) -> None:
+    for project in intent.values():
+        single = [one for one in (project.vpc, project.snat) if one]
+        for thing in (*single, *project.subnets.values(), *project.groups.values(), *project.ports.values()):
+            assert rows.decode(rows.key_of(thing), rows.encode(thing)) == thing
+        for dnat in project.dnats.values():
+            assert rows.decode(rows.key_of(dnat), rows.encode(dnat)) == dnat
+
+
+def test_a_stored_port_has_the_names_of_the_specification() -> None:
+    row = json.loads(rows.encode(port(TENANTS[0], 1)))
+
+    assert row["org_id"] == "red" and row["project_id"] == "web"
+    assert row["subnet_id"] == "red/web/default"
+    assert row["security_group_ids"] == ["red/web/default"]
+    assert row["mac_address"] == "02:57:00:00:00:01"
+    assert row["vm_id"] == "vm1"
+
+
+def test_a_newer_servers_fields_are_skipped() -> None:
+    one = port(TENANTS[0], 1)
+    newer = json.loads(rows.encode(one)) | {"host": "h1"}
+
+    assert rows.decode(rows.key_of(one), json.dumps(newer).encode()) == one
