@@ -201,6 +201,24 @@ async def test_kept_history_is_bounded_while_many_write(tmp_path: Path) -> None:
     await store.close()
 
 
+async def test_a_batch_that_fails_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
+    """The first transaction is written already when the second finds no room."""
+    store = await SqliteStore.open(tmp_path / "weft.db")
+    await store.commit(Transaction((), (Put("before", b""),)))
+    writing = store._writer._connection
+    (pages,) = writing.execute("PRAGMA page_count").fetchone()
+    writing.execute(f"PRAGMA max_page_count = {pages + 5}")
+    transactions = [Transaction((), (Put("small", b"1"),)), Transaction((), (Put("large", bytes(1_000_000)),))]
+    results = await asyncio.gather(*map(store.commit, transactions), return_exceptions=True)
+    assert [getattr(result, "code", result) for result in results] == ["STORE_UNAVAILABLE"] * 2
+    assert [record.key for record in (await store.range("")).records] == ["before"]
+
+    assert await store.commit(transactions[0]) == 2
+    writing.execute("PRAGMA max_page_count = 1000000")
+    assert await store.commit(transactions[1]) == 3
+    await store.close()
+
+
 def run_full_disk(*command: str | Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

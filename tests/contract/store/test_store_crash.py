@@ -53,7 +53,7 @@ async def revisions_told(store: Store, until: int) -> list[int]:
 async def check(place: Place, acknowledged: Acknowledged) -> int:
     """How many transactions are there, each of them whole."""
     store = await place.open(keep_revisions=KEEP_REVISIONS)
-    pairs = {}
+    pairs: dict[str, dict[tuple[int, ...], int]] = {}
     for side in "ab":
         found = await store.range(f"{side}/")
         pairs[side] = {tuple(map(int, record.key.split("/")[1:])): record.revision for record in found.records}
@@ -68,7 +68,7 @@ async def check(place: Place, acknowledged: Acknowledged) -> int:
         assert all((writer, earlier) in pairs["a"] for earlier in range(1, number))
     assert len(pairs["a"]) == sum(number for number, _ in counters.values())
     if newest:
-        told = await revisions_told(store, newest)
+        told = await asyncio.wait_for(revisions_told(store, newest), 60)
         assert told == list(range(told[0], newest + 1)), "history has a gap"
     await store.close()
     return newest
