@@ -220,7 +220,7 @@ async def test_a_batch_that_fails_in_the_middle_leaves_nothing(tmp_path: Path) -
 
 
 def run_full_disk(*command: str | Path) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("full after ")
 
