@@ -53,12 +53,14 @@ class ExternalClaim:
 class IntentView:
     """`start` it before reading, `close` it in the end. Belongs to one event loop.
 
+    `changed_at` is the last revision that wrote a thing, and not only claims.
     `vnis`, `pool_claims` (range → "{org}/{project}"), `external` and `plugs` (key → port) are the deployment's.
     """
 
     def __init__(self) -> None:
         self.intent: Intent = {}
         self.revision = 0
+        self.changed_at = 0
         self.vnis = Bitmap()
         self.pool_claims: dict[IPv4Network, str] = {}
         self.external: dict[Address, ExternalClaim] = {}
@@ -165,6 +167,7 @@ class IntentView:
 
     def _tell(self, changed: set[ThingKey]) -> None:
         if changed:
+            self.changed_at = self.revision
             for subscription in self._subscriptions:
                 subscription.add(self.revision, changed)
         while self._waiters and self._waiters[0][0] <= self.revision:

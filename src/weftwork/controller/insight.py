@@ -1,0 +1,225 @@
+"""Answers about the targets: desired, observed, the plan between, what a mutation would change, and what leaks."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from weftwork.actions import rows
+from weftwork.actions.integrity import Orphan, orphans
+from weftwork.actions.view import IntentView
+from weftwork.base.errors import Kind, Refusal
+from weftwork.base.tenancy import ProjectKey
+from weftwork.compiler.linux.slices import affected_by, compile_slice
+from weftwork.controller.publisher import Publisher
+from weftwork.model.intent import Intent, ProjectIntent, Thing
+from weftwork.model.keys import ROOT, ThingKey, parse_thing_key
+from weftwork.model.nat import Snat
+from weftwork.model.vpc import Vpc
+from weftwork.planner.plan import make_plan
+from weftwork.program.plan import Create, Delete, Plan, Replace
+from weftwork.program.resource import Program, Resource
+from weftwork.seams.channel import AgentLink, Report
+from weftwork.seams.insight import Action, Leak, PlannedStep, PlanPreview, TargetState, TargetSummary
+from weftwork.seams.store import Put, Remove, Store, Write
+
+LEAKS_PAGE = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """One host as the controller sees it; `kinds` names its drivers and what each holds."""
+
+    agent: AgentLink
+    publisher: Publisher
+    kinds: dict[str, tuple[type, ...]]
+
+
+class ControllerInsight:
+    """Implements `seams.insight.Insight`; `hosted` is None where no agent runs."""
+
+    def __init__(self, store: Store, view: IntentView, hosted: Hosted | None) -> None:
+        self._store = store
+        self._view = view
+        self._hosted = hosted
+        self._report = Report("", 0)
+
+    def take(self, report: Report) -> None:
+        self._report = report
+
+    async def plan(self, writes: tuple[Write, ...]) -> PlanPreview:
+        objects = tuple(line for write in writes if (line := self._object_line(write)))
+        if self._hosted is None:
+            return PlanPreview(objects, ())
+        overlay = _overlay(self._view.intent, writes)
+        keys = frozenset(key for write in writes if (key := parse_thing_key(write.key)))
+        slices = frozenset(slice_id for key in keys for slice_id in affected_by(key))
+        publisher = self._hosted.publisher
+        compiled = {slice_id: compile_slice(overlay, slice_id, publisher.profile) for slice_id in slices}
+        delta = publisher.assembly.preview(compiled)
+        steps = make_plan(desired=delta.added, observed=delta.removed)
+        return PlanPreview(objects, _told(self._hosted.agent.host, steps))
+
+    async def targets(self) -> tuple[TargetSummary, ...]:
+        if self._hosted is None:
+            return ()
+        program = self._hosted.publisher.assembly.program()
+        return tuple(self._summary(name, kinds, program) for name, kinds in self._hosted.kinds.items())
+
+    async def target(self, host: str, driver: str, scope: str) -> TargetState:
+        hosted = self._the_host(host)
+        kinds = self._kinds_of(driver)
+        await hosted.agent.settle()
+        desired = _select(hosted.publisher.assembly.program(), kinds, scope)
+        observed = _select(await hosted.agent.observe(frozenset({scope}) if scope else None), kinds, scope)
+        steps = make_plan(desired=desired, observed=observed)
+        return TargetState(_texts(desired), _texts(observed), _told(hosted.agent.host, steps))
+
+    async def leaks(self) -> tuple[Leak, ...]:
+        leaks = [Leak("store", "key", orphan.key, orphan.why) for orphan in await self._store_orphans()]
+        if self._hosted is not None:
+            leaks += await self._host_leaks(self._hosted)
+        return tuple(leaks)
+
+    async def _store_orphans(self) -> tuple[Orphan, ...]:
+        page = await self._store.range(ROOT, limit=LEAKS_PAGE)
+        records = list(page.records)
+        while page.more:
+            page = await self._store.range(ROOT, after=page.records[-1].key, limit=LEAKS_PAGE)
+            records += page.records
+        return orphans(records)
+
+    async def _host_leaks(self, hosted: Hosted) -> list[Leak]:
+        """What the host holds and nobody wants, once it has done all it was told."""
+        await hosted.agent.settle()
+        observed = await hosted.agent.observe()
+        wanted = {resource.key for resource in hosted.publisher.assembly.program()}
+        stray = sorted((resource for resource in observed if resource.key not in wanted), key=lambda one: one.key)
+        return [
+            Leak(
+                f"{hosted.agent.host}/{self._driver_of(one)}",
+                one.key[0],
+                " ".join(one.key[1:]),
+                "no owner in the intent",
+            )
+            for one in stray
+        ]
+
+    def _the_host(self, host: str) -> Hosted:
+        if self._hosted is None or host not in ("", self._hosted.agent.host):
+            known = self._hosted.agent.host if self._hosted else "none"
+            raise Refusal(
+                Kind.UNKNOWN, "TARGET_NOT_FOUND", f"there is no host {host!r}", hint=f"Hosts with an agent: {known}."
+            )
+        return self._hosted
+
+    def _kinds_of(self, driver: str) -> tuple[type, ...]:
+        assert self._hosted is not None
+        if not driver:
+            return tuple(kind for kinds in self._hosted.kinds.values() for kind in kinds)
+        if driver not in self._hosted.kinds:
+            known = ", ".join(sorted(self._hosted.kinds))
+            raise Refusal(
+                Kind.UNKNOWN,
+                "TARGET_NOT_FOUND",
+                f"there is no driver {driver!r}",
+                hint=f"Drivers of the host: {known}.",
+            )
+        return self._hosted.kinds[driver]
+
+    def _driver_of(self, resource: Resource) -> str:
+        assert self._hosted is not None
+        return next((name for name, kinds in self._hosted.kinds.items() if isinstance(resource, kinds)), "?")
+
+    def _summary(self, name: str, kinds: tuple[type, ...], program: Program) -> TargetSummary:
+        assert self._hosted is not None
+        mine = frozenset(resource.key for resource in program if isinstance(resource, kinds))
+        failing = [key for key in self._report.failures if key in mine or key[0] == "target"]
+        detail = f"{failing[0]}: {self._report.failures[failing[0]]}" if failing else ""
+        return TargetSummary(
+            host=self._hosted.agent.host,
+            driver=name,
+            generation=self._report.generation,
+            desired_generation=max(self._hosted.publisher.generation, self._view.changed_at),
+            resources=len(mine),
+            failures=len(failing),
+            detail=detail,
+        )
+
+    def _object_line(self, write: Write) -> str:
+        key = parse_thing_key(write.key)
+        if key is None:
+            return ""
+        there = self._view.revision_of(key) != 0
+        sign = "-" if isinstance(write, Remove) else "~" if there else "+"
+        return f"{sign} {key.kind} {key.owner}" + (f"/{key.name}" if key.name else "")
+
+
+def _overlay(intent: Intent, writes: Iterable[Write]) -> Intent:
+    """The intent as it would be; only the projects that are written to are copied."""
+    overlay: Intent = dict(intent)
+    copied: set[ProjectKey] = set()
+    for write in writes:
+        key = parse_thing_key(write.key)
+        if key is None:
+            continue
+        if key.owner not in copied:
+            copied.add(key.owner)
+            overlay[key.owner] = _copy(overlay.get(key.owner, ProjectIntent()))
+        _put(overlay[key.owner], key, rows.decode(key, write.value) if isinstance(write, Put) else None)
+    return overlay
+
+
+def _copy(project: ProjectIntent) -> ProjectIntent:
+    return ProjectIntent(
+        vpc=project.vpc,
+        subnets=dict(project.subnets),
+        groups=dict(project.groups),
+        ports=dict(project.ports),
+        snat=project.snat,
+        dnats=dict(project.dnats),
+    )
+
+
+def _put(project: ProjectIntent, key: ThingKey, thing: Thing | None) -> None:
+    """Put a thing in its place, or with None take it away."""
+    if key.kind == "vpc":
+        project.vpc = thing if isinstance(thing, Vpc) else None
+    elif key.kind == "snat":
+        project.snat = thing if isinstance(thing, Snat) else None
+    else:
+        shelves: dict[str, dict[str, Any]] = {
+            "subnet": project.subnets,
+            "security-group": project.groups,
+            "port": project.ports,
+            "dnat": project.dnats,
+        }
+        shelf = shelves[key.kind]
+        shelf.pop(key.name, None)
+        if thing is not None:
+            shelf[key.name] = thing
+
+
+def _select(program: Program, kinds: tuple[type, ...], scope: str) -> Program:
+    return frozenset(one for one in program if isinstance(one, kinds) and scope in ("", one.scope))
+
+
+def _texts(program: Program) -> tuple[str, ...]:
+    return tuple(text_of(one) for one in sorted(program, key=lambda one: (one.scope, one.rank, one.key)))
+
+
+def text_of(resource: Resource) -> str:
+    """A resource on one line, as a person reads it."""
+    return repr(resource)
+
+
+def _told(host: str, plan: Plan) -> tuple[PlannedStep, ...]:
+    told = []
+    for step in plan:
+        match step:
+            case Create(new):
+                told.append(PlannedStep(host, Action.CREATE, new.scope, new.key[0], text_of(new)))
+            case Replace(old, new):
+                told.append(PlannedStep(host, Action.REPLACE, new.scope, new.key[0], text_of(new), text_of(old)))
+            case Delete(old):
+                told.append(PlannedStep(host, Action.DELETE, old.scope, old.key[0], text_of(old)))
+    return tuple(told)
