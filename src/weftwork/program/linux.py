@@ -203,12 +203,12 @@ class InterfaceAddress:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """A route by our routing protocol number; `gateway` may be off-link (onlink is set)."""
+    """A route by our routing protocol number; `gateway` may be off-link (onlink is set), None is on the link itself."""
 
     rank: ClassVar[int] = 10
     scope: str
     destination: Cidr
-    gateway: Address
+    gateway: Address | None
     interface: str
 
     @property

@@ -61,6 +61,8 @@ def _external_leg(
     )
     for address in addresses:
         yield InterfaceAddress(scope, leg, address, address.max_prefixlen)
+    for cidr in external.cidrs:
+        yield Route(scope, cidr, None, leg)
     yield Route(scope, IPv4Network("0.0.0.0/0"), external.gateway, leg)
 
 

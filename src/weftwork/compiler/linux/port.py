@@ -31,8 +31,8 @@ def compile_port(vpc: Vpc, project: ProjectIntent, port: Port, profile: HostProf
         for family in families(profile):
             yield from _policy(scope, family, project, port, str(address))
         yield Neighbour(scope, leg, address, port.mac)
-        # Also without a DHCP server: then a change of the subnet alone turns the service on and off.
-        yield DhcpBinding(scope, leg, port.mac, address, port.name)
+        if subnet.dhcp_enabled:
+            yield DhcpBinding(scope, leg, port.mac, address, port.name)
     yield _device(scope, subnet, port, port.attachment, profile)
 
 

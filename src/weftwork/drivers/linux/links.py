@@ -63,6 +63,7 @@ NUD_NOARP, NUD_PERMANENT = 0x40, 0x80
 NTF_MASTER = 0x04
 IFF_UP = 0x1
 _IFA_F_NODAD = 0x02
+_RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
 _RTNH_F_ONLINK, _RT_TABLE_MAIN, _RTN_UNICAST = 4, 254, 1
 _INET6_ADDR_GEN_MODE = 8
 
@@ -331,19 +332,20 @@ def address(type_: int, one: InterfaceAddress, index: int) -> Request:
 def route(type_: int, one: Route, index: int) -> Request:
     body = struct.pack(
         "=BBBBBBBBI",
-        family_of(one.gateway),
+        family_of(one.destination.network_address),
         one.destination.prefixlen,
         0,
         0,
         _RT_TABLE_MAIN,
         PROTOCOL,
-        0,
+        _RT_SCOPE_UNIVERSE if one.gateway else _RT_SCOPE_LINK,
         _RTN_UNICAST,
-        _RTNH_F_ONLINK,
+        _RTNH_F_ONLINK if one.gateway else 0,
     )
     body += attribute(RTA_DST, one.destination.network_address.packed)
     if type_ == NEW_ROUTE:
-        body += attribute(RTA_GATEWAY, one.gateway.packed) + attribute(RTA_OIF, u32(index))
+        body += attribute(RTA_GATEWAY, one.gateway.packed) if one.gateway else b""
+        body += attribute(RTA_OIF, u32(index))
     return Request(type_, CREATE | REPLACE if type_ == NEW_ROUTE else 0, body)
 
 

@@ -225,12 +225,13 @@ def routes(bodies: Iterable[bytes], scope: str, names: Mapping[int, str]) -> set
     for body in bodies:
         family, length, _, _, _, protocol = struct.unpack_from("=BBBBBB", body)
         inner = attributes(body, 12)
-        if protocol != wire.PROTOCOL or wire.RTA_GATEWAY not in inner:
+        if protocol != wire.PROTOCOL:
             continue
         size = 4 if family == socket.AF_INET else 16
         destination = ip_network((inner.get(wire.RTA_DST, bytes(size)), length))
         interface = names.get(as_u32(inner.get(wire.RTA_OIF, bytes(4))), "")
-        found.add(Route(scope, destination, _address(family, inner[wire.RTA_GATEWAY]), interface))
+        gateway = _address(family, inner[wire.RTA_GATEWAY]) if wire.RTA_GATEWAY in inner else None
+        found.add(Route(scope, destination, gateway, interface))
     return found
 
 
