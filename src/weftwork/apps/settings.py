@@ -10,13 +10,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from weftwork.base.addresses import Address, Cidr
 from weftwork.base.errors import Kind, Refusal
+from weftwork.compiler.settings import FilterMode, Layout
 
-LAYOUTS = ("bridges", "vlan")
-FILTER_MODES = ("auto", "bridge", "br_netfilter")
+LAYOUTS: tuple[Layout, ...] = ("bridges", "vlan")
+FILTER_MODES: tuple[FilterMode | Literal["auto"], ...] = ("auto", "bridge", "br_netfilter")
 RESERVED = ("100.64.0.0/16", "172.30.0.0/16")
 """The fleet's overlay addresses and the profile of VMs without a VPC: ranges of the underlay, never a tenant's."""
 
@@ -36,14 +37,21 @@ class Settings:
     network_reserved: tuple[Cidr, ...] = tuple(IPv4Network(one) for one in RESERVED)
     network_external_cidrs: tuple[Cidr, ...] = ()
     network_external_gateway: Address | None = None
+    """The external network's router; without one, the first address of the first of `external_cidrs`."""
     network_external_bridge: str = ""
     """A bridge of the operator's in the host's own namespace; empty: one of ours, `ext0` in `weft-ext`."""
     network_underlay_mtu: int = 1500
-    network_layout: str = "bridges"
-    network_filter_mode: str = "auto"
+    network_layout: Layout = "bridges"
+    network_filter_mode: FilterMode | Literal["auto"] = "auto"
     network_ovn_northbound_endpoint: str = ""
     network_ovn_southbound_endpoint: str = ""
     agent_audit_s: float = 10.0
+
+    @property
+    def external_gateway(self) -> Address | None:
+        """The router in force; None where there is no external network."""
+        pools = self.network_external_cidrs
+        return self.network_external_gateway or (pools[0][1] if pools else None)
 
 
 ENVIRONMENT = {

@@ -1,0 +1,54 @@
+"""`weft doctor`: what this machine offers, and what will be used. It changes nothing."""
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from weftwork.apps.options import node_options, settings_from
+from weftwork.base.errors import Refusal
+
+TOOLS = {
+    "ip": "for people: the network in the words of iproute2 (Debian package iproute2)",
+    "nft": "for people: the rules in the words of nftables (Debian package nftables)",
+    "udhcpc": "for namespaces as guests: a DHCP client (Debian package udhcpc)",
+    "conntrack": "for people: the connections that are tracked (Debian package conntrack)",
+}
+
+
+@click.command()
+@node_options
+def doctor(config: Path | None, **flags: str | None) -> None:
+    """Say what this machine's kernel and tools offer, and what will be used. Exit code 1 when `weft up` cannot work.
+
+    \b
+    Examples:
+      weft doctor
+      weft doctor --layout vlan
+      weft doctor --config /etc/weftwork/weft.toml
+    """
+    settings = settings_from(config, flags)
+    if os.geteuid():
+        click.echo(
+            "error: NOT_ROOT: probing makes a network namespace\nnext: Run it as root, e.g. with sudo.", err=True
+        )
+        sys.exit(5)
+    from weftwork.apps.node import host_profile
+    from weftwork.drivers.linux.probe import probe
+
+    capabilities = probe()
+    for line in capabilities.lines:
+        click.echo(line)
+    for tool, use in TOOLS.items():
+        click.echo(f"tool {tool}: {shutil.which(tool) or 'not found'} – {use}")
+    try:
+        profile = host_profile(settings, capabilities)
+    except Refusal as refusal:
+        click.echo(f"error: {refusal}", err=True)
+        sys.exit(1)
+    outside = f"external network {', '.join(map(str, profile.external.cidrs))}" if profile.external else "no NAT"
+    click.echo(
+        f"will be used: layout {profile.layout}, filter mode {profile.filter_mode}, MTU {profile.mtu_bytes}, {outside}"
+    )

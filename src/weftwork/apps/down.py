@@ -1,0 +1,72 @@
+"""`weft down`: take everything of ours off this machine."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from weftwork.apps.options import node_options, settings_from
+from weftwork.base.errors import Failure, Refusal
+
+STOP_TIMEOUT_S = 20.0
+
+
+@click.command()
+@node_options
+@click.option("--purge", is_flag=True, help="Also delete the store: all intent is gone for good.")
+def down(config: Path | None, purge: bool, **flags: str | None) -> None:
+    """Stop the node and remove its namespaces, links and rules. The intent stays stored, unless --purge is given.
+
+    \b
+    Examples:
+      weft down
+      weft down --purge
+      weft down --config /etc/weftwork/weft.toml
+    """
+    settings = settings_from(config, flags)
+    from weftwork.apps.node import LOCK, only_one, tell
+
+    store = Path(settings.storage_path)
+    try:
+        _stop_node(store.parent / LOCK)
+        with only_one(store):
+            removed = asyncio.run(_remove_everything())
+            if purge:
+                for file in store.parent.glob(store.name + "*"):
+                    file.unlink()
+    except (Refusal, Failure) as error:
+        tell(error)
+        sys.exit(1)
+    click.echo(f"removed {removed} resources from this machine" + ("; the store is deleted" if purge else ""))
+
+
+def _stop_node(lock: Path) -> None:
+    """Ask the process that holds the lock to end, and wait for it."""
+    with contextlib.suppress(OSError, ValueError):
+        pid = int(lock.read_text())
+        if "weftwork" not in Path(f"/proc/{pid}/cmdline").read_text():
+            return
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while time.monotonic() < deadline and Path(f"/proc/{pid}").exists():
+            time.sleep(0.02)
+
+
+async def _remove_everything() -> int:
+    """Everything that carries our mark; the number of resources. Raises Failure when something stays."""
+    from weftwork.drivers.linux.driver import LinuxDriver
+    from weftwork.planner.plan import make_plan
+
+    driver = LinuxDriver()
+    observed = await driver.observe()
+    applied = await driver.apply(make_plan(desired=frozenset(), observed=observed))
+    left = await driver.observe()
+    if left:
+        why = next(iter(applied.failures.values()), None)
+        raise Failure("NOT_REMOVED", f"{len(left)} resources stay: {why or next(iter(left))}")
+    return len(observed)

@@ -1,0 +1,221 @@
+"""Put the parts together and run them until told to stop: a server, and with it, on one machine, the agent."""
+
+import asyncio
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from weftwork.actions.network import Network, NetworkSettings, ReservedRange
+from weftwork.actions.view import IntentView
+from weftwork.agent.composite import CompositeDriver, Part
+from weftwork.agent.local import LocalAgent
+from weftwork.api.server import serve
+from weftwork.apps.settings import Settings
+from weftwork.base.errors import Failure, Kind, Refusal
+from weftwork.compiler.settings import ExternalNetwork, HostProfile
+from weftwork.controller.conditions import ConditionBoard
+from weftwork.controller.insight import ControllerInsight, Hosted
+from weftwork.controller.publisher import Publisher
+from weftwork.drivers.dhcp.driver import DhcpDriver
+from weftwork.drivers.linux.driver import LinuxDriver
+from weftwork.drivers.linux.probe import HostCapabilities, probe
+from weftwork.program.dhcp import DhcpResource
+from weftwork.program.linux import LinuxResource
+from weftwork.reconciler.reconciler import Pace
+from weftwork.seams.channel import Report
+from weftwork.store.sqlite import SqliteStore
+
+log = logging.getLogger(__name__)
+
+LOCK = "node.lock"
+LINUX_KINDS = get_args(LinuxResource)
+DHCP_KINDS = get_args(DhcpResource)
+
+
+class SystemClock:
+    def now_s(self) -> int:
+        return int(time.time())
+
+
+@dataclass(slots=True)
+class _Listeners:
+    """Whoever wants to hear of reports; filled before the first one can arrive."""
+
+    board: ConditionBoard | None = None
+    insight: ControllerInsight | None = None
+
+    def take(self, report: Report) -> None:
+        if self.board is not None:
+            self.board.take(report)
+        if self.insight is not None:
+            self.insight.take(report)
+
+
+async def run_node(settings: Settings, *, with_agent: bool) -> None:
+    """Until SIGTERM or SIGINT. What was programmed stays, so that a restart loses no packet.
+
+    Raises Refusal when a setting cannot be met on this machine and Failure when something is out of reach.
+    """
+    with only_one(Path(settings.storage_path)):
+        store = await SqliteStore.open(Path(settings.storage_path))
+        try:
+            async with _running(settings, store, with_agent):
+                await _told_to_stop()
+        finally:
+            await store.close()
+
+
+@asynccontextmanager
+async def _running(settings: Settings, store: SqliteStore, with_agent: bool) -> AsyncIterator[None]:
+    view = IntentView()
+    await view.start(store)
+    clock = SystemClock()
+    network = Network(store, view, clock, network_settings(settings))
+    listeners = _Listeners()
+    hosted = await _host(settings, view, listeners) if with_agent else None
+    board = ConditionBoard(view, hosted.publisher if hosted else None, clock)
+    insight = ControllerInsight(store, view, hosted)
+    listeners.board, listeners.insight = board, insight
+    server = await serve(network=network, conditions=board, insight=insight, addresses=_addresses(settings))
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            loops = [tasks.create_task(board.run())]
+            if hosted is not None:
+                assert isinstance(hosted.agent, LocalAgent)
+                loops += [tasks.create_task(hosted.publisher.run()), tasks.create_task(hosted.agent.run())]
+            try:
+                yield
+            finally:
+                for loop in loops:
+                    loop.cancel()
+    finally:
+        await server.stop()
+        await view.close()
+
+
+async def _host(settings: Settings, view: IntentView, listeners: _Listeners) -> Hosted:
+    capabilities = await asyncio.to_thread(probe)
+    profile = host_profile(settings, capabilities)
+    log.info("linux data plane: layout %s, filter mode %s", profile.layout, profile.filter_mode)
+    parts = (Part("linux", LinuxDriver(), LINUX_KINDS), Part("dhcp", DhcpDriver(), DHCP_KINDS))
+    agent = LocalAgent(
+        socket.gethostname(), CompositeDriver(parts), listeners.take, Pace(audit_s=settings.agent_audit_s)
+    )
+    return Hosted(agent, Publisher(view, profile, agent), {part.name: part.kinds for part in parts})
+
+
+def network_settings(settings: Settings) -> NetworkSettings:
+    return NetworkSettings(
+        cidr_pool=settings.network_cidr_pool,
+        default_subnet_prefix=settings.network_default_subnet_size,
+        reserved=tuple(ReservedRange(cidr, "reserved for the underlay") for cidr in settings.network_reserved),
+        external=settings.network_external_cidrs,
+        external_gateway=settings.external_gateway,
+        mtu_bytes=settings.network_underlay_mtu,
+    )
+
+
+def host_profile(settings: Settings, capabilities: HostCapabilities) -> HostProfile:
+    """What will be used of what the host offers. Raises Refusal when a setting asks for what it has not."""
+    modes, asked = capabilities.filter_modes, settings.network_filter_mode
+    if not modes or asked not in ("auto", *modes):
+        raise _not_capable(f"network.filter_mode {asked!r}", capabilities.lines[-2])
+    mode = modes[0] if asked == "auto" else asked
+    if settings.network_layout not in capabilities.layouts or (settings.network_layout == "vlan" and mode != "bridge"):
+        raise _not_capable(f"network.layout {settings.network_layout!r}", capabilities.lines[-1])
+    return HostProfile(
+        filter_mode=mode,
+        layout=settings.network_layout,
+        mtu_bytes=settings.network_underlay_mtu,
+        external=_external(settings),
+        has_bridge_netfilter=capabilities.has("br_netfilter"),
+        has_ipv6=Path("/proc/sys/net/ipv6").exists(),
+    )
+
+
+def _not_capable(asked: str, offered: str) -> Refusal:
+    return Refusal(
+        Kind.INVALID,
+        "HOST_NOT_CAPABLE",
+        f"this machine cannot do {asked}; {offered}",
+        hint="Run `weft doctor` to see what is missing.",
+    )
+
+
+def _external(settings: Settings) -> ExternalNetwork | None:
+    gateway = settings.external_gateway
+    if gateway is None:
+        return None
+    cidrs, own = settings.network_external_cidrs, settings.network_external_bridge
+    return ExternalNetwork(cidrs, gateway, "", own) if own else ExternalNetwork(cidrs, gateway)
+
+
+def _addresses(settings: Settings) -> list[str]:
+    unix = [f"unix:{settings.server_socket}"] if settings.server_socket else []
+    return [*unix, *([settings.server_listen_addr] if settings.server_listen_addr else [])]
+
+
+async def _told_to_stop() -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for one in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(one, stop.set)
+    await stop.wait()
+
+
+@contextmanager
+def only_one(store: Path) -> Iterator[None]:
+    """Two nodes over one store would fight for the host. The lock file holds the owner's process id."""
+    folder = store.parent
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Failure("STORE_UNAVAILABLE", f"{folder}: {error.strerror}") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Refusal(
+                Kind.CONFLICT,
+                "ALREADY_RUNNING",
+                f"a weft server is already running over {folder}",
+                hint="Use it, stop it, or give this one another storage.path.",
+            ) from None
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+        yield
+        os.ftruncate(handle, 0)
+    finally:
+        os.close(handle)
+
+
+def start(settings: Settings, *, with_agent: bool) -> int:
+    """Run a node as this process; its exit code."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    code = 0
+    try:
+        asyncio.run(run_node(settings, with_agent=with_agent))
+    except* (Refusal, Failure) as errors:
+        code = 1
+        for error in errors.exceptions:
+            tell(error)
+    except* KeyboardInterrupt:
+        code = 130
+    return code
+
+
+def tell(error: BaseException) -> None:
+    """An error in the words the CLI uses, on standard error."""
+    print(f"error: {error}", file=sys.stderr)
+    if isinstance(error, Refusal) and error.hint:
+        print(f"next: {error.hint}", file=sys.stderr)

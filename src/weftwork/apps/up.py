@@ -1,0 +1,32 @@
+"""`weft up`: run this machine's server and agent in the foreground."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from weftwork.apps.options import node_options, settings_from
+
+
+@click.command()
+@node_options
+def up(config: Path | None, **flags: str | None) -> None:
+    """Run the server and the agent of this machine, in the foreground.
+
+    Ctrl-C or SIGTERM ends the process and leaves the network in place: guests go on, and the next `weft up` takes
+    over without losing a packet. `weft down` takes everything off the machine.
+
+    \b
+    Examples:
+      weft up
+      weft up --external-cidr 203.0.113.0/24 --external-gateway 203.0.113.1
+      weft up --config /etc/weftwork/weft.toml
+    """
+    settings = settings_from(config, flags)
+    if os.geteuid():
+        click.echo("error: NOT_ROOT: weft up makes network namespaces\nnext: Run it as root, e.g. with sudo.", err=True)
+        sys.exit(5)
+    from weftwork.apps.node import start
+
+    sys.exit(start(settings, with_agent=True))
