@@ -146,8 +146,9 @@ class Guest:
 
     @property
     def address(self) -> str:
-        """The interface's first IPv4 address; empty without one."""
-        found = json.loads(run("ip", "-n", self.name, "-j", "-4", "addr", "show", "dev", self.interface))
+        """The interface's first IPv4 address; empty without one, or without an interface."""
+        shown = run("ip", "-n", self.name, "-j", "-4", "addr", "show", "dev", self.interface, check=False)
+        found = json.loads(shown or "[]")
         addresses = [info["local"] for link in found for info in link.get("addr_info", ())]
         return addresses[0] if addresses else ""
 
@@ -247,7 +248,7 @@ def checksum(data: bytes) -> int:
     total = sum(struct.unpack(f"!{len(data) // 2}H", data))
     while total >> 16:
         total = (total & 0xFFFF) + (total >> 16)
-    return ~total & 0xFFFF
+    return int(~total & 0xFFFF)
 
 
 class Flow:
@@ -314,12 +315,12 @@ class Server:
 
     def _run(self) -> None:
         while True:
-            watched = [*self._listeners, *self._datagrams, *self._streams, self._stop]
-            ready, _, _ = select.select(watched, [], [])
+            watched = {one.fileno(): one for one in (*self._listeners, *self._datagrams, *self._streams)}
+            ready, _, _ = select.select([*watched, self._stop], [], [])
             if self._stop in ready:
                 return
-            for one in ready:
-                self._answer(one)
+            for number in ready:
+                self._answer(watched[number])
 
     def _answer(self, one: socket.socket) -> None:
         try:

@@ -1,4 +1,4 @@
-"""`weft up` as a process of its own, in a private folder: started, killed, restarted, and taken down without residue."""
+"""`weft up` as a process of its own, in a private folder: started, killed, restarted, taken down without residue."""
 
 import contextlib
 import os

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from cli_kit import run
 from click.testing import Result
-from weftwork.api.server import serve
 
 from weftwork.actions.network import Network, NetworkSettings
 from weftwork.actions.view import IntentView
+from weftwork.api.server import serve
 from weftwork.model.keys import ThingKey, parse_thing_key
 from weftwork.seams.conditions import Condition, ConditionChange, Status
 from weftwork.seams.insight import Action, Leak, PlannedStep, PlanPreview, TargetState, TargetSummary

@@ -1,0 +1,95 @@
+"""One `weft up` for the session, a project of its own for every test, and nothing left behind by any."""
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from weftwork.testing.cloud import Cloud
+from weftwork.testing.guests import Guest
+from weftwork.testing.internet import Internet
+from weftwork.testing.node import Node
+from weftwork.testing.residue import Residue
+
+LAYOUT = os.environ.get("WEFT_TEST_LAYOUT", "")
+"""Empty for the default of one bridge per subnet; `vlan` for one VLAN-filtering bridge per VPC."""
+
+_numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.system)
+
+
+@pytest.fixture(scope="session")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    before = Residue.look()
+    folder = tmp_path_factory.mktemp("weft")
+    with Node(folder, external=(Internet.CIDR, Internet.GATEWAY), layout=LAYOUT) as node:
+        yield node
+    assert before.left_over() == [], "weft down left something on this machine"
+
+
+@pytest.fixture(scope="session")
+def session_cloud(node: Node) -> Iterator[Cloud]:
+    with node.cloud() as cloud:
+        yield cloud
+
+
+@pytest.fixture(scope="session")
+def internet(node: Node) -> Iterator[Internet]:
+    with Internet("wt-internet") as internet:
+        internet.serve(tcp=[80, 8080], udp=[53])
+        yield internet
+
+
+@pytest.fixture
+def cloud(session_cloud: Cloud) -> Iterator[Cloud]:
+    yield session_cloud
+    assert session_cloud.leaks() == []
+
+
+class Tenant:
+    """One project and its guests."""
+
+    def __init__(self, cloud: Cloud, project: str, stack: ExitStack) -> None:
+        self.cloud = cloud
+        self.project = project
+        self._stack = stack
+
+    def boot(
+        self, name: str, *, subnet: str = "default", groups: tuple[str, ...] = ("default",), dhcp: bool = True
+    ) -> Guest:
+        """A port, plugged into a namespace of its own, configured by DHCP."""
+        self.cloud.port(self.project, name, subnet=subnet, groups=list(groups))
+        return self.boot_port(name, dhcp=dhcp)
+
+    def boot_port(self, name: str, *, dhcp: bool = True) -> Guest:
+        guest = self._stack.enter_context(Guest.boot(f"wt{next(_numbers)}-{name}"))
+        self.cloud.plug(self.project, name, guest.name)
+        if dhcp:
+            assert guest.dhcp() is not None, f"{name} got no address"
+        return guest
+
+
+@pytest.fixture
+def tenant(cloud: Cloud) -> Iterator[Callable[..., Tenant]]:
+    """Makes projects, with a VPC of 10.20.0.0/16 unless told otherwise; removes them in the end."""
+    projects: list[str] = []
+    with ExitStack() as guests:
+
+        def make(cidr: str = "10.20.0.0/16") -> Tenant:
+            project = f"test/p{next(_numbers)}"
+            cloud.vpc(project, cidr)
+            projects.append(project)
+            return Tenant(cloud, project, guests)
+
+        yield make
+    for project in projects:
+        cloud.delete_vpc(project, cascade=True)

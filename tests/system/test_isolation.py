@@ -1,0 +1,67 @@
+"""Tenants with the same addresses, side by side; the host and the guests kept apart."""
+
+import socket
+from collections.abc import Callable
+
+import pytest
+
+from weftwork.testing.guests import run
+from weftwork.testing.inside import inside
+
+pytestmark = pytest.mark.stock
+
+
+def test_two_tenants_with_the_same_addresses_reach_their_own_only(tenant: Callable) -> None:
+    red, blue = tenant(), tenant()
+    red1, red2 = red.boot("one"), red.boot("two")
+    blue1, blue2 = blue.boot("one"), blue.boot("two")
+    assert (red1.address, red2.address) == (blue1.address, blue2.address)
+    for guest in (red2, blue2):
+        guest.serve(tcp=[80], udp=[53])
+    assert f"from {red2.name}" in (red1.tcp(red2.address, 80) or "")
+    assert f"from {blue2.name}" in (blue1.tcp(blue2.address, 80) or "")
+    with blue1.sniff() as one, blue2.sniff() as two:
+        assert red1.ping(red2.address)
+        red1.udp(red2.address, 53)
+        seen = [frame for frame in (*one.frames(), *two.frames()) if frame[12:14] == b"\x08\x00"]
+    assert seen == []
+
+
+def test_tenants_with_different_addresses_do_not_reach_each_other(tenant: Callable) -> None:
+    red, blue = tenant("10.30.0.0/16"), tenant("10.40.0.0/16")
+    a, b = red.boot("a"), blue.boot("b")
+    b.serve(tcp=[80])
+    a.serve(tcp=[80])
+    assert not a.ping(b.address) and not b.ping(a.address)
+    assert a.tcp(b.address, 80, timeout_s=0.4) is None and b.tcp(a.address, 80, timeout_s=0.4) is None
+
+
+def test_guests_reach_nothing_of_the_host_but_what_is_offered(tenant: Callable) -> None:
+    mine = tenant()
+    guest = mine.boot("guest")
+    gateway = "10.20.0.1"
+    assert guest.ping(gateway, tries=3), "the gateway answers a ping"
+    vni = mine.cloud.vpc_info(mine.project).vni
+    listener = inside(f"weft-{vni}", lambda: socket.create_server(("0.0.0.0", 9999)))
+    try:
+        assert guest.tcp(gateway, 9999, timeout_s=0.4) is None
+    finally:
+        listener.close()
+    for address in _addresses_of_this_host():
+        assert not guest.ping(address, timeout_s=0.3), f"the host answered at {address}"
+
+
+def test_the_host_does_not_reach_guests(tenant: Callable) -> None:
+    mine = tenant()
+    guest = mine.boot("guest")
+    guest.serve(tcp=[80])
+    assert run("ip", "route", "get", guest.address, check=False).find("weft") == -1
+    with pytest.raises(OSError):
+        socket.create_connection((guest.address, 80), timeout=0.5)
+
+
+def _addresses_of_this_host() -> list[str]:
+    import json
+
+    found = json.loads(run("ip", "-j", "-4", "addr", "show"))
+    return [info["local"] for link in found for info in link["addr_info"] if not info["local"].startswith("127.")]
