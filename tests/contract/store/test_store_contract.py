@@ -439,6 +439,28 @@ def test_compaction_during_watches_tells_the_truth_or_compacted(place: Place) ->
     place.tell(story)
 
 
+def test_a_watch_left_behind_by_compaction_is_told_and_does_not_skip(place: Place) -> None:
+    async def story(store: Store) -> None:
+        watch = store.watch("", after=0)
+        await store.commit(writes(Put("k", b"")))
+        assert (await anext(watch)).revision == 1
+        for _ in range(6):
+            await asyncio.gather(*(store.commit(writes(Put(f"k/{n}", b""))) for n in range(1000)))
+        await store.compact(5990)
+        seen = 1
+        try:
+            async for change in watch:
+                assert change.revision == seen + 1
+                seen = change.revision
+                if seen == 6001:
+                    break
+        except Compacted as compacted:
+            assert compacted.revision == 5990
+            assert seen < 5990
+
+    place.tell(story)
+
+
 def test_history_is_compacted_by_itself_to_about_what_is_to_be_kept(place: Place) -> None:
     async def story() -> None:
         store = await place.open(keep_revisions=300)

@@ -148,7 +148,8 @@ class StoreIsADictionary(RuleBasedStateMachine):
         async def tell() -> list[Change]:
             """All it says until the store is closed."""
             watch = self.store.watch(prefix, after=after)
-            told = [await anext(watch) for _ in expected]
+            async with asyncio.timeout(10):
+                told = [await anext(watch) for _ in expected]
             rest = asyncio.create_task(anext(watch, None))
             await asyncio.sleep(0)
             await self.store.close()
