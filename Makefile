@@ -4,8 +4,10 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m pytest
 
-# Runs pytest on those of the folders $(1) that exist. No test in them yet (status 5) is no failure.
-suites = $(if $(wildcard $(1)),$(PYTEST) $(wildcard $(1)) || test $$? -eq 5,@echo "no tests yet: $(1)")
+# Runs pytest on those of the folders $(1) that exist, behind $(2). No test in them yet (status 5) is no failure.
+suites = $(if $(wildcard $(1)),$(2) $(PYTEST) $(wildcard $(1)) || test $$? -eq 5,@echo "no tests yet: $(1)")
+# In a network of its own, so that no test can reach the machine's.
+APART := $(PYTHON) tools/private_network.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -26,8 +28,8 @@ check: $(VENV)/project ## format, lint, types, import rules, generated code, and
 	$(call suites,tests/unit tests/property tests/golden)
 
 test: packages-test check ## everything: the checks, and every other suite
-	$(call suites,tests/contract tests/sim)
-	$(call suites,tests/system)
+	$(call suites,tests/contract tests/sim,$(APART))
+	$(call suites,tests/system,$(APART))
 	$(if $(wildcard tests/system),$(call stock,-m stock tests/system),@echo "no tests yet: stock")
 
 # Runs pytest with arguments $(1) on a stock Debian kernel.
