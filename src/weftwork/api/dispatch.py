@@ -31,16 +31,19 @@ Run = Callable[[Doors, Any], Awaitable[Message]]
 
 @dataclass(slots=True)
 class Gate:
-    """Whether the server takes calls, and how many it works on."""
+    """Whether the server takes calls, how many it works on, and how many it has turned away for that."""
 
     is_ready: bool = False
     in_flight: int = 0
+    turned_away: int = 0
 
     def enter(self, request: bytes) -> None:
         """Refuses, or counts the call; every enter that returns needs its `leave`."""
         if not self.is_ready:
+            self.turned_away += 1
             raise codes.NOT_READY.refusal("the server still reads its store")
         if self.in_flight >= CALLS_MAX:
+            self.turned_away += 1
             raise codes.TOO_MANY_CALLS.refusal(f"{CALLS_MAX} calls are in flight")
         if len(request) > MESSAGE_BYTES_MAX:
             message = f"the request has {len(request)} bytes, at most {MESSAGE_BYTES_MAX} are accepted"

@@ -21,8 +21,8 @@ log = logging.getLogger(__name__)
 DOMAIN = "weftwork"
 STATUS_KEY = "grpc-status-details-bin"
 RETRY_AFTER_S = 1
-MESSAGE_MAX = 2000
-"""Characters: an error travels in HTTP/2 headers, of which peers take 8 KiB."""
+MESSAGE_MAX = 1000
+"""Bytes: an error travels in HTTP/2 headers, of which peers take 8 KiB."""
 DETAIL_MAX = 200
 
 DEPENDENTS = "dependents"
@@ -86,12 +86,14 @@ def answer_to(error: BaseException, method: str) -> Answer:
 def _refused(error: Refusal) -> Answer:
     details: list[Message] = [_info(error.code, error.hint, error.details)]
     if field := error.details.get(FIELD):
-        violation = BadRequest.FieldViolation(field=field, description=error.message[:DETAIL_MAX], reason=error.code)
+        violation = BadRequest.FieldViolation(
+            field=_cut(field, DETAIL_MAX), description=_cut(error.message, DETAIL_MAX), reason=error.code
+        )
         details.append(BadRequest(field_violations=[violation]))
     if dependents := error.details.get(DEPENDENTS):
         details.append(_dependents(error.code, dependents))
     if error.kind is Kind.UNKNOWN:
-        details.append(ResourceInfo(resource_type=error.code, description=error.message[:DETAIL_MAX]))
+        details.append(ResourceInfo(resource_type=error.code, description=_cut(error.message, DETAIL_MAX)))
     if error.kind is Kind.UNAVAILABLE:
         details.append(_retry())
     return _answer(told(error).grpc, error.message, error.hint, details)
@@ -112,7 +114,7 @@ def _unexpected(error: BaseException, method: str) -> Answer:
 
 
 def _info(reason: str, hint: str, details: Mapping[str, str]) -> ErrorInfo:
-    metadata = {key: value[:DETAIL_MAX] for key, value in details.items() if key not in (DEPENDENTS, FIELD)}
+    metadata = {key: _cut(value, DETAIL_MAX) for key, value in details.items() if key not in (DEPENDENTS, FIELD)}
     return ErrorInfo(reason=reason, domain=DOMAIN, metadata=metadata | {"hint": hint} if hint else metadata)
 
 
@@ -127,9 +129,14 @@ def _retry() -> RetryInfo:
 
 
 def _answer(code: grpc.StatusCode, message: str, hint: str, details: list[Message]) -> Answer:
-    text = f"{message[:MESSAGE_MAX]} {hint}" if hint else message[:MESSAGE_MAX]
+    text = f"{_cut(message, MESSAGE_MAX)} {hint}" if hint else _cut(message, MESSAGE_MAX)
     status = Status(code=code.value[0], message=text, details=[_any(one) for one in details])
     return Answer(code, text, status.SerializeToString())
+
+
+def _cut(text: str, most: int) -> str:
+    """At most so many bytes of it."""
+    return text.encode()[:most].decode(errors="ignore")
 
 
 def _any(detail: Message) -> Any:

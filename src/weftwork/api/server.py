@@ -57,6 +57,11 @@ class Server:
         for service in self._services:
             await self._health.set(service, state)
 
+    @property
+    def turned_away(self) -> int:
+        """Calls refused because the server was not ready, or had too many."""
+        return self._gate.turned_away
+
     async def stop(self) -> None:
         """No new calls; those in flight have a moment to end. Sockets are removed."""
         await self._health.enter_graceful_shutdown()

@@ -80,9 +80,12 @@ class Client:
     Arguments named `subnet`, `port` and `group` take a name or an id. What is empty or None is left to the server.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, *, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, *, timeout_s: float = DEFAULT_TIMEOUT_S, page_size: int = PAGE_SIZE
+    ) -> None:
         self._channel = channel
         self._timeout_s = timeout_s
+        self._page_size = page_size
         self._network = network_pb2_grpc.NetworkServiceStub(channel)
         self._ports = weftwork_pb2_grpc.PortServiceStub(channel)
         self._groups = weftwork_pb2_grpc.SecurityGroupServiceStub(channel)
@@ -94,9 +97,14 @@ class Client:
 
     @classmethod
     async def connect(
-        cls, target: str, *, timeout_s: float = DEFAULT_TIMEOUT_S, connect_timeout_s: float = CONNECT_TIMEOUT_S
+        cls,
+        target: str,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        page_size: int = PAGE_SIZE,
     ) -> Self:
-        """`target` is `unix:/path` or `host:port`. `timeout_s` bounds each call. Fails at once if nobody listens."""
+        """`target` is `unix:/path` or `host:port`. `timeout_s` bounds each call; lists are read in pages. Fails at once if nobody listens."""
         channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
         try:
             async with asyncio.timeout(connect_timeout_s):
@@ -107,7 +115,7 @@ class Client:
         except BaseException:
             await channel.close()
             raise
-        return cls(channel, timeout_s=timeout_s)
+        return cls(channel, timeout_s=timeout_s, page_size=page_size)
 
     async def close(self) -> None:
         await self._channel.close()
@@ -423,7 +431,7 @@ class Client:
         self, rpc: Callable[..., Awaitable[Any]], request: Any, items: Callable[[Any], Sequence[T]]
     ) -> AsyncIterator[T]:
         """Every item of every page; the next page is asked for when it is needed."""
-        request.page_size = PAGE_SIZE
+        request.page_size = self._page_size
         while True:
             page: Any = await self._call(rpc, request)
             for item in items(page):
