@@ -207,6 +207,10 @@ class Cloud:
         """What of ours has no owner, one line each."""
         return [_leak_line(leak) for leak in self._run(self._client.list_leaks())]
 
+    def drift(self) -> list[str]:
+        """What the hosts would have to do now to be as they should, one line each."""
+        return [step.text for step in self._run(self._client.get_target()).steps]
+
     def settle(self) -> None:
         """Until the hosts have tried everything that was stored; NotProgrammedError when something fails."""
         self._run(self._settled())
