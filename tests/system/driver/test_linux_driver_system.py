@@ -217,7 +217,7 @@ async def test_a_restart_with_many_ports_writes_nothing(driver: LinuxDriver, mon
 
     for owner, name in (
         (netlink.Socket, "exchange"),
-        (nft, "run"),
+        (nft, "commit"),
         (sysctls, "write"),
         (taps, "create"),
         (arp, "announce"),

@@ -34,6 +34,7 @@ _THREADS = 4
 _ADDRESS_GENERATION = "net/ipv6/conf/default/addr_gen_mode"
 _NFT = (NftTable, NftSet, NftChain, NftElement)
 _Failures = dict[Key, Failure]
+_Act = Callable[[str, "_Work", nft.Transactions], _Failures]
 T = TypeVar("T")
 
 
@@ -68,11 +69,13 @@ class LinuxDriver:
     def __init__(self, prefix: str = "weft-") -> None:
         self._prefix = prefix
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="linux-driver")
+        self._rules = nft.Transactions()
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
     def close(self) -> None:
         """Wait for what is running and end the threads."""
         self._pool.shutdown()
+        self._rules.close()
 
     async def observe(self, scopes: frozenset[str] | None = None) -> Program:
         names = scopes if scopes is not None else await self._in_thread(namespaces.names)
@@ -106,13 +109,14 @@ class LinuxDriver:
     def _observe(self, scope: str) -> set[Resource]:
         with self._locks[scope]:
             try:
+                self._rules.forget(scope, unless=namespaces.inode(scope))
                 return set(scope_state.observe(scope))
             except OSError as error:
                 raise failure_of(error) from error
 
-    def _act(self, act: Callable[[str, _Work], _Failures], scope: str, work: _Work) -> _Failures:
+    def _act(self, act: _Act, scope: str, work: _Work) -> _Failures:
         with self._locks[scope]:
-            return act(scope, work)
+            return act(scope, work, self._rules)
 
 
 def _subject(step: Step) -> Resource:
@@ -139,7 +143,7 @@ def _all_fail(steps: Iterable[Step], failure: Failure) -> _Failures:
     return {_subject(step).key: failure for step in steps}
 
 
-def _make_namespace(scope: str, work: _Work) -> _Failures:
+def _make_namespace(scope: str, work: _Work, _: nft.Transactions) -> _Failures:
     owner = next(one.owner for one in map(_subject, work.namespace) if isinstance(one, Namespace))
     try:
         if namespaces.is_mounted(scope):
@@ -178,9 +182,10 @@ def _mark_present_one(owner: str) -> None:
         sysctls.write(_ADDRESS_GENERATION, "1")
 
 
-def _remove_namespace(scope: str, work: _Work) -> _Failures:
+def _remove_namespace(scope: str, work: _Work, rules: nft.Transactions) -> _Failures:
     """Devices with an end elsewhere go first: a process may keep the namespace alive."""
     try:
+        rules.forget(scope)
         if namespaces.is_our_empty_file(scope):
             namespaces.remove(scope)
         elif namespaces.is_mounted(scope):
@@ -196,7 +201,7 @@ def _remove_namespace(scope: str, work: _Work) -> _Failures:
     return {}
 
 
-def _fill(scope: str, work: _Work) -> _Failures:
+def _fill(scope: str, work: _Work, rules: nft.Transactions) -> _Failures:
     """Everything inside one namespace."""
     try:
         with ExitStack() as stack:
@@ -205,7 +210,7 @@ def _fill(scope: str, work: _Work) -> _Failures:
             if scope_state.read_mark(route)[0] is None:
                 foreign = Failure("NAMESPACE_NAME_TAKEN", f"the network namespace {scope} is not ours")
                 return _all_fail(_creations(work.inner), foreign)
-            return _fill_inside(scope, work, route, stack)
+            return _fill_inside(scope, work, rules, route, stack)
     except (FileNotFoundError, ValueError):
         missing = Failure("NETNS_MISSING", f"there is no network namespace {scope}")
         return _all_fail(_creations(work.inner), missing)
@@ -218,14 +223,14 @@ def _creations(steps: Iterable[Step]) -> list[Step]:
     return [step for step in steps if not isinstance(step, Delete)]
 
 
-def _fill_inside(scope: str, work: _Work, route: Socket, stack: ExitStack) -> _Failures:
+def _fill_inside(scope: str, work: _Work, rules: nft.Transactions, route: Socket, stack: ExitStack) -> _Failures:
     failures = _set_sysctls(work.sysctls, route)
-    rules = _commit_rules(scope, work.nft)
-    failures |= rules
-    if rules:
+    refused = _commit_rules(scope, work.nft, rules)
+    failures |= refused
+    if refused:
         closed = Failure("RULES_NOT_IN_PLACE", f"not made, because the rules of {scope} were refused")
         failures |= _all_fail(_creations(work.links), closed)
-    return failures | LinksApply(scope, work.links, route, stack).run(create=not rules)
+    return failures | LinksApply(scope, work.links, route, stack).run(create=not refused)
 
 
 def _set_sysctls(steps: Sequence[Step], route: Socket) -> _Failures:
@@ -251,13 +256,13 @@ def _set_sysctls(steps: Sequence[Step], route: Socket) -> _Failures:
     return failures
 
 
-def _commit_rules(scope: str, steps: Sequence[Step]) -> _Failures:
+def _commit_rules(scope: str, steps: Sequence[Step], rules: nft.Transactions) -> _Failures:
     """All of them or none. A plan that is older than what is there is brought up to date once."""
     if not steps:
         return {}
     try:
         present = _nft_present(scope) if nft_text.needs_present(steps) else ()
-        nft.run(nft_text.script(steps, present))
+        rules.run(scope, nft_text.script(steps, present))
     except nft_notes.TooLongError as error:
         return _all_fail(steps, Failure("RULE_TOO_LONG", str(error)))
     except nft.NftError as error:
@@ -266,7 +271,7 @@ def _commit_rules(scope: str, steps: Sequence[Step]) -> _Failures:
         if set(fresh) == set(steps):
             return _all_fail(steps, Failure("RULES_REFUSED", str(error)))
         try:
-            nft.run(nft_text.script(fresh, present))
+            rules.run(scope, nft_text.script(fresh, present))
         except nft.NftError as second:
             return _all_fail(steps, Failure("RULES_REFUSED", str(second)))
     return {}

@@ -8,7 +8,7 @@ Each link is looked up first, so a step that was carried out already is complete
 import errno
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
@@ -91,6 +91,7 @@ class LinksApply:
         self._indices: dict[str, int] = {}
         self._netns: dict[str, int | None] = {}
         self._taps: dict[Key, int] = {}
+        self._vlans_before: Mapping[int, Mapping[int, int]] | None = None
         self.failures: dict[Key, Failure] = {}
 
     def run(self, *, create: bool) -> dict[Key, Failure]:
@@ -238,9 +239,16 @@ class LinksApply:
             if isinstance(old, PortLink) and isinstance(link, PortLink) and self._links.get(link.name):
                 if old.mac not in (link.mac, links_decode.NOBODY):
                     requests.append(wire.static_entry(wire.DELETE_NEIGHBOUR, place.index, old.mac, old.vlan))
-                if old.vlan not in (link.vlan, 0):
-                    requests.append(wire.without_vlan(place.index, old.vlan))
+                if link.vlan or old.vlan:
+                    present = self._vlans().get(place.index, {})
+                    requests += [wire.without_vlan(place.index, vlan) for vlan in present if vlan != link.vlan]
         return requests
+
+    def _vlans(self) -> Mapping[int, Mapping[int, int]]:
+        """VLANs by index of the port, as they were before this plan."""
+        if self._vlans_before is None:
+            self._vlans_before = links_decode.vlans_of(self._route.dump(wire.GET_LINK, wire.all_vlans()))
+        return self._vlans_before
 
     def _finish_far_ends(self, links: Sequence[wire.LinkResource]) -> None:
         by_netns: dict[str, list[wire.LinkResource]] = {}

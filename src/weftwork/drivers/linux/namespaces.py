@@ -93,6 +93,14 @@ def is_mounted(name: str) -> bool:
         return False
 
 
+def inode(name: str) -> int:
+    """The number of the namespace that has the name now; 0 for none."""
+    try:
+        return path_of(name).stat().st_ino if is_mounted(name) else 0
+    except (FileNotFoundError, ValueError):
+        return 0
+
+
 def is_our_empty_file(name: str) -> bool:
     """A name we made and never mounted, or unmounted and never removed."""
     try:

@@ -217,6 +217,25 @@ def test_rules_that_the_kernel_refuses_leave_no_half_and_bring_no_port_up(guests
     tell(story)
 
 
+def test_a_named_counter_counts_on_while_a_rule_speaks_of_it_and_goes_with_the_last(guests: tuple[str, ...]) -> None:
+    counted = NftChain(A, Family.INET, "counted", "", ('counter name "seen" accept',))
+    again = NftChain(A, Family.INET, "again", "", ('counter name "seen" drop', 'counter name "rest" drop'))
+    start = external() | vpc()
+
+    def counters() -> str:
+        return within(A, "nft", "list", "counters", "table", "inet", "weftwork")
+
+    async def story(driver: LinuxDriver) -> None:
+        await converge(driver, start | {counted, again})
+        assert "counter seen" in counters() and "counter rest" in counters()
+        await converge(driver, start | {counted})
+        assert "counter seen" in counters() and "counter rest" not in counters()
+        await converge(driver, start)
+        assert "counter seen" not in counters()
+
+    tell(story)
+
+
 def foreign_objects() -> str:
     """Everything an operator put into our namespace, as the tools show it."""
     return "\n".join(
@@ -280,7 +299,7 @@ def killed_at(point: int) -> Iterator[list[int]]:
         patch.setattr(owner, name, instead)
 
     counted(netlink.Socket, "_exchange_chunk")
-    counted(nft, "run")
+    counted(nft, "commit")
     counted(sysctls, "write")
     counted(taps, "create")
     counted(taps, "persist")
