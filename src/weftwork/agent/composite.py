@@ -1,6 +1,6 @@
 """Several drivers as one target: each takes the kinds of resource it knows, in the order given."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from weftwork.base.errors import Failure
@@ -19,7 +19,7 @@ class Part:
 
 
 class CompositeDriver:
-    """Applies the parts one after the other: a later part may need what an earlier one made."""
+    """A later part may stand on what an earlier one made."""
 
     def __init__(self, parts: Sequence[Part]) -> None:
         self._parts = tuple(parts)
@@ -31,12 +31,20 @@ class CompositeDriver:
         return found
 
     async def apply(self, plan: Plan) -> Applied:
+        """The first part gets its steps in one piece. What stands on it goes before it and comes after it."""
+        first, *later = self._parts
         failures: dict[Key, Failure] = {}
-        for part in self._parts:
-            steps = tuple(step for step in plan if isinstance(_subject(step), part.kinds))
-            if steps:
-                failures.update((await part.driver.apply(steps)).failures)
+        for part in reversed(later):
+            failures |= await _carry_out(part, (step for step in plan if isinstance(step, Delete)))
+        failures |= await _carry_out(first, plan)
+        for part in later:
+            failures |= await _carry_out(part, (step for step in plan if not isinstance(step, Delete)))
         return Applied(failures)
+
+
+async def _carry_out(part: Part, steps: Iterable[Step]) -> Mapping[Key, Failure]:
+    mine = tuple(step for step in steps if isinstance(_subject(step), part.kinds))
+    return (await part.driver.apply(mine)).failures if mine else {}
 
 
 def _subject(step: Step) -> Resource:
