@@ -104,7 +104,10 @@ class Client:
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         page_size: int = PAGE_SIZE,
     ) -> Self:
-        """`target` is `unix:/path` or `host:port`. `timeout_s` bounds each call; lists are read in pages. Fails at once if nobody listens."""
+        """`target` is `unix:/path` or `host:port`. `timeout_s` bounds each call; lists are read in pages.
+
+        Fails at once if nobody listens.
+        """
         channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
         try:
             async with asyncio.timeout(connect_timeout_s):

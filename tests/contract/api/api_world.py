@@ -121,7 +121,7 @@ async def furnish(client: Client, project: str) -> str:
     await client.create_vpc(project, cidr="10.20.0.0/16")
     await client.create_subnet(project, "data", cidr="10.20.1.0/24")
     await client.create_security_group(project, "web", ingress=[rule("tcp", "0.0.0.0/0", 80)])
-    port = await client.create_port(project, name="p1", groups=["web"])
+    port = await client.create_port(project, name="p1", ip="10.20.0.3", groups=["web"])
     await client.create_port(project, name="p2", subnet="data", vm="vm-2")
     await client.create_snat(project)
     await client.create_dnat(project, external_port=80, protocol="tcp", internal_ip=port.ip_address)
