@@ -17,10 +17,9 @@ class Logged(MemoryDriver):
         self.log = log
 
     async def apply(self, plan: Plan) -> Applied:
-        self.log += [
-            f"{'-' if isinstance(step, Delete) else '+'}{type(step.old if isinstance(step, Delete) else step.new).__name__}"
-            for step in plan
-        ]
+        for step in plan:
+            sign, subject = ("-", step.old) if isinstance(step, Delete) else ("+", step.new)
+            self.log.append(f"{sign}{type(subject).__name__}")
         return await super().apply(plan)
 
 
