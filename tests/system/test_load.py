@@ -1,4 +1,4 @@
-"""A hundred clients at once in one subnet: in the end nobody has what another has, and the kernel has what is stored."""
+"""A hundred clients at once in one subnet: in the end none has what another has, and the kernel has what is stored."""
 
 import asyncio
 import os
