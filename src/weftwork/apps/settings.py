@@ -18,6 +18,8 @@ from weftwork.compiler.settings import FilterMode, Layout
 
 LAYOUTS: tuple[Layout, ...] = ("bridges", "vlan")
 FILTER_MODES: tuple[FilterMode | Literal["auto"], ...] = ("auto", "bridge", "br_netfilter")
+SPECIFIED_CHAINFIRE = "http://127.0.0.1:50051"
+"""The specification's default (N §10.1). Whoever copied it from there has not asked for it."""
 RESERVED = ("100.64.0.0/16", "172.30.0.0/16")
 """The fleet's overlay addresses and the profile of VMs without a VPC: ranges of the underlay, never a tenant's."""
 
@@ -128,7 +130,7 @@ def _checked(settings: Settings) -> Settings:
                 f"{pool} overlaps network.cidr_pool",
                 "External addresses are not tenants' own.",
             )
-    if settings.storage_chainfire_endpoint:
+    if settings.storage_chainfire_endpoint not in ("", SPECIFIED_CHAINFIRE):
         raise _refuse(
             "storage.chainfire_endpoint",
             f"{settings.storage_chainfire_endpoint!r} cannot be used: this version keeps its state in SQLite",

@@ -1,5 +1,6 @@
 """Settings: which place wins, and what a bad value is told."""
 
+import re
 from ipaddress import IPv4Network
 from pathlib import Path
 
@@ -14,6 +15,8 @@ cidr_pool = "10.0.0.0/8"
 default_subnet_size = 24
 ovn_northbound_endpoint = "tcp:127.0.0.1:6641"
 ovn_southbound_endpoint = "tcp:127.0.0.1:6642"
+[storage]
+chainfire_endpoint = "http://127.0.0.1:50051"
 [server]
 listen_addr = "0.0.0.0:8081"
 """
@@ -64,7 +67,7 @@ def test_every_setting_has_an_environment_variable() -> None:
         ('[network]\ncidr_poool = "10.0.0.0/8"\n', "network.cidr_poool"),
         ("cidr_pool = 1\n", "cidr_pool"),
         ("[network\n", "weft.toml"),
-        ('[storage]\nchainfire_endpoint = "http://127.0.0.1:50051"\n', "storage.chainfire_endpoint"),
+        ('[storage]\nchainfire_endpoint = "http://10.0.0.9:50051"\n', "storage.chainfire_endpoint"),
     ],
 )
 def test_a_bad_setting_is_refused_by_its_place(tmp_path: Path, text: str, place: str) -> None:
@@ -86,3 +89,18 @@ def test_a_missing_file_and_a_bad_variable_are_told() -> None:
         load(Path("/nonexistent/weft.toml"), {})
     with pytest.raises(Refusal, match="environment variable WEFT_NETWORK_LAYOUT"):
         load(None, {"WEFT_NETWORK_LAYOUT": "ring"})
+
+
+def test_a_chainfire_of_ones_own_is_refused(tmp_path: Path) -> None:
+    file = written(tmp_path, '[storage]\nchainfire_endpoint = "http://10.0.0.9:50051"\n')
+
+    with pytest.raises(Refusal, match="SQLite"):
+        load(file, {})
+
+
+def test_every_setting_is_on_its_page() -> None:
+    page = (Path(__file__).parents[3] / "docs/reference/settings.md").read_text()
+    named = set(re.findall(r"^\| `(\w+\.\w+)`", page, re.MULTILINE))
+
+    assert named == {name.replace("_", ".", 1) for name in Settings.__slots__}
+    assert all(f"`{variable}`" in page for variable in ENVIRONMENT if not variable.startswith("WEFT_"))
