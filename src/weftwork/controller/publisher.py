@@ -43,7 +43,7 @@ class Publisher:
         intent = self._view.intent
         for slice_id in slices_of(intent):
             self._assembly.replace_slice(slice_id, compile_slice(intent, slice_id, self._profile))
-        self._generation = max(1, self._view.revision)
+        self._generation = self._view.revision
         self._agent.publish(ProgramChange(generation=self._generation, complete=True, added=self._assembly.program()))
 
     def _publish(self, change: ViewChange) -> None:
