@@ -1,10 +1,8 @@
 """Programs as text: one resource per line for reading, and nftables commands for loading."""
 
-from dataclasses import fields
-from enum import Enum
-
 from weftwork.program.linux import NftChain, NftElement, NftSet, NftTable
-from weftwork.program.resource import Program, Resource
+from weftwork.program.resource import Program
+from weftwork.program.texts import lines_of
 
 
 def program_text(program: Program) -> str:
@@ -14,7 +12,8 @@ def program_text(program: Program) -> str:
         lines.append(f"== {scope}")
         inside = sorted((one for one in program if one.scope == scope), key=lambda one: (one.rank, one.key))
         for resource in inside:
-            lines += _resource_lines(resource)
+            first, *rules = lines_of(resource)
+            lines += [first, *(f"    {rule}" for rule in rules)]
     return "\n".join(lines) + "\n"
 
 
@@ -51,25 +50,3 @@ def _chain_line(one: NftChain) -> str:
 def _element_line(one: NftElement) -> str:
     value = f" : {one.value}" if one.value else ""
     return f"add element {one.family.value} weftwork {one.set} {{ {one.element}{value} }}"
-
-
-def _resource_lines(resource: Resource) -> list[str]:
-    if isinstance(resource, NftChain):
-        head = f"NftChain {resource.family.value} {resource.name}" + (f"  [{resource.hook}]" if resource.hook else "")
-        return [head, *(f"    {rule}" for rule in resource.rules)]
-    shown = (
-        f"{one.name}={_value(value)}"
-        for one in fields(resource)  # type: ignore[arg-type]
-        if one.name != "scope" and (value := getattr(resource, one.name)) not in ("", (), 0, False)
-    )
-    return [" ".join((type(resource).__name__, *shown))]
-
-
-def _value(value: object) -> str:
-    match value:
-        case Enum():
-            return str(value.value)
-        case tuple():
-            return ",".join(map(str, value))
-        case _:
-            return str(value)

@@ -6,7 +6,7 @@ After a change that is meant: WEFTWORK_UPDATE_GOLDEN=1 pytest tests/golden, then
 import os
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +19,9 @@ from weftwork.compiler.settings import HostProfile
 from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.model.port import Attachment, AttachmentKind
 from weftwork.model.security_group import Protocol
-from weftwork.program.resource import Program
+from weftwork.program.linux import Family, LinkKind
+from weftwork.program.resource import Program, Resource
+from weftwork.program.texts import text_of
 from weftwork.testing import strategies as make
 
 HERE = Path(__file__).parent
@@ -116,3 +118,32 @@ def test_the_kernel_takes_the_rules(empty_namespace: str, tenant: str) -> None:
     )
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("profile", [BR_NETFILTER, VLAN], ids=["bridges", "vlan"])
+def test_a_text_shows_every_field(profile: HostProfile) -> None:
+    program = program_of(profile)
+    assert len({(one.scope, text_of(one)) for one in program}) == len(program)
+    for resource in program:
+        for field in fields(resource):  # type: ignore[arg-type]
+            if field.name not in ("scope", "peer_scope"):
+                assert text_of(replace(resource, **{field.name: other(resource, field.name)})) != text_of(resource)  # type: ignore[type-var]
+
+
+def other(resource: Resource, field: str) -> object:
+    """Another value of the field's kind."""
+    match getattr(resource, field):
+        case bool(value):
+            return not value
+        case int(value):
+            return value + 1
+        case LinkKind() as kind:
+            return LinkKind.VETH if kind is LinkKind.TAP else LinkKind.TAP
+        case Family() as family:
+            return Family.INET if family is Family.BRIDGE else Family.BRIDGE
+        case tuple() as values:
+            return (*values, "another")
+        case None:
+            return "another"
+        case value:
+            return f"another {value}"

@@ -1,7 +1,7 @@
 """Answers about the targets: desired, observed, the plan between, what a mutation would change, and what leaks."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from weftwork.actions import rows
@@ -18,6 +18,7 @@ from weftwork.model.vpc import Vpc
 from weftwork.planner.plan import make_plan
 from weftwork.program.plan import Create, Delete, Plan, Replace
 from weftwork.program.resource import Program, Resource
+from weftwork.program.texts import text_of
 from weftwork.seams.channel import AgentLink, Report
 from weftwork.seams.insight import Action, Leak, PlannedStep, PlanPreview, TargetState, TargetSummary
 from weftwork.seams.store import Put, Remove, Store, Write
@@ -146,12 +147,21 @@ class ControllerInsight:
         )
 
     def _object_line(self, write: Write) -> str:
+        """Empty for claims, and for a thing of which nothing changes but when it was last changed."""
         key = parse_thing_key(write.key)
         if key is None:
             return ""
-        there = self._view.revision_of(key) != 0
-        sign = "-" if isinstance(write, Remove) else "~" if there else "+"
+        before = self._view.find(key)
+        if isinstance(write, Put) and before is not None and _same(before, rows.decode(key, write.value)):
+            return ""
+        sign = "-" if isinstance(write, Remove) else "~" if before else "+"
         return f"{sign} {key.kind} {key.owner}" + (f"/{key.name}" if key.name else "")
+
+
+def _same(before: Thing, after: Thing) -> bool:
+    if isinstance(before, Vpc) and isinstance(after, Vpc):
+        return replace(before, updated_at=after.updated_at) == after
+    return before == after
 
 
 def _overlay(intent: Intent, writes: Iterable[Write]) -> Intent:
@@ -204,12 +214,9 @@ def _select(program: Program, kinds: tuple[type, ...], scope: str) -> Program:
 
 
 def _texts(program: Program) -> tuple[str, ...]:
-    return tuple(text_of(one) for one in sorted(program, key=lambda one: (one.scope, one.rank, one.key)))
-
-
-def text_of(resource: Resource) -> str:
-    """A resource on one line, as a person reads it."""
-    return repr(resource)
+    """With the scope before each, because other scopes hold the like."""
+    in_order = sorted(program, key=lambda one: (one.scope, one.rank, one.key))
+    return tuple(f"{one.scope}: {text_of(one)}" for one in in_order)
 
 
 def _told(host: str, plan: Plan) -> tuple[PlannedStep, ...]:

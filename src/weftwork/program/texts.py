@@ -1,0 +1,101 @@
+"""Resources in words, for people: dry runs, `weft target show` and the golden files. Nothing reads them back."""
+
+from collections.abc import Iterator
+
+from weftwork.program.dhcp import DhcpBinding, DhcpServer
+from weftwork.program.linux import (
+    Bridge,
+    InterfaceAddress,
+    Namespace,
+    Neighbour,
+    NftChain,
+    NftElement,
+    NftSet,
+    NftTable,
+    PortLink,
+    Route,
+    Sysctl,
+    Uplink,
+    VlanInterface,
+)
+from weftwork.program.resource import Resource
+
+HOST = "the host's own namespace"
+
+
+def text_of(resource: Resource) -> str:
+    """On one line, without the scope; every field shows, so two resources of a scope never read the same."""
+    first, *rules = lines_of(resource)
+    return f"{first}: {'; '.join(rules)}" if rules else first
+
+
+def lines_of(resource: Resource) -> list[str]:
+    """The resource, and below it the rules of a chain."""
+    if isinstance(resource, NftChain):
+        hook = f" ({resource.hook.rstrip('; ')})" if resource.hook else ""
+        return [f"nft chain {resource.family.value} {resource.name}{hook}", *resource.rules]
+    return [" ".join(word for word in _words(resource) if word)]
+
+
+def _words(resource: Resource) -> Iterator[str]:
+    match resource:
+        case Namespace():
+            yield f"namespace for {resource.owner}"
+        case Sysctl():
+            yield f"sysctl {resource.name} = {resource.value}"
+        case NftTable() | NftSet() | NftElement():
+            yield _nft(resource)
+        case Bridge():
+            yield f"bridge {resource.name} mac {resource.mac} mtu {resource.mtu_bytes}"
+            yield "vlan-filtering" if resource.vlan_filtering else ""
+        case VlanInterface():
+            yield f"vlan {resource.vlan} {resource.name} on {resource.bridge}"
+            yield f"mac {resource.mac} mtu {resource.mtu_bytes}"
+        case Uplink():
+            yield f"uplink {resource.name} mac {resource.mac} mtu {resource.mtu_bytes},"
+            yield f"to {resource.peer} under {resource.peer_bridge} in {resource.peer_scope or HOST}"
+        case InterfaceAddress():
+            yield f"address {resource.address}/{resource.prefix_length} on {resource.interface}"
+        case Route():
+            yield f"route {resource.destination}"
+            yield f"via {resource.gateway}" if resource.gateway else ""
+            yield f"on {resource.interface}"
+        case PortLink():
+            yield from _port(resource)
+        case Neighbour():
+            yield f"neighbour {resource.address} at {resource.mac} on {resource.interface}"
+        case DhcpServer():
+            yield from _dhcp_server(resource)
+        case DhcpBinding():
+            yield f"dhcp {resource.address} for {resource.mac} on {resource.interface}"
+            yield f"called {resource.hostname}" if resource.hostname else ""
+        case _:
+            raise AssertionError(f"no words for {type(resource).__name__}")
+
+
+def _nft(resource: NftTable | NftSet | NftElement) -> str:
+    family = resource.family.value
+    match resource:
+        case NftTable():
+            return f"nft table {family}"
+        case NftSet():
+            kind, type_ = ("map", f"{resource.type} : {resource.data}") if resource.data else ("set", resource.type)
+            flags = f"; flags {','.join(resource.flags)}" if resource.flags else ""
+            return f"nft {kind} {family} {resource.name} {{ type {type_}{flags} }}"
+        case NftElement():
+            value = f" : {resource.value}" if resource.value else ""
+            return f"nft element {family} {resource.set} {{ {resource.element}{value} }}"
+
+
+def _port(link: PortLink) -> Iterator[str]:
+    yield f"port {link.kind.value} {link.name} under {link.bridge} mac {link.mac} mtu {link.mtu_bytes}"
+    yield f"vlan {link.vlan}" if link.vlan else ""
+    yield f"peer {link.peer_name} in {link.peer_netns}" if link.peer_netns or link.peer_name else ""
+
+
+def _dhcp_server(server: DhcpServer) -> Iterator[str]:
+    yield f"dhcp server {server.server}/{server.prefix_length} on {server.interface}"
+    yield f"lease {server.lease_time_s}s mtu {server.mtu_bytes}"
+    yield f"dns {','.join(map(str, server.dns_servers))}" if server.dns_servers else ""
+    yield f"domain {server.domain_name}" if server.domain_name else ""
+    yield f"ntp {','.join(map(str, server.ntp_servers))}" if server.ntp_servers else ""
