@@ -14,16 +14,22 @@ from weftwork.model.security_group import SecurityGroup
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 
+NAMED_MAX = 3
 LISTED_MAX = 20
 
 
 def in_use(what: str, dependents: Sequence[Thing], *, hint: str = "") -> Refusal:
-    """IN_USE; the first dependents by name, and how many there are."""
-    told = [told_of(one) for one in dependents[:LISTED_MAX]]
-    more = len(dependents) - len(told)
-    listed = ", ".join(told) + (f" and {more} more" if more else "")
+    """IN_USE. The message names a few dependents or says how many there are; the details list them."""
+    count = len(dependents)
+    listed = [told_of(one) for one in dependents[:LISTED_MAX]]
+    if count > LISTED_MAX:
+        listed.append(f"and {count - LISTED_MAX} more")
+    named = ", ".join(listed) if count <= NAMED_MAX else f"{count} objects"
     return codes.IN_USE.refusal(
-        f"{what} is in use by {listed}", hint=hint, dependents=", ".join(told), dependents_count=str(len(dependents))
+        f"{what} is in use by {named}",
+        hint=hint,
+        dependents=", ".join(listed),
+        dependents_count=str(count),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from weftwork.actions import rows
 from weftwork.actions.claims import Draft, change, creation, joined, removal
-from weftwork.actions.dependents import in_use
+from weftwork.actions.dependents import in_use, told_of
 from weftwork.actions.find import DEFAULT, group_of, vpc_of
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.network import Decision, Network, Stored
@@ -131,7 +131,7 @@ async def delete_security_group(network: Network, *, owner: ProjectKey, group: s
         members = list(here.members(gone.name))
         naming = list(here.groups_naming(gone.name))
         if (members or naming) and not cascade:
-            raise in_use(f"security group {gone.name!r}", [*members, *naming])
+            raise in_use(told_of(gone), [*members, *naming])
         since = network.view.revision if cascade else 0
         seen_all = (Empty(keys.member(owner, gone.name), since), Empty(keys.group_reference(owner, gone.name), since))
         revision_of = network.view.revision_of

@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from weftwork.actions import rows
 from weftwork.actions.claims import Draft, change, creation
-from weftwork.actions.dependents import in_use, removals
+from weftwork.actions.dependents import in_use, removals, told_of
 from weftwork.actions.external import release
 from weftwork.actions.find import subnet_of, vpc_of
 from weftwork.actions.index import ProjectIndex
@@ -93,7 +93,7 @@ async def delete_subnet(network: Network, *, owner: ProjectKey, subnet: str, cas
         ports = list(here.ports_of_subnet(gone.name))
         dnats = dnats_to(here, ports)
         if ports and not cascade:
-            raise in_use(f"subnet {gone.name!r}", [*ports, *dnats])
+            raise in_use(told_of(gone), [*ports, *dnats])
         since = network.view.revision
         seen_all = Draft((Empty(keys.allocated(owner, gone.name), since), Empty(keys.dnat_targets(owner), since)))
         removed = removals(network, [gone, *ports, *dnats]) + release(network, here, dnats)

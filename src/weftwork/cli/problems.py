@@ -22,7 +22,7 @@ class ExitCode(IntEnum):
 
 
 class Problem(Exception):
-    """Ends the command. `dependents` are the objects that stand in the way, one line each."""
+    """Ends the command. `dependents` are the objects in the way; listed unless the message names them all."""
 
     def __init__(
         self,
@@ -42,8 +42,9 @@ class Problem(Exception):
 
     def show(self) -> None:
         note(f"error: {self.code}: {self.message}")
-        for dependent in self.dependents:
-            note(f"  used by: {dependent}")
+        if any(dependent not in self.message for dependent in self.dependents):
+            for dependent in self.dependents:
+                note(f"  used by: {dependent}")
         if self.hint:
             note(f"next: {self.hint}")
 

@@ -77,8 +77,9 @@ async def refused(network: Network, code: str, *words: str) -> AsyncIterator[Non
         assert code in ALL, f"{code} is not listed in base/codes.py"
         assert refusal.kind is ALL[code].kind
         assert refusal.hint
-        missing = [word for word in words if word not in refusal.message]
-        assert not missing, f"{missing} is not in {refusal.message!r}"
+        said = " ".join((refusal.message, *refusal.details.values()))
+        missing = [word for word in words if word not in said]
+        assert not missing, f"{missing} is not in {said!r}"
     else:
         raise AssertionError(f"the call succeeded, {code} was expected")
     assert await content(network.store) == before
