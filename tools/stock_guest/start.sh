@@ -14,6 +14,14 @@ release=$(uname -r)
 mkdir -p "/usr/lib/modules/$release"
 mount --bind "$share/modules" "/usr/lib/modules/$release" || die "mounting the modules"
 
+# Device nodes that load their module when they are opened, such as /dev/net/tun; udev would make them.
+while read -r module node number; do
+    [ "$module" != "#" ] || continue
+    kind=${number%%[0-9]*}; number=${number#"$kind"}
+    mkdir -p "/dev/${node%"${node##*/}"}"
+    [ -e "/dev/$node" ] || mknod "/dev/$node" "$kind" "${number%:*}" "${number#*:}" || die "making /dev/$node"
+done <"/usr/lib/modules/$release/modules.devname"
+
 # Further folders: $share/N is shown at the path in $share/N.path.
 for file in "$share"/*.path; do
     [ -e "$file" ] || continue
