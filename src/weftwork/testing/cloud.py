@@ -9,11 +9,12 @@ from typing import Any, Self, TypeVar
 from weftwork.client.client import Client, Mutation, resource_ref
 from weftwork.client.messages import Leak, Port, SecurityRule, Target, Vpc
 from weftwork.client.rules import rule
+from weftwork.testing.patience import patient
 
 T = TypeVar("T")
 
 Rule = SecurityRule
-WAIT_S = 30.0
+WAIT_S = patient(30.0)
 
 
 def allow(protocol: str, ports: int | tuple[int, int] | None, peer: str) -> Rule:

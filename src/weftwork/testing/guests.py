@@ -21,6 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from weftwork.testing.inside import inside, open_socket
+from weftwork.testing.patience import FACTOR, answered, patient, silence_s
 
 _ICMP_ECHO = 8
 _ETH_P_ALL = 3
@@ -115,7 +116,7 @@ class Guest:
                 "-t",
                 str(tries),
                 "-T",
-                "1",
+                str(max(1, round(FACTOR / 2))),
                 "-A",
                 "1",
                 "-O",
@@ -158,7 +159,8 @@ class Guest:
         )
         return found[0]
 
-    # Probes: each sends real packets and says whether the answer came.
+    # Probes: each sends real packets and says whether the answer came. `timeout_s` is at least so long on a fast
+    # machine; see patience.py.
 
     def ping(self, to: str, *, timeout_s: float = 0.6, tries: int = 1, size_bytes: int = 32) -> bool:
         with open_socket(self.name, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
@@ -168,32 +170,34 @@ class Guest:
     def tcp(self, to: str, port: int, *, timeout_s: float = 0.8, source_port: int = 0) -> str | None:
         """Connect and read the server's greeting; None when no connection came about."""
         with open_socket(self.name, socket.AF_INET, socket.SOCK_STREAM) as stream:
-            stream.settimeout(timeout_s)
+            stream.settimeout(silence_s(timeout_s))
             if source_port:
                 stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 stream.bind(("0.0.0.0", source_port))
             try:
-                stream.connect((to, port))
-                return stream.recv(200).decode()
+                with _timed():
+                    stream.connect((to, port))
+                    return stream.recv(200).decode()
             except OSError:
                 return None
 
     def udp(self, to: str, port: int, *, timeout_s: float = 0.6, source_port: int = 0) -> str | None:
         """Send a datagram and read the echo; None when none came."""
         with open_socket(self.name, socket.AF_INET, socket.SOCK_DGRAM) as datagram:
-            datagram.settimeout(timeout_s)
+            datagram.settimeout(silence_s(timeout_s))
             if source_port:
                 datagram.bind(("0.0.0.0", source_port))
             try:
-                datagram.sendto(b"hello", (to, port))
-                return datagram.recv(200).decode()
+                with _timed():
+                    datagram.sendto(b"hello", (to, port))
+                    return datagram.recv(200).decode()
             except OSError:
                 return None
 
     def connect(self, to: str, port: int, *, timeout_s: float = 1.0) -> "Flow":
         """A TCP connection that stays open; OSError when it does not come about."""
         stream = open_socket(self.name, socket.AF_INET, socket.SOCK_STREAM)
-        stream.settimeout(timeout_s)
+        stream.settimeout(patient(timeout_s))
         try:
             stream.connect((to, port))
             stream.recv(200)
@@ -222,6 +226,14 @@ class Guest:
             yield Sniffer(raw)
 
 
+@contextlib.contextmanager
+def _timed() -> Iterator[None]:
+    """Tells how long the block took, unless it failed."""
+    start = time.monotonic()
+    yield
+    answered(time.monotonic() - start)
+
+
 def _echo(raw: socket.socket, to: str, identifier: int, sequence: int, timeout_s: float, size_bytes: int) -> bool:
     packet = struct.pack("!BBHHH", _ICMP_ECHO, 0, 0, identifier, sequence) + b"w" * size_bytes
     packet = packet[:2] + struct.pack("!H", checksum(packet)) + packet[4:]
@@ -229,7 +241,8 @@ def _echo(raw: socket.socket, to: str, identifier: int, sequence: int, timeout_s
         raw.sendto(packet, (to, 0))
     except OSError:
         return False
-    deadline = time.monotonic() + timeout_s
+    start = time.monotonic()
+    deadline = start + silence_s(timeout_s)
     while (left := deadline - time.monotonic()) > 0:
         if not select.select([raw], [], [], left)[0]:
             return False
@@ -237,6 +250,7 @@ def _echo(raw: socket.socket, to: str, identifier: int, sequence: int, timeout_s
         header = (answer[0] & 15) * 4
         kind, _, _, got_identifier, got_sequence = struct.unpack("!BBHHH", answer[header : header + 8])
         if (kind, got_identifier, got_sequence) == (0, identifier, sequence):
+            answered(time.monotonic() - start)
             return True
     return False
 
@@ -259,10 +273,11 @@ class Flow:
 
     def echo(self, *, timeout_s: float = 0.6) -> bool:
         """Whether a byte still makes it there and back."""
-        self._stream.settimeout(timeout_s)
+        self._stream.settimeout(silence_s(timeout_s))
         try:
-            self._stream.send(b"x")
-            return self._stream.recv(100) != b""
+            with _timed():
+                self._stream.send(b"x")
+                return self._stream.recv(100) != b""
         except OSError:
             return False
 
@@ -354,15 +369,29 @@ class Sniffer:
 
     def frames(self, *, for_s: float = 0.3) -> list[bytes]:
         """Frames that arrive within the time; our own outgoing ones are left out."""
+        return list(self._arriving(silence_s(for_s)))
+
+    def until(self, marker: bytes, *, timeout_s: float = 5.0) -> list[bytes]:
+        """Frames up to the first that contains the marker, and what comes right behind it.
+
+        TimeoutError when none does: silence would then say nothing.
+        """
         frames = []
+        for frame in self._arriving(patient(timeout_s)):
+            frames.append(frame)
+            if marker in frame:
+                # The kernel may hand over frames of two processors in another order than they were sent.
+                return frames + list(self._arriving(patient(0.05)))
+        raise TimeoutError(f"no frame with {marker!r} among {len(frames)}")
+
+    def _arriving(self, for_s: float) -> Iterator[bytes]:
         deadline = time.monotonic() + for_s
         while (left := deadline - time.monotonic()) > 0:
             if not select.select([self._raw], [], [], left)[0]:
-                break
+                return
             frame, (_, _, kind, _, _) = self._raw.recvfrom(65535)
             if kind != socket.PACKET_OUTGOING:
-                frames.append(frame)
-        return frames
+                yield frame
 
 
 def ethernet(source: str, destination: str, ethertype: int, payload: bytes) -> bytes:
@@ -391,9 +420,9 @@ def tcp(source_port: int, destination_port: int, flags: int, source: str, destin
     return head[:16] + struct.pack("!H", checksum(pseudo + head)) + head[18:]
 
 
-def icmp_echo(identifier: int = 7, sequence: int = 1) -> bytes:
+def icmp_echo(identifier: int = 7, sequence: int = 1, data: bytes = b"weft" * 8) -> bytes:
     """An echo request (RFC 792)."""
-    message = struct.pack("!BBHHH", _ICMP_ECHO, 0, 0, identifier, sequence) + b"weft" * 8
+    message = struct.pack("!BBHHH", _ICMP_ECHO, 0, 0, identifier, sequence) + data
     return message[:2] + struct.pack("!H", checksum(message)) + message[4:]
 
 

@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import Self
 
 from weftwork.testing.cloud import Cloud
+from weftwork.testing.patience import patient
 
-START_TIMEOUT_S = 30.0
+START_TIMEOUT_S = patient(30.0)
 
 
 class Node:
@@ -106,7 +107,7 @@ class Node:
         if self._process.poll() is None:
             self._process.send_signal(how)
         try:
-            self._process.wait(20)
+            self._process.wait(patient(20))
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
