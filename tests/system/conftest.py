@@ -1,21 +1,46 @@
-"""One `weft up` for the session, a project of its own for every test, and nothing left behind by any."""
+"""One `weft up` for the session, a project of its own for every test, and nothing left behind by any.
+
+WEFT_TEST_VARIANTS names the data planes that the same tests run over, one `weft up` after the other.
+"""
 
 import itertools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from weftwork.testing.cloud import Cloud
-from weftwork.testing.guests import Guest
+from weftwork.testing.guests import Guest, run
 from weftwork.testing.internet import Internet
 from weftwork.testing.node import Node
 from weftwork.testing.residue import Residue
 
-LAYOUT = os.environ.get("WEFT_TEST_LAYOUT", "")
-"""Empty for the default of one bridge per subnet; `vlan` for one VLAN-filtering bridge per VPC."""
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """How `weft up` is to be configured, and what it must say that it does. Empty: whatever this kernel gets."""
+
+    layout: str = ""
+    filter_mode: str = ""
+    chosen: str = ""
+    """The filter mode that must be in use."""
+    module: str = ""
+    """A kernel module to load first: only on a kernel that the tests have for themselves."""
+
+
+VARIANTS = {
+    "default": Variant(),
+    "bridges": Variant(layout="bridges", chosen="bridge"),
+    "vlan": Variant(layout="vlan", chosen="bridge"),
+    # As Docker and Kubernetes leave the host: loaded, for bridged packets to traverse their rules.
+    "docker": Variant(layout="bridges", chosen="bridge", module="br_netfilter"),
+    "docker-vlan": Variant(layout="vlan", chosen="bridge", module="br_netfilter"),
+    "br_netfilter": Variant(filter_mode="br_netfilter", chosen="br_netfilter", module="br_netfilter"),
+}
+CHOSEN = os.environ.get("WEFT_TEST_VARIANTS", "default").split()
 
 _numbers = itertools.count(1)
 
@@ -27,11 +52,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.system)
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "node" in metafunc.fixturenames:
+        metafunc.parametrize("node", CHOSEN, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+    variant = VARIANTS[request.param]
+    if variant.module:
+        run("modprobe", variant.module)
     before = Residue.look()
     folder = tmp_path_factory.mktemp("weft")
-    with Node(folder, external=(Internet.CIDR, Internet.GATEWAY), layout=LAYOUT) as node:
+    settings = {"WEFT_NETWORK_FILTER_MODE": variant.filter_mode or "auto"}
+    external = (Internet.CIDR, Internet.GATEWAY)
+    with Node(folder, external=external, layout=variant.layout, environment=settings) as node:
+        assert f"filter mode {variant.chosen}" in node.log.read_text()
         yield node
     assert before.left_over() == [], "weft down left something on this machine"
 

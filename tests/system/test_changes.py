@@ -10,6 +10,7 @@ import pytest
 from weftwork.testing.cloud import allow
 from weftwork.testing.guests import Guest, run
 from weftwork.testing.node import Node
+from weftwork.testing.patience import patient
 
 
 class Pinger:
@@ -104,7 +105,7 @@ def test_what_somebody_breaks_is_repaired(tenant: Callable, what: str) -> None:
     a, c = mine.boot("a"), mine.boot("c", subnet="far")
     port = mine.cloud.port_info(mine.project, "a")
     BREAKAGES[what](port.device_netns, port.device)
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + patient(40)
     works = False
     while not works and time.monotonic() < deadline:
         if not a.address and "eth0" in run("ip", "-n", a.name, "link", "show"):

@@ -25,11 +25,12 @@ from weftwork.planner.plan import make_plan
 from weftwork.program.dhcp import DhcpBinding, DhcpResource, DhcpServer
 from weftwork.program.plan import Create, Delete, Replace
 from weftwork.program.resource import Resource
+from weftwork.testing.patience import patient
 
 pytestmark = pytest.mark.system
 
 PREFIX = "wdh"
-WAIT_S = 20.0
+WAIT_S = patient(20.0)
 GATEWAY, MINE = IPv4Address("10.0.0.1"), IPv4Address("10.0.0.7")
 MAC = Mac("02:57:00:00:00:01")
 STRANGER = Mac("02:57:00:00:00:99")
