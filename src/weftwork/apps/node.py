@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import get_args
 
@@ -160,8 +161,18 @@ def _external(settings: Settings) -> ExternalNetwork | None:
 
 
 def _addresses(settings: Settings) -> list[str]:
+    host = settings.server_listen_addr.rpartition(":")[0].strip("[]")
+    if host and host != "localhost" and not _is_loopback(host):
+        log.warning("the API listens on %s without TLS or authentication", settings.server_listen_addr)
     unix = [f"unix:{settings.server_socket}"] if settings.server_socket else []
     return [*unix, *([settings.server_listen_addr] if settings.server_listen_addr else [])]
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 async def _told_to_stop() -> None:
