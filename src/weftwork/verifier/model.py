@@ -1,0 +1,303 @@
+"""The reference model: what becomes of one packet, from intent alone.
+
+Written from the specification (N §3, §6–9), so that it can disagree with the compilers.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
+
+from weftwork.base.tenancy import ProjectKey
+from weftwork.model.intent import Intent, ProjectIntent
+from weftwork.model.nat import Dnat
+from weftwork.model.port import Port
+from weftwork.model.security_group import GroupRef, Protocol, Rule
+from weftwork.model.subnet import Subnet
+from weftwork.verifier.packet import ICMP, TCP, UDP, Inside, Outside, Phase, Probe, Router, Seen, Verdict
+from weftwork.verifier.reasons import Reason, ReasonCode
+
+TUNNEL_PROTOCOLS = frozenset({4, 41, 47, 97, 115, 137})
+"""IP in IP, IPv6 in IP, GRE, EtherIP, L2TPv3, MPLS in IP (IANA protocol numbers)."""
+
+TUNNEL_PORTS = frozenset({4754, 4755, 4789, 4790, 6081, 6635, 8472})
+"""GRE, VXLAN, VXLAN-GPE, Geneve, MPLS in UDP, and VXLAN before it had a number (IANA service names)."""
+
+DHCP_SERVER, DHCP_CLIENT = 67, 68
+
+NUMBERS = {Protocol.TCP: TCP, Protocol.UDP: UDP, Protocol.ICMP: ICMP}
+NOWHERE = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4")))
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """The other end of a flow as a security group sees it: no groups unless it is a port of the same VPC."""
+
+    address: IPv4Address
+    groups: tuple[str, ...] = ()
+
+
+class Vpc:
+    """One project's intent, indexed by address. Only attached ports are members of groups."""
+
+    def __init__(self, owner: ProjectKey, project: ProjectIntent) -> None:
+        self.owner = owner
+        self.project = project
+        self.ports = {address: port for port in project.ports.values() if (address := address_of(port)) is not None}
+        self.gateways = {subnet.gateway for subnet in project.subnets.values()}
+        self.dnats = {(one.external_ip, NUMBERS[one.protocol], one.external_port): one for one in dnats_of(project)}
+        self.snat = snat_of(project)
+        self.external = {one.external_ip for one in dnats_of(project)} | ({self.snat} if self.snat else set())
+
+    def holds(self, address: IPv4Address) -> bool:
+        return self.project.vpc is not None and address in self.project.vpc.cidr
+
+    def subnet_of(self, port: Port) -> Subnet:
+        return self.project.subnets[port.subnet]
+
+    def reason(self, code: ReasonCode, thing: str = "", rule: Rule | None = None) -> Reason:
+        return Reason(code, self.owner, thing, rule)
+
+
+class Model:
+    """An intent to be asked about many packets; it must not change meanwhile."""
+
+    def __init__(self, intent: Intent) -> None:
+        self._vpcs = {owner: Vpc(owner, project) for owner, project in intent.items()}
+        self._by_external = {address: vpc for vpc in self._vpcs.values() for address in vpc.external}
+        self._claimed = {one.project.snat.external_ip for one in self._vpcs.values() if one.project.snat}
+
+    def verdict(self, probe: Probe) -> Verdict:
+        flow = self._flow(probe)
+        match probe.phase:
+            case Phase.OPENING | Phase.MIDDLE:
+                return flow
+            case Phase.REPLY | Phase.ERROR:
+                return self._answer(probe, flow)
+            case Phase.STRAY:
+                return _denied(Reason(ReasonCode.NOT_OF_A_FLOW))
+
+    def _flow(self, probe: Probe) -> Verdict:
+        match probe.source:
+            case Inside(owner, port_id):
+                vpc = self._vpcs.get(owner)
+                port = vpc.project.ports.get(port_id) if vpc else None
+                address = address_of(port) if port else None
+                if vpc is None or port is None or address is None:
+                    return _denied(Reason(ReasonCode.PORT_NOT_FOUND, owner, port_id))
+                return self._from_port(vpc, port, address, probe)
+            case Outside(address):
+                return self._from_outside(_sent(address, probe), probe)
+
+    def _from_port(self, vpc: Vpc, port: Port, address: IPv4Address, probe: Probe) -> Verdict:
+        stops = list(_guard(vpc, port, address, probe))
+        onward = self._onward(vpc, port, _sent(address, probe), probe)
+        if not stops:
+            return onward
+        return _denied(*stops, *(() if onward.delivered else onward.reasons))
+
+    def _onward(self, vpc: Vpc, port: Port, seen: Seen, probe: Probe) -> Verdict:
+        """From a port that is honest, to wherever the destination is."""
+        destination = seen.destination
+        if not is_one_host(destination):
+            return _denied(vpc.reason(ReasonCode.NOT_UNICAST))
+        if destination == seen.source:
+            return _denied(vpc.reason(ReasonCode.OWN_ADDRESS, port.id))
+        if destination in vpc.gateways:
+            return _to_router(vpc, seen, probe)
+        if destination in vpc.external:
+            return _hairpin(vpc, port, seen, probe)
+        if vpc.holds(destination):
+            return _to_port(vpc, port, seen, probe)
+        return self._outwards(vpc, port, seen, probe)
+
+    def _outwards(self, vpc: Vpc, port: Port, seen: Seen, probe: Probe) -> Verdict:
+        allowed = _egress(vpc, port, Peer(seen.destination), probe.protocol, seen.destination_port)
+        stops = [allowed] if allowed.code is ReasonCode.NO_EGRESS_RULE else []
+        if vpc.snat is None:
+            return _denied(*stops, vpc.reason(ReasonCode.NO_SNAT))
+        if stops:
+            return _denied(*stops)
+        passed = (allowed, vpc.reason(ReasonCode.SNAT, str(vpc.snat)))
+        outside = replace(seen, source=vpc.snat)
+        if outside.destination in self._by_external:
+            arrived = self._from_outside(outside, probe)
+            return replace(arrived, reasons=(*passed, *arrived.reasons)) if arrived.delivered else arrived
+        if outside.destination in self._claimed:
+            return _denied(Reason(ReasonCode.NOBODY_THERE))
+        return Verdict(Outside(outside.destination), outside, passed)
+
+    def _from_outside(self, seen: Seen, probe: Probe) -> Verdict:
+        """A packet on the external network, as it is seen there."""
+        vpc = self._by_external.get(seen.destination)
+        if vpc is None:
+            return _denied(Reason(ReasonCode.NO_DNAT))
+        stops = []
+        if vpc.holds(seen.source) or not is_one_host(seen.source):
+            stops.append(vpc.reason(ReasonCode.NOT_FROM_OUTSIDE))
+        dnat = vpc.dnats.get((seen.destination, probe.protocol, probe.destination_port))
+        if dnat is None:
+            return _denied(*stops, vpc.reason(ReasonCode.NO_DNAT))
+        arrived = _ingress_of(vpc, translated(seen, dnat), Peer(seen.source), probe)
+        if stops or not arrived.delivered:
+            return _denied(*stops, *(() if arrived.delivered else arrived.reasons))
+        return replace(arrived, reasons=(vpc.reason(ReasonCode.DNAT, dnat.name), *arrived.reasons))
+
+    def _answer(self, probe: Probe, flow: Verdict) -> Verdict:
+        """A reply or an ICMP error of the flow's receiver: back to who began it, in that one's words."""
+        if flow.seen is None:
+            return _denied(Reason(ReasonCode.NOT_OF_A_FLOW), *flow.reasons)
+        if probe.phase is Phase.REPLY and isinstance(flow.receiver, Inside):
+            refused = guarded(probe.protocol, flow.seen.destination_port, flow.seen.source_port)
+            if refused:
+                return _denied(Reason(refused, flow.receiver.owner, flow.receiver.port))
+        seen = Seen(probe.destination, probe.destination_port, self._address(probe.source), probe.source_port)
+        return Verdict(probe.source, seen, (Reason(ReasonCode.PART_OF_FLOW), *flow.reasons))
+
+    def _address(self, end: Inside | Outside) -> IPv4Address:
+        if isinstance(end, Outside):
+            return end.address
+        address = address_of(self._vpcs[end.owner].project.ports[end.port])
+        assert address is not None, "a port without an address begins no flow"
+        return address
+
+
+def verdict(intent: Intent, probe: Probe) -> Verdict:
+    """One question. For many about the same intent, make a Model once."""
+    return Model(intent).verdict(probe)
+
+
+def survives(before: Verdict, after: Verdict) -> bool:
+    """Does a flow that was delivered as `before` go on when a new flow would be judged as `after`?
+
+    Only if it would come to the same receiver in the same words: a flow does not outlive its translation.
+    """
+    return before.delivered and (before.receiver, before.seen) == (after.receiver, after.seen)
+
+
+def address_of(port: Port) -> IPv4Address | None:
+    return next((one for one in port.addresses if isinstance(one, IPv4Address)), None)
+
+
+def snat_of(project: ProjectIntent) -> IPv4Address | None:
+    """What the VPC's guests are outside, when they can go there."""
+    snat = project.snat
+    return snat.external_ip if snat and snat.enabled and isinstance(snat.external_ip, IPv4Address) else None
+
+
+def is_one_host(address: IPv4Address) -> bool:
+    """Neither multicast nor broadcast, and no address that never leaves a host (RFC 6890)."""
+    return not any(address in one for one in NOWHERE)
+
+
+def translated(seen: Seen, dnat: Dnat) -> Seen:
+    assert isinstance(dnat.internal_ip, IPv4Address)
+    return replace(seen, destination=dnat.internal_ip, destination_port=dnat.internal_port)
+
+
+def allows(rule: Rule, protocol: int, destination_port: int, peer: Peer) -> bool:
+    """A rule of ALL with a range of ports means the protocols that have ports."""
+    match rule.peer:
+        case GroupRef(name):
+            is_peer = name in peer.groups
+        case IPv4Network() as network:
+            is_peer = peer.address in network
+        case _:
+            is_peer = False
+    if rule.protocol is Protocol.ALL:
+        is_protocol = rule.ports is None or protocol in (TCP, UDP)
+    else:
+        is_protocol = protocol == NUMBERS[rule.protocol]
+    return is_peer and is_protocol and (rule.ports is None or rule.ports.min <= destination_port <= rule.ports.max)
+
+
+def guarded(protocol: int, source_port: int, destination_port: int) -> ReasonCode | None:
+    """Why no guest may send such a packet, whoever it is for."""
+    if protocol in TUNNEL_PROTOCOLS or (protocol == UDP and destination_port in TUNNEL_PORTS):
+        return ReasonCode.TUNNEL
+    if protocol == UDP and (source_port == DHCP_SERVER or destination_port == DHCP_CLIENT):
+        return ReasonCode.ROGUE_DHCP
+    return None
+
+
+def dnats_of(project: ProjectIntent) -> Iterable[Dnat]:
+    return (one for one in project.dnats.values() if isinstance(one.external_ip, IPv4Address))
+
+
+def _sent(address: IPv4Address, probe: Probe) -> Seen:
+    return Seen(address, probe.source_port, probe.destination, probe.destination_port)
+
+
+def _denied(*reasons: Reason) -> Verdict:
+    return Verdict(None, None, reasons)
+
+
+def _guard(vpc: Vpc, port: Port, address: IPv4Address, probe: Probe) -> Iterator[Reason]:
+    if port.attachment is None:
+        yield vpc.reason(ReasonCode.SENDER_NOT_ATTACHED, port.id)
+    if probe.source_address not in (None, address):
+        yield vpc.reason(ReasonCode.SPOOFED_SOURCE, port.id)
+    refused = guarded(probe.protocol, probe.source_port, probe.destination_port)
+    if refused:
+        yield vpc.reason(refused, port.id)
+
+
+def _to_router(vpc: Vpc, seen: Seen, probe: Probe) -> Verdict:
+    if probe.protocol == ICMP:
+        return Verdict(Router(vpc.owner), seen, (vpc.reason(ReasonCode.GATEWAY_PING),))
+    return _denied(vpc.reason(ReasonCode.ROUTER_OFFERS_NOTHING))
+
+
+def _hairpin(vpc: Vpc, port: Port, seen: Seen, probe: Probe) -> Verdict:
+    """Groups see the two guests; the receiver sees its gateway, so that it answers by the same way."""
+    dnat = vpc.dnats.get((seen.destination, probe.protocol, probe.destination_port))
+    if dnat is None:
+        return _denied(vpc.reason(ReasonCode.NO_DNAT))
+    arrived = _to_port(vpc, port, translated(seen, dnat), probe)
+    if not isinstance(arrived.receiver, Inside) or arrived.seen is None:
+        return arrived
+    gateway = vpc.subnet_of(vpc.project.ports[arrived.receiver.port]).gateway
+    assert isinstance(gateway, IPv4Address)
+    ways = (vpc.reason(ReasonCode.DNAT, dnat.name), vpc.reason(ReasonCode.HAIRPIN))
+    return Verdict(arrived.receiver, replace(arrived.seen, source=gateway), (*ways, *arrived.reasons))
+
+
+def _to_port(vpc: Vpc, port: Port, seen: Seen, probe: Probe) -> Verdict:
+    receiver = vpc.ports.get(seen.destination)
+    groups = receiver.groups if receiver and receiver.attachment else ()
+    out = _egress(vpc, port, Peer(seen.destination, groups), probe.protocol, seen.destination_port)
+    member = port.groups if port.attachment else ()
+    arrived = _ingress_of(vpc, seen, Peer(seen.source, member), probe)
+    if arrived.delivered and out.code is ReasonCode.EGRESS_RULE:
+        return replace(arrived, reasons=(out, *arrived.reasons))
+    stops = () if out.code is ReasonCode.EGRESS_RULE else (out,)
+    return _denied(*stops, *(() if arrived.delivered else arrived.reasons))
+
+
+def _ingress_of(vpc: Vpc, seen: Seen, peer: Peer, probe: Probe) -> Verdict:
+    """At the port that has the destination address."""
+    receiver = vpc.ports.get(seen.destination)
+    if receiver is None:
+        return _denied(vpc.reason(ReasonCode.NOBODY_THERE))
+    allowed = _ingress(vpc, receiver, peer, probe.protocol, seen.destination_port)
+    stops = [allowed] if allowed.code is ReasonCode.NO_INGRESS_RULE else []
+    if receiver.attachment is None:
+        stops.insert(0, vpc.reason(ReasonCode.RECEIVER_NOT_ATTACHED, receiver.id))
+    return _denied(*stops) if stops else Verdict(Inside(vpc.owner, receiver.id), seen, (allowed,))
+
+
+def _egress(vpc: Vpc, port: Port, peer: Peer, protocol: int, destination_port: int) -> Reason:
+    for name in port.groups:
+        group = vpc.project.groups.get(name)
+        for rule in group.egress if group else ():
+            if allows(rule, protocol, destination_port, peer):
+                return vpc.reason(ReasonCode.EGRESS_RULE, name, rule)
+    return vpc.reason(ReasonCode.NO_EGRESS_RULE, port.id)
+
+
+def _ingress(vpc: Vpc, port: Port, peer: Peer, protocol: int, destination_port: int) -> Reason:
+    for name in port.groups:
+        group = vpc.project.groups.get(name)
+        for rule in group.ingress if group else ():
+            if allows(rule, protocol, destination_port, peer):
+                return vpc.reason(ReasonCode.INGRESS_RULE, name, rule)
+    return vpc.reason(ReasonCode.NO_INGRESS_RULE, port.id)
