@@ -45,7 +45,7 @@ def told_of(thing: Thing) -> str:
         case Snat():
             return f"SNAT {thing.external_ip}"
         case Dnat():
-            return f"DNAT {thing.name}"
+            return f"DNAT {thing.external}"
         case Vpc():
             return f"VPC {thing.name}"
 

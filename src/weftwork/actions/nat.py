@@ -112,7 +112,9 @@ async def delete_dnat(
         here, _ = vpc_of(network, owner)
         dnat = here.intent.dnats.get(name)
         if dnat is None:
-            raise codes.DNAT_NOT_FOUND.refusal(f"VPC {owner} has no DNAT {name}")
+            raise codes.DNAT_NOT_FOUND.refusal(
+                f"VPC {owner} has no DNAT {external_ip}:{external_port}/{protocol.value}"
+            )
         return Decision(None, removals(network, [dnat]) + release(network, here, [dnat]))
 
     await network.run(owner, decide)
@@ -177,7 +179,7 @@ def _same_snat(network: Network, existing: Snat, external_ip: Address | None, en
 def _same_dnat(network: Network, existing: Dnat, wanted: Dnat) -> Decision[Dnat]:
     if _meaning(existing) != _meaning(wanted):
         raise codes.DNAT_ALREADY_EXISTS.refusal(
-            f"{existing.name} leads to {existing.internal_ip}:{existing.internal_port} already,"
+            f"{existing.external} leads to {existing.internal_ip}:{existing.internal_port} already,"
             f" not to {wanted.internal_ip}:{wanted.internal_port}"
         )
     return _unchanged(network, existing)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Literal
 
 from weftwork.actions import rows
 from weftwork.actions.claims import Draft, change, creation, joined, removal
@@ -110,8 +111,8 @@ async def remove_rules(
     def reduced(here: ProjectIndex, old: SecurityGroup) -> SecurityGroup:
         return replace(
             old,
-            ingress=_without(old, old.ingress, _canonical(owner, ingress)),
-            egress=_without(old, old.egress, _canonical(owner, egress)),
+            ingress=_without(old, old.ingress, _canonical(owner, ingress), "from"),
+            egress=_without(old, old.egress, _canonical(owner, egress), "to"),
         )
 
     return await _change(network, owner, group, reduced)
@@ -209,15 +210,21 @@ def _named(group: SecurityGroup) -> set[str]:
     return {rule.peer.name for rule in (*group.ingress, *group.egress) if isinstance(rule.peer, GroupRef)}
 
 
-def _without(group: SecurityGroup, rules: tuple[Rule, ...], removed: tuple[Rule, ...]) -> tuple[Rule, ...]:
+def _without(
+    group: SecurityGroup, rules: tuple[Rule, ...], removed: tuple[Rule, ...], word: Literal["from", "to"]
+) -> tuple[Rule, ...]:
     for rule in removed:
         if rule not in rules:
-            peer = rule.peer.name if isinstance(rule.peer, GroupRef) else rule.peer
-            ports = f" {rule.ports.min}-{rule.ports.max}" if rule.ports else ""
-            raise codes.RULE_NOT_FOUND.refusal(
-                f"security group {group.name!r} has no rule {rule.protocol.value}{ports} {str(peer)[:80]}"
-            )
+            raise codes.RULE_NOT_FOUND.refusal(f"security group {group.name!r} has no rule {_told(rule, word)}")
     return tuple(rule for rule in rules if rule not in removed)
+
+
+def _told(rule: Rule, word: str) -> str:
+    """As a person writes it: `tcp 80 from group web`."""
+    peer = f"group {rule.peer.name}" if isinstance(rule.peer, GroupRef) else str(rule.peer)
+    span = rule.ports
+    ports = "" if span is None else f" {span.min}" if span.min == span.max else f" {span.min}-{span.max}"
+    return f"{rule.protocol.value}{ports} {word} {peer[:80]}"
 
 
 def _without_group(port: Port, name: str) -> Port:

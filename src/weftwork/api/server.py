@@ -107,8 +107,10 @@ async def _listen(server: grpc.aio.Server, address: str) -> str:
         return await _listen_unix(server, Path(address.removeprefix(UNIX)))
     try:
         port = server.add_insecure_port(address)
-    except RuntimeError as error:
-        raise Failure("ADDRESS_UNAVAILABLE", f"cannot listen on {address}: {error}") from None
+    except RuntimeError:
+        raise Failure(
+            "ADDRESS_UNAVAILABLE", f"cannot listen on {address}: it is in use, or no address of this machine"
+        ) from None
     return f"{address.rpartition(':')[0]}:{port}"
 
 

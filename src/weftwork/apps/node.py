@@ -21,6 +21,7 @@ from weftwork.agent.composite import CompositeDriver, Part
 from weftwork.agent.local import LocalAgent
 from weftwork.api.server import serve
 from weftwork.apps.settings import Settings
+from weftwork.base import codes
 from weftwork.base.errors import Failure, Kind, Refusal
 from weftwork.compiler.settings import ExternalNetwork, HostProfile
 from weftwork.controller.conditions import ConditionBoard
@@ -228,5 +229,11 @@ def start(settings: Settings, *, with_agent: bool) -> int:
 def tell(error: BaseException) -> None:
     """An error in the words the CLI uses, on standard error."""
     print(f"error: {error}", file=sys.stderr)
-    if isinstance(error, Refusal) and error.hint:
-        print(f"next: {error.hint}", file=sys.stderr)
+    hint = error.hint if isinstance(error, Refusal) else _hint(error)
+    if hint:
+        print(f"next: {hint}", file=sys.stderr)
+
+
+def _hint(error: BaseException) -> str:
+    code = codes.ALL.get(error.code) if isinstance(error, Failure) else None
+    return code.what_to_do if code else ""

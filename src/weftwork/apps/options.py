@@ -19,7 +19,11 @@ _OPTIONS: tuple[tuple[str, str, str], ...] = (
     ("--socket", "server_socket", "Unix socket of the API; empty for none."),
     ("--store", "storage_path", "Where the state is kept."),
     ("--layout", "network_layout", "bridges (one per subnet) or vlan (one VLAN-filtering bridge per VPC)."),
-    ("--external-cidr", "network_external_cidrs", "Networks of external addresses, for NAT."),
+    (
+        "--external-cidr",
+        "network_external_cidrs",
+        "Networks of external addresses, for NAT; with commas between several.",
+    ),
     ("--external-gateway", "network_external_gateway", "The external network's router."),
 )
 
@@ -38,7 +42,11 @@ def settings_from(config: Path | None, flags: Mapping[str, str | None]) -> Setti
     """The settings in force, or the end of the program with one clear sentence (exit code 2)."""
     file = config or (DEFAULT_FILE if DEFAULT_FILE.exists() else None)
     try:
-        return load(file, flags=flags)
+        return load(file, flags=flags, spelled=_spelled(click.get_current_context()))
     except Refusal as refusal:
         click.echo(f"error: {refusal}\nnext: {refusal.hint}", err=True)
         sys.exit(2)
+
+
+def _spelled(context: click.Context) -> dict[str, str]:
+    return {param.name: param.opts[0] for param in context.command.params if param.name}

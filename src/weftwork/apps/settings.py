@@ -67,9 +67,16 @@ ENVIRONMENT = {
 
 
 def load(
-    file: Path | None, environment: Mapping[str, str] | None = None, flags: Mapping[str, str | None] | None = None
+    file: Path | None,
+    environment: Mapping[str, str] | None = None,
+    flags: Mapping[str, str | None] | None = None,
+    *,
+    spelled: Mapping[str, str] | None = None,
 ) -> Settings:
-    """The settings in force. Raises Refusal INVALID_SETTING naming the place, before anything is started."""
+    """The settings in force; `spelled` is each flag as a person types it.
+
+    Raises Refusal INVALID_SETTING naming the place, before anything is started.
+    """
     settings = Settings()
     for name, value in _file_values(file):
         settings = _set(settings, name, value, f"{file}: {name.replace('_', '.', 1)}")
@@ -78,7 +85,7 @@ def load(
             settings = _set(settings, ENVIRONMENT[variable], value, f"environment variable {variable}")
     for name, flag_value in (flags or {}).items():
         if flag_value is not None:
-            settings = _set(settings, name, flag_value, f"option --{name.split('_', 1)[1].replace('_', '-')}")
+            settings = _set(settings, name, flag_value, f"option {(spelled or {}).get(name, name)}")
     return _checked(settings)
 
 
@@ -121,14 +128,16 @@ def _checked(settings: Settings) -> Settings:
     gateway, pools = settings.network_external_gateway, settings.network_external_cidrs
     if gateway is not None and not any(gateway in pool for pool in pools):
         raise _refuse(
-            "network.external_gateway", f"{gateway} is in none of network.external_cidrs", "Add its network there."
+            "network.external_gateway",
+            f"{gateway} is in none of network.external_cidrs",
+            "Name its network too, with --external-cidr or there.",
         )
     for pool in pools:
         if pool.overlaps(settings.network_cidr_pool):
             raise _refuse(
                 "network.external_cidrs",
                 f"{pool} overlaps network.cidr_pool",
-                "External addresses are not tenants' own.",
+                "Choose another external network, or another network.cidr_pool for tenants.",
             )
     if settings.storage_chainfire_endpoint not in ("", SPECIFIED_CHAINFIRE):
         raise _refuse(

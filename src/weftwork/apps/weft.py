@@ -1,5 +1,6 @@
 """The command `weft`: the API's commands from `cli/`, and those of this machine, imported only when called."""
 
+import os
 from importlib.util import find_spec
 
 from weftwork.cli.command import LocalCommand, Root
@@ -20,6 +21,7 @@ def weft() -> Root:
 
 
 def main() -> None:
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it has to say, our errors say
     weft().main(prog_name="weft")
 
 

@@ -73,7 +73,7 @@ INVALID_NAME = _code(
     "INVALID_NAME",
     "Invalid name",
     "Names are RFC 1123 labels: a-z, 0-9 and -, at most 63, neither first nor last a -.",
-    "Choose another name.",
+    "Use a-z, 0-9 and -, at most 63 of them, with a letter or a digit at both ends.",
 )
 INVALID_IP = _code(
     Kind.INVALID,

@@ -28,11 +28,15 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Verbs that talk to the server are coroutines."""
-        result = super().invoke(ctx)
-        if isinstance(result, Coroutine):
-            import asyncio
+        try:
+            result = super().invoke(ctx)
+            if isinstance(result, Coroutine):
+                import asyncio
 
-            return asyncio.run(result)
+                return asyncio.run(result)
+        except click.UsageError as error:
+            error.ctx = error.ctx or ctx
+            raise
         return result
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -10,7 +10,8 @@ from weftwork.cli.changes import owner_of, wait_programmed, why_not
 from weftwork.cli.command import Command
 from weftwork.cli.completion import complete_kind
 from weftwork.cli.document import Document, document
-from weftwork.cli.nouns import NOUNS, Noun, condition
+from weftwork.cli.endpoints import parse_external
+from weftwork.cli.nouns import NOUNS, PORT, Noun, condition
 from weftwork.cli.options import timeout_option
 from weftwork.cli.output import print_one
 from weftwork.cli.problems import ExitCode, Problem, printable
@@ -127,16 +128,36 @@ async def watch(kind: str | None, name: str) -> None:
     """
     async with connected() as session:
         owner, id_ = session.project, ""
+        names: dict[str, str] = {}
         if kind and name:
             found = await _named(session, NOUNS[kind], name)
             owner, id_ = owner_of(session, NOUNS[kind], found), NOUNS[kind].id(found)
         async for event in session.client.watch_conditions(owner, kind=kind or "", id=id_):
-            _print_event(document(event))
+            shown = document(event)
+            is_data = current().output in (Output.JSON, Output.YAML)
+            _print_event(shown, "" if is_data else await _name_of(session, shown["resource"], names))
 
 
-def _print_event(event: Document) -> None:
+async def _name_of(session: Session, resource: Document, names: dict[str, str]) -> str:
+    """What a person calls it; `names` are those of the ports seen before."""
+    id_ = str(resource["id"])
+    match resource["kind"]:
+        case "port":
+            if id_ not in names:
+                try:
+                    names[id_] = PORT.name(await session.get(PORT, id_))
+                except Exception as error:
+                    if not _is_unknown(error):
+                        raise
+            return names.get(id_, id_)
+        case "dnat":
+            return str(parse_external(id_))
+        case _:
+            return id_ or f"{resource['org_id']}/{resource['project_id']}"
+
+
+def _print_event(event: Document, name: str) -> None:
     resource = event["resource"]
-    name = resource["id"] or f"{resource['org_id']}/{resource['project_id']}"
     if current().output in (Output.JSON, Output.YAML):
         print(json.dumps(event, ensure_ascii=False), flush=True)
     elif current().output is Output.NAME:

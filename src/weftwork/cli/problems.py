@@ -62,4 +62,4 @@ def printable(text: str) -> str:
 def usage_problem(error: click.UsageError) -> Problem:
     """A mistake on the command line, in the same form as every other error."""
     hint = f"{error.ctx.command_path} --help" if error.ctx else "weft --help"
-    return Problem(ExitCode.USAGE, "USAGE", error.format_message(), hint=hint)
+    return Problem(ExitCode.USAGE, "USAGE", " ".join(error.format_message().split()), hint=hint)

@@ -1,5 +1,6 @@
 """The global options. They may stand before the noun or after the verb; the last place wins."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -14,6 +15,7 @@ DEFAULT_SERVER = "unix:/run/weftwork/api.sock"
 DEFAULT_PROJECT = "default/default"
 
 _META = "weftwork.cli"
+_HOST_PORT = re.compile(r"\S+:[0-9]{1,5}")
 _Decorated = TypeVar("_Decorated", bound=Callable[..., Any])
 
 
@@ -36,6 +38,15 @@ class Settings:
     no_color: bool
 
 
+class ServerType(click.ParamType[str]):
+    name = "address"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not value.startswith(("unix:", "/", "./")) and not _HOST_PORT.fullmatch(value):
+            self.fail(f"{value!r} is neither unix:PATH nor HOST:PORT, such as 127.0.0.1:8081", param, ctx)
+        return value
+
+
 class ProjectType(click.ParamType[ProjectKey]):
     name = "org/project"
 
@@ -54,6 +65,7 @@ def shared_options() -> list[click.Option]:
         click.Option(
             ["--server"],
             default=DEFAULT_SERVER,
+            type=ServerType(),
             envvar="WEFT_SERVER",
             metavar="ADDRESS",
             help=f"Where the server listens: unix:PATH or HOST:PORT.  [env: WEFT_SERVER; default: {DEFAULT_SERVER}]",

@@ -30,7 +30,7 @@ def subnet() -> None:
 @click.option("--ntp", multiple=True, metavar="ADDRESS", help="A time server for its guests. Repeatable.")
 @click.option(
     "--lease-time",
-    type=click.IntRange(60, 2**32 - 1),
+    type=click.IntRange(60, 365 * 86400),
     metavar="SECONDS",
     help="How long a DHCP lease is.  [default: 86400]",
 )

@@ -13,7 +13,10 @@ from weftwork.compiler.linux.slices import affected_by, compile_slice
 from weftwork.controller.publisher import Publisher
 from weftwork.model.intent import Intent, ProjectIntent, Thing
 from weftwork.model.keys import ROOT, ThingKey, parse_thing_key
-from weftwork.model.nat import Snat
+from weftwork.model.nat import Dnat, Snat
+from weftwork.model.port import Port
+from weftwork.model.security_group import SecurityGroup
+from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 from weftwork.planner.plan import make_plan
 from weftwork.program.plan import Create, Delete, Plan, Replace
@@ -154,8 +157,28 @@ class ControllerInsight:
         before = self._view.find(key)
         if isinstance(write, Put) and before is not None and _same(before, rows.decode(key, write.value)):
             return ""
+        thing = rows.decode(key, write.value) if isinstance(write, Put) else before
         sign = "-" if isinstance(write, Remove) else "~" if before else "+"
-        return f"{sign} {key.kind} {key.owner}" + (f"/{key.name}" if key.name else "")
+        return f"{sign} {key.kind} {key.owner}{_told_thing(thing)}"
+
+
+def _told_thing(thing: Thing | None) -> str:
+    """What follows the project: the name, and what a person would ask about first."""
+    match thing:
+        case Vpc():
+            return f" {thing.cidr}"
+        case Subnet():
+            return f"/{thing.name} {thing.cidr}"
+        case Port():
+            return f"/{thing.name or thing.id} {' '.join(map(str, thing.addresses))} {thing.mac}"
+        case SecurityGroup():
+            return f"/{thing.name}"
+        case Snat():
+            return f" {thing.external_ip}"
+        case Dnat():
+            return f" {thing.external} to {thing.internal_ip}:{thing.internal_port}"
+        case None:
+            return ""
 
 
 def _same(before: Thing, after: Thing) -> bool:

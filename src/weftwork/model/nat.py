@@ -33,3 +33,8 @@ class Dnat:
     def name(self) -> str:
         """Unique in the deployment, because an external address belongs to one VPC."""
         return f"{self.external_ip}:{self.external_port}:{self.protocol.value}"
+
+    @property
+    def external(self) -> str:
+        """As a person writes it."""
+        return f"{self.external_ip}:{self.external_port}/{self.protocol.value}"

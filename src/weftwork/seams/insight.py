@@ -27,7 +27,7 @@ class PlannedStep:
 
 @dataclass(frozen=True, slots=True)
 class PlanPreview:
-    """`objects` are lines such as `+ port acme/web/7f…`; `steps` in the order they would be taken."""
+    """`objects` are lines such as `+ port acme/shop/web1 10.20.0.2 …`; `steps` stand in their order."""
 
     objects: tuple[str, ...]
     steps: tuple[PlannedStep, ...]

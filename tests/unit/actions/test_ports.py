@@ -210,7 +210,7 @@ async def test_a_port_that_a_dnat_points_at_goes_only_together_with_it(network: 
             internal_ip=port.addresses[0],
         )
 
-    async with refused(network, "IN_USE", "198.51.100.2:80:tcp", "198.51.100.2:443:tcp"):
+    async with refused(network, "IN_USE", "198.51.100.2:80/tcp", "198.51.100.2:443/tcp"):
         await delete_port(network, owner=RED, port="a", cascade=False)
     await delete_port(network, owner=RED, port="a", cascade=True)
 

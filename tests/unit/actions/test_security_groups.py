@@ -118,7 +118,7 @@ async def test_adding_and_removing_rules(network: Network) -> None:
 
     removed = await remove_rules(network, owner=RED, group="web", ingress=(WEB,), egress=(PING,))
     assert (removed.value.ingress, removed.value.egress) == ((PING,), ())
-    async with refused(network, "RULE_NOT_FOUND", "tcp 80-80 0.0.0.0/0"):
+    async with refused(network, "RULE_NOT_FOUND", "tcp 80 from 0.0.0.0/0"):
         await remove_rules(network, owner=RED, group="web", ingress=(WEB,))
 
 

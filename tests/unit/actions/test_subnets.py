@@ -130,7 +130,7 @@ async def test_a_subnet_in_use_says_by_what_and_goes_with_it_when_asked(network:
         internal_ip=port.addresses[0],
     )
 
-    async with refused(network, "IN_USE", "port db", f"DNAT {dnat.value.name}"):
+    async with refused(network, "IN_USE", "port db", f"DNAT {dnat.value.external}"):
         await delete_subnet(network, owner=RED, subnet="data", cascade=False)
     await delete_subnet(network, owner=RED, subnet="red/web/data", cascade=True)
 

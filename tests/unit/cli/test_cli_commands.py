@@ -565,3 +565,18 @@ def test_what_needs_no_server_does_not_wait_for_grpc_to_load(words: list[str]) -
     look = "; assert not {'grpc', 'google.protobuf'} & set(sys.modules), sorted(sys.modules)"
     env = {**os.environ, "PYTHONPATH": str(SRC)}
     subprocess.run([sys.executable, "-c", program + look, *words], env=env, check=True, stdout=subprocess.DEVNULL)
+
+
+def test_a_server_that_is_no_address_is_a_usage_error(weft: Weft) -> None:
+    result = weft("--server", "banana", "port", "list")
+
+    assert result.exit_code == 2
+    assert "'banana' is neither unix:PATH nor HOST:PORT" in result.stderr
+
+
+def test_a_usage_error_names_the_help_of_its_own_command(net: Weft) -> None:
+    result = net("sg", "rule", "add", "default")
+
+    assert result.exit_code == 2
+    assert result.stderr.endswith("\nnext: weft sg rule add --help\n")
+    assert "\\x0a" not in net("wait").stderr
