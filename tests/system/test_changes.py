@@ -1,7 +1,6 @@
 """Changes lose no packet of others; what somebody breaks is repaired; what is not ours stays."""
 
 import json
-import threading
 import time
 from collections.abc import Callable
 
@@ -11,29 +10,7 @@ from weftwork.testing.cloud import allow
 from weftwork.testing.guests import Guest, run
 from weftwork.testing.node import Node
 from weftwork.testing.patience import patient
-
-
-class Pinger:
-    """Pings without pause, and counts what is lost."""
-
-    def __init__(self, source: Guest, to: str) -> None:
-        self.sent = self.lost = 0
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(source, to))
-
-    def __enter__(self) -> "Pinger":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _run(self, source: Guest, to: str) -> None:
-        while not self._stop.is_set():
-            self.sent += 1
-            self.lost += not source.ping(to, timeout_s=2.0)
-            time.sleep(0.005)
+from weftwork.testing.pinger import Pinger
 
 
 def test_a_thousand_unrelated_changes_lose_no_packet(tenant: Callable) -> None:
@@ -51,9 +28,9 @@ def test_a_thousand_unrelated_changes_lose_no_packet(tenant: Callable) -> None:
             mine.cloud.remove_rules(mine.project, "busy", ingress=[rule], wait=False)
             mine.cloud.delete_port(mine.project, f"n{number}", wait=False)
             if number % 50 == 0:
-                assert flow.echo(timeout_s=2)
+                assert flow.echo()
         mine.cloud.settle()
-    assert flow.echo(timeout_s=2)
+    assert flow.echo()
     flow.close()
     assert same.sent > 100 and routed.sent > 100
     assert (same.lost, routed.lost) == (0, 0)

@@ -59,7 +59,7 @@ def test_a_vm_obeys_guard_and_groups_as_a_namespace_does(tenant: Callable) -> No
             machine.send(ethernet(machine.mac, peer.mac, 0x0800, honest))
             assert not any(lie[20:] in frame for frame in tap.until(honest[20:]))
         mine.cloud.set_groups(mine.project, "vm", [])
-        assert not machine.ping(peer.address, peer.mac)
+        assert not machine.ping(peer.address, peer.mac, timeout_s=0.4)
         assert not peer.ping(port.ip_address, timeout_s=0.4)
         assert machine.resolve("10.20.0.1"), "the gateway still answers"
 

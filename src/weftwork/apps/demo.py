@@ -19,6 +19,8 @@ ACME, BLUTH = "acme/shop", "bluth/shop"
 CIDR = "10.20.0.0/16"
 EVERYTHING: Rule = allow("all", None, "0.0.0.0/0")
 FROM_WEB: Rule = allow("tcp", 5432, "web")
+SILENCE_S = 0.8
+"""How long nothing must come before we say that nothing does."""
 GUESTS = ((ACME, "web1"), (ACME, "web2"), (ACME, "db1"), (BLUTH, "web1"), (BLUTH, "web2"))
 
 
@@ -133,16 +135,25 @@ def _groups(story: Story, cast: Cast) -> None:
     a, b, c = web1.address, cast.web2.address, db1.address
     story.line(f"web1 pings web2 ({b})", lambda: web1.ping(b, tries=3), passes=True, because="same group")
     story.line(f"web1 calls web2 {b}:80/tcp", lambda: web1.tcp(b, 80), passes=True, because="open to all")
-    story.line(f"web1 calls web2 {b}:5432/tcp", lambda: web1.tcp(b, 5432), passes=False, because="no rule")
+    story.line(
+        f"web1 calls web2 {b}:5432/tcp", lambda: web1.tcp(b, 5432, timeout_s=SILENCE_S), passes=False, because="no rule"
+    )
     story.line(
         f"web1 calls db1 {c}:5432/tcp",
         lambda: web1.tcp(c, 5432),
         passes=True,
         because="other subnet; db lets group web in",
     )
-    story.line(f"web1 pings db1 ({c})", lambda: web1.ping(c), passes=False, because="only 5432/tcp is let in")
+    story.line(
+        f"web1 pings db1 ({c})",
+        lambda: web1.ping(c, timeout_s=SILENCE_S),
+        passes=False,
+        because="only 5432/tcp is let in",
+    )
     story.line(f"db1 calls web1 {a}:80/tcp", lambda: db1.tcp(a, 80), passes=True, because="open to all")
-    story.line(f"db1 sends to web1 {a}:53/udp", lambda: db1.udp(a, 53), passes=False, because="no rule")
+    story.line(
+        f"db1 sends to web1 {a}:53/udp", lambda: db1.udp(a, 53, timeout_s=SILENCE_S), passes=False, because="no rule"
+    )
 
 
 def _tenants(story: Story, cast: Cast) -> None:
@@ -200,15 +211,26 @@ def _outside(story: Story, cloud: Cloud, cast: Cast) -> None:
     story.chapter("The internet: nothing without NAT, then exactly what was asked for")
     web1, far, outer = cast.web1, Internet.SERVER, "203.0.113.10"
     inner, internet = cast.web2.address, cast.internet
-    story.line(f"web1 calls {far}:80", lambda: web1.tcp(far, 80), passes=False, because="no SNAT, no way out")
+    story.line(
+        f"web1 calls {far}:80",
+        lambda: web1.tcp(far, 80, timeout_s=SILENCE_S),
+        passes=False,
+        because="no SNAT, no way out",
+    )
     cloud.snat(ACME, outer)
     story.note(f"weft snat create --external {outer}")
     story.line(f"web1 calls {far}:80", lambda: web1.tcp(far, 80), passes=True, because=f"leaves as {outer}")
     story.line(
-        f"the internet calls web2 {inner}:80", lambda: internet.tcp(inner, 80), passes=False, because="private address"
+        f"the internet calls web2 {inner}:80",
+        lambda: internet.tcp(inner, 80, timeout_s=SILENCE_S),
+        passes=False,
+        because="private address",
     )
     story.line(
-        f"the internet calls {outer}:8080", lambda: internet.tcp(outer, 8080), passes=False, because="no forward yet"
+        f"the internet calls {outer}:8080",
+        lambda: internet.tcp(outer, 8080, timeout_s=SILENCE_S),
+        passes=False,
+        because="no forward yet",
     )
     cloud.dnat(ACME, outer, 8080, "tcp", inner, 80)
     story.note(f"weft dnat create --external {outer}:8080/tcp --to web2:80")
@@ -217,7 +239,10 @@ def _outside(story: Story, cloud: Cloud, cast: Cast) -> None:
     )
     story.line(f"web1 calls {outer}:8080 from inside", lambda: web1.tcp(outer, 8080), passes=True, because="hairpin")
     story.line(
-        f"the internet calls {outer}:5432", lambda: internet.tcp(outer, 5432), passes=False, because="not forwarded"
+        f"the internet calls {outer}:5432",
+        lambda: internet.tcp(outer, 5432, timeout_s=SILENCE_S),
+        passes=False,
+        because="not forwarded",
     )
 
 
@@ -229,7 +254,12 @@ def _revocation(story: Story, cloud: Cloud, cast: Cast) -> None:
     story.line("db1 to web1:80, another open connection", other.echo, passes=True, because="allowed")
     cloud.remove_rules(ACME, "db", ingress=[FROM_WEB])
     story.note("weft security-group rule remove db --ingress --protocol tcp --ports 5432 --from web")
-    story.line("web1 to db1:5432, the same connection", flow.echo, passes=False, because="its rule is gone")
+    story.line(
+        "web1 to db1:5432, the same connection",
+        lambda: flow.echo(timeout_s=SILENCE_S),
+        passes=False,
+        because="its rule is gone",
+    )
     story.line("db1 to web1:80, the other connection", other.echo, passes=True, because="another rule's")
     cloud.add_rules(ACME, "db", ingress=[FROM_WEB])
     again = db1.address

@@ -21,7 +21,7 @@ from types import TracebackType
 from typing import Self
 
 from weftwork.testing.inside import inside, open_socket
-from weftwork.testing.patience import FACTOR, answered, patient, silence_s
+from weftwork.testing.patience import FACTOR, answered, patient, wait_s
 
 _ICMP_ECHO = 8
 _ETH_P_ALL = 3
@@ -159,18 +159,18 @@ class Guest:
         )
         return found[0]
 
-    # Probes: each sends real packets and says whether the answer came. `timeout_s` is at least so long on a fast
-    # machine; see patience.py.
+    # Probes: each sends real packets and says whether the answer came. Without `timeout_s` an answer is expected, and
+    # waited for; with it, none is, and so long must nothing come. See patience.py.
 
-    def ping(self, to: str, *, timeout_s: float = 0.6, tries: int = 1, size_bytes: int = 32) -> bool:
+    def ping(self, to: str, *, timeout_s: float | None = None, tries: int = 1, size_bytes: int = 32) -> bool:
         with open_socket(self.name, socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as raw:
             identifier = (id(raw) ^ threading.get_ident()) & 0xFFFF
             return any(_echo(raw, to, identifier, n, timeout_s, size_bytes) for n in range(tries))
 
-    def tcp(self, to: str, port: int, *, timeout_s: float = 0.8, source_port: int = 0) -> str | None:
+    def tcp(self, to: str, port: int, *, timeout_s: float | None = None, source_port: int = 0) -> str | None:
         """Connect and read the server's greeting; None when no connection came about."""
         with open_socket(self.name, socket.AF_INET, socket.SOCK_STREAM) as stream:
-            stream.settimeout(silence_s(timeout_s))
+            stream.settimeout(wait_s(timeout_s))
             if source_port:
                 stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 stream.bind(("0.0.0.0", source_port))
@@ -181,10 +181,10 @@ class Guest:
             except OSError:
                 return None
 
-    def udp(self, to: str, port: int, *, timeout_s: float = 0.6, source_port: int = 0) -> str | None:
+    def udp(self, to: str, port: int, *, timeout_s: float | None = None, source_port: int = 0) -> str | None:
         """Send a datagram and read the echo; None when none came."""
         with open_socket(self.name, socket.AF_INET, socket.SOCK_DGRAM) as datagram:
-            datagram.settimeout(silence_s(timeout_s))
+            datagram.settimeout(wait_s(timeout_s))
             if source_port:
                 datagram.bind(("0.0.0.0", source_port))
             try:
@@ -194,10 +194,10 @@ class Guest:
             except OSError:
                 return None
 
-    def connect(self, to: str, port: int, *, timeout_s: float = 1.0) -> "Flow":
+    def connect(self, to: str, port: int) -> "Flow":
         """A TCP connection that stays open; OSError when it does not come about."""
         stream = open_socket(self.name, socket.AF_INET, socket.SOCK_STREAM)
-        stream.settimeout(patient(timeout_s))
+        stream.settimeout(wait_s())
         try:
             stream.connect((to, port))
             stream.recv(200)
@@ -234,7 +234,9 @@ def _timed() -> Iterator[None]:
     answered(time.monotonic() - start)
 
 
-def _echo(raw: socket.socket, to: str, identifier: int, sequence: int, timeout_s: float, size_bytes: int) -> bool:
+def _echo(
+    raw: socket.socket, to: str, identifier: int, sequence: int, timeout_s: float | None, size_bytes: int
+) -> bool:
     packet = struct.pack("!BBHHH", _ICMP_ECHO, 0, 0, identifier, sequence) + b"w" * size_bytes
     packet = packet[:2] + struct.pack("!H", checksum(packet)) + packet[4:]
     try:
@@ -242,7 +244,7 @@ def _echo(raw: socket.socket, to: str, identifier: int, sequence: int, timeout_s
     except OSError:
         return False
     start = time.monotonic()
-    deadline = start + silence_s(timeout_s)
+    deadline = start + wait_s(timeout_s)
     while (left := deadline - time.monotonic()) > 0:
         if not select.select([raw], [], [], left)[0]:
             return False
@@ -271,9 +273,9 @@ class Flow:
     def __init__(self, stream: socket.socket) -> None:
         self._stream = stream
 
-    def echo(self, *, timeout_s: float = 0.6) -> bool:
+    def echo(self, *, timeout_s: float | None = None) -> bool:
         """Whether a byte still makes it there and back."""
-        self._stream.settimeout(silence_s(timeout_s))
+        self._stream.settimeout(wait_s(timeout_s))
         try:
             with _timed():
                 self._stream.send(b"x")
@@ -369,7 +371,7 @@ class Sniffer:
 
     def frames(self, *, for_s: float = 0.3) -> list[bytes]:
         """Frames that arrive within the time; our own outgoing ones are left out."""
-        return list(self._arriving(silence_s(for_s)))
+        return list(self._arriving(wait_s(for_s)))
 
     def until(self, marker: bytes, *, timeout_s: float = 5.0) -> list[bytes]:
         """Frames up to the first that contains the marker, and what comes right behind it.

@@ -41,7 +41,7 @@ class Internet:
         run("ip", "-n", self._name, "addr", "add", f"{self.SERVER}/32", "dev", "lo")
         run("ip", "-n", self._name, "link", "set", "eth0", "up")
 
-    def tcp(self, to: str, port: int, *, timeout_s: float = 0.8) -> str | None:
+    def tcp(self, to: str, port: int, *, timeout_s: float | None = None) -> str | None:
         return self.guest.tcp(to, port, timeout_s=timeout_s)
 
     def serve(self, *, tcp: Sequence[int] = (), udp: Sequence[int] = ()) -> Server:

@@ -9,9 +9,12 @@ import threading
 from collections import deque
 
 FACTOR = float(os.environ.get("WEFT_TEST_PATIENCE", "1"))
-"""How much slower than a developer's machine this one is; an emulated one takes 5."""
+"""How much slower than a developer's machine this one may be; an emulated one takes 5."""
 
-_answers_s: deque[float] = deque([0.0], maxlen=50)
+ANSWER_S = 3.0
+
+_answers_s: deque[float] = deque([0.1 * FACTOR], maxlen=50)
+"""The first is a guess, forgotten when enough is known."""
 _lock = threading.Lock()
 
 
@@ -26,7 +29,9 @@ def answered(after_s: float) -> None:
         _answers_s.append(after_s)
 
 
-def silence_s(asked_s: float) -> float:
-    """How long nothing must come before we say that nothing comes."""
+def wait_s(silence_s: float | None = None) -> float:
+    """How long to wait for an answer; or, with `silence_s`, how long nothing must come before we say that none does."""
+    if silence_s is None:
+        return patient(ANSWER_S)
     with _lock:
-        return max(asked_s * FACTOR, 3 * max(_answers_s))
+        return max(silence_s, 3 * max(_answers_s))

@@ -16,7 +16,7 @@ from typing import Self
 
 from weftwork.testing.guests import arp, checksum, ethernet, icmp_echo, ipv4
 from weftwork.testing.inside import inside
-from weftwork.testing.patience import patient
+from weftwork.testing.patience import patient, wait_s
 
 _TUNSETIFF = 0x400454CA
 _IFF_TAP, _IFF_NO_PI, _IFF_VNET_HDR = 0x0002, 0x1000, 0x4000
@@ -65,14 +65,14 @@ class Vmm:
         answer = self._first(lambda frame: frame[12:14] == _ARP and frame[21] == _ANSWER)
         return answer[22:28].hex(":") if answer else None
 
-    def ping(self, address: str, mac: str) -> bool:
-        """Whether an echo sent to that MAC comes back."""
+    def ping(self, address: str, mac: str, *, timeout_s: float | None = None) -> bool:
+        """Whether an echo sent to that MAC comes back; `timeout_s` as in `guests.Guest`."""
         asked = os.urandom(16)
         self.send(ethernet(self.mac, mac, 0x0800, ipv4(self.address, address, _ICMP, icmp_echo(data=asked))))
-        return self._first(lambda frame: frame[34] == _ECHO_REPLY and frame[42:58] == asked) is not None
+        return self._first(lambda frame: frame[34] == _ECHO_REPLY and frame[42:58] == asked, timeout_s) is not None
 
-    def _first(self, wanted: Callable[[bytes], bool]) -> bytes | None:
-        deadline = time.monotonic() + patient(2)
+    def _first(self, wanted: Callable[[bytes], bool], timeout_s: float | None = None) -> bytes | None:
+        deadline = time.monotonic() + wait_s(timeout_s)
         while (left := deadline - time.monotonic()) > 0:
             try:
                 frame = self._arrived.get(timeout=left)
