@@ -418,9 +418,12 @@ def main() -> int:
     with (cache / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         kernel = unpacked_kernel(cache, options.kernel)
+    start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="stock-kernel-") as folder:
         run = Path(folder)
-        return run_guest(job_of(options, run), kernel, run)
+        code = run_guest(job_of(options, run), kernel, run)
+    print(f"stock-kernel: {time.monotonic() - start:.0f} s on {kernel.release}", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":

@@ -6,9 +6,8 @@ import pytest
 
 from weftwork.testing.guests import Guest, run
 
-pytestmark = pytest.mark.stock
 
-
+@pytest.mark.stock
 def test_a_client_gets_exactly_what_the_port_has(tenant: Callable) -> None:
     mine = tenant()
     mine.cloud.subnet(
