@@ -35,6 +35,20 @@ def test_snat_hides_the_vpc_behind_its_address(tenant: Callable, internet: Inter
     server.close()
 
 
+def test_an_address_of_the_vpc_that_nobody_has_is_not_outside(tenant: Callable, internet: Internet) -> None:
+    """The default route would lead there."""
+    mine = tenant()
+    guest = mine.boot("guest")
+    mine.cloud.snat(mine.project, OUTER)
+    nobody = "10.20.77.7"
+    with internet.guest.sniff() as tap:
+        assert not guest.ping(nobody, timeout_s=0.3)
+        assert guest.ping(Internet.SERVER)
+        seen = tap.frames()
+    assert any(IPv4Address(Internet.SERVER).packed in frame for frame in seen)
+    assert not any(IPv4Address(nobody).packed in frame for frame in seen)
+
+
 def test_removing_snat_ends_what_it_carried(tenant: Callable, internet: Internet) -> None:
     mine = tenant()
     guest = mine.boot("guest")

@@ -24,7 +24,7 @@ def compile_nat(vpc: Vpc, project: ProjectIntent, profile: HostProfile) -> Itera
     external = profile.external
     snat = _snat_address(project) if external else None
     dnats = [one for one in project.dnats.values() if isinstance(one.external_ip, IPv4Address)]
-    yield _to_outside(names.scope_of(vpc), snat)
+    yield _to_outside(vpc, snat)
     if external and (snat or dnats):
         addresses: set[Address] = {one.external_ip for one in dnats} | ({snat} if snat else set())
         yield from _external_leg(vpc, external, addresses, profile)
@@ -36,14 +36,21 @@ def _snat_address(project: ProjectIntent) -> IPv4Address | None:
     return snat.external_ip if snat and snat.enabled and isinstance(snat.external_ip, IPv4Address) else None
 
 
-def _to_outside(scope: str, snat: IPv4Address | None) -> NftChain:
-    """A flow is translated behind this stage, so its first packet is known by its way and later ones by the result."""
+def _to_outside(vpc: Vpc, snat: IPv4Address | None) -> NftChain:
+    """A flow is translated behind this stage, so its first packet is known by its way and later ones by the result.
+
+    Addresses of the VPC that nobody has are not outside, though the default route leads there.
+    """
     allowed = (
-        (f"ct reply ip daddr {snat} goto stamp", f'ct status ! confirmed oifname "{names.EXTERNAL_LEG}" goto stamp')
+        (
+            f"ct reply ip saddr {vpc.cidr} {_DENIED}",
+            f"ct reply ip daddr {snat} goto stamp",
+            f'ct status ! confirmed oifname "{names.EXTERNAL_LEG}" goto stamp',
+        )
         if snat
         else ()
     )
-    return NftChain(scope, Family.INET, "to_outside", "", (*allowed, _DENIED))
+    return NftChain(names.scope_of(vpc), Family.INET, "to_outside", "", (*allowed, _DENIED))
 
 
 def _external_leg(
