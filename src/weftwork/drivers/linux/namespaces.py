@@ -39,8 +39,8 @@ def path_of(name: str) -> Path:
 
 @contextmanager
 def opened(name: str) -> Iterator[int]:
-    """A descriptor of the named namespace, of the host's own for "". Raises FileNotFoundError."""
-    path = path_of(name) if name else Path("/proc/1/ns/net")
+    """A descriptor of the named namespace, of the one our process stands in for "". Raises FileNotFoundError."""
+    path = path_of(name) if name else _OWN
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         if not _is_namespace(descriptor):
