@@ -1,4 +1,6 @@
-"""The tutorial works as it is written: its console blocks are typed into a shell, and what they show must come.
+"""The tutorial and the how-tos work as they are written: what they type is typed, and what they show must come.
+
+A block marked `console` is typed into a shell; one marked `console no-test` is not (tests/unit/docs counts these).
 
 The shell has network namespaces, /run, /var/lib and /etc of its own, so the machine keeps its own.
 """
@@ -7,16 +9,18 @@ import re
 import shlex
 import subprocess
 import sys
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
 import pytest
 
+from weftwork.drivers.linux.probe import probe
+
 pytestmark = pytest.mark.system
 
 ROOT = Path(__file__).parents[3]
-PAGE = ROOT / "docs/tutorial/first-network.md"
 READY_ATTEMPTS = 100
 
 _PRIVATE = """
@@ -77,21 +81,60 @@ class Shell:
         raise AssertionError("the shell ended")
 
 
-def steps() -> list[tuple[str, list[str]]]:
-    """Each command of the page, with the lines that the page shows below it."""
+def fenced(page: Path, language: str) -> list[str]:
+    """The page's blocks that are marked with this language alone."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def steps(page: Path) -> list[tuple[str, list[str]]]:
+    """Each command of the page, with the lines that the page shows below it. `> ` continues a command."""
     found: list[tuple[str, list[str]]] = []
-    for block in re.findall(r"```console\n(.*?)```", PAGE.read_text(), re.DOTALL):
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                found.append((line.removeprefix("$ "), []))
-            else:
-                found[-1][1].append(line)
+    for line in (line for block in fenced(page, "console") for line in block.splitlines()):
+        if line.startswith("$ "):
+            found.append((line.removeprefix("$ "), []))
+        elif line.startswith("> "):
+            command, shown = found.pop()
+            found.append((f"{command}\n{line.removeprefix('> ')}", shown))
+        else:
+            found[-1][1].append(line)
     return found
 
 
-def test_the_tutorial_does_what_it_says(tmp_path: Path) -> None:
+def comes(shown: str, answer: list[str]) -> bool:
+    """Whether the line is in the answer; where the page has an ellipsis, anything may stand."""
+    pattern = ".*".join(re.escape(part) for part in shown.split("…"))
+    return any(re.fullmatch(pattern, line) for line in answer)
+
+
+def pages() -> list[Path]:
+    return [page for page in sorted((ROOT / "docs").rglob("*.md")) if fenced(page, "console")]
+
+
+def is_for_this_kernel(page: Path) -> bool:
+    """A page that begins with `<!-- needs: layout -->` is for kernels that offer the layout."""
+    needs = re.match(r"<!-- needs: (\w+) -->", page.read_text())
+    return not needs or needs[1] in probe().layouts
+
+
+@pytest.mark.parametrize("page", pages(), ids=lambda page: str(page.relative_to(ROOT / "docs")))
+def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
+    if not is_for_this_kernel(page):
+        pytest.skip("this kernel cannot do what the page is about")
     with Shell(tmp_path) as shell:
-        for command, shown in steps():
+        for command, shown in steps(page):
             answer = shell.type(command)
-            missing = [line for line in shown if line not in answer]
+            missing = [line for line in shown if not comes(line, answer)]
             assert not missing, f"$ {command}\n" + "\n".join(answer)
+
+
+def test_the_examples_of_the_sdk_run(tmp_path: Path) -> None:
+    examples = fenced(ROOT / "docs/reference/api.md", "python")
+    assert examples
+    with Shell(tmp_path) as shell:
+        shell.type("weft up &")
+        for number, example in enumerate(examples):
+            file = tmp_path / f"example{number}.py"
+            body = textwrap.indent(example, "    ")
+            file.write_text(f"import asyncio\n\n\nasync def main():\n{body}\n\nasyncio.run(main())\n")
+            answer = shell.type(f"PYTHONPATH={ROOT}/src {shlex.quote(sys.executable)} {file}; echo exit code $?")
+            assert "exit code 0" in answer, "\n".join(answer)
