@@ -8,6 +8,7 @@ Each link is looked up first, so a step that was carried out already is complete
 import errno
 import os
 import secrets
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ from weftwork.program.resource import Key
 _NUMBER_MIN, _NUMBERS = 1 << 16, (1 << 31) - (1 << 16)
 _LINKS_AT_ONCE = 256
 """Each TAP takes a descriptor until it is marked, and a process has 1024 by default."""
+_FORWARDS_WITHIN_S = 1.0
 _GONE = frozenset({errno.ENODEV, errno.ENOENT, errno.ESRCH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 _CODES = {
     errno.EEXIST: "LINK_NAME_TAKEN",
@@ -307,9 +309,18 @@ class LinksApply:
             uplink = self._uplink_mac(one.interface)
             if uplink and isinstance(one.address, IPv4Address):
                 try:
+                    self._wait_for_new_uplink(one.interface)
                     arp.announce(one.interface, wire.mac_bytes(uplink), one.address)
                 except OSError as error:
                     self.failures[one.key] = failure_of(error)
+
+    def _wait_for_new_uplink(self, name: str) -> None:
+        """Until its bridge forwards. A bridge that takes longer waits for a spanning tree, and hears nothing."""
+        deadline_s = time.monotonic() + _FORWARDS_WITHIN_S
+        for one in map(_new, self._wanted):
+            if isinstance(one, Uplink) and one.name == name:
+                while not scope_state.outer_end_forwards(one) and time.monotonic() < deadline_s:
+                    time.sleep(0.002)
 
     def _uplink_mac(self, interface: str) -> Mac | None:
         for one in map(_new, self._wanted):

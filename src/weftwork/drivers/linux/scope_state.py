@@ -11,6 +11,7 @@ from weftwork.program.linux import LinuxResource, Namespace, Sysctl, Uplink
 
 _OWNER = "weftwork "
 _NSID = 1
+_FORWARDING = b"\3"
 
 
 def observe(scope: str) -> set[LinuxResource]:
@@ -127,17 +128,28 @@ def _numbers_of_far_namespaces(route: Socket, ports: Iterable[Link]) -> dict[str
 
 def outer_end_stands(uplink: Uplink) -> bool:
     """Whether the other end of an uplink is ours, up and under its bridge."""
+    end, bridge = _outer_end(uplink)
+    return bool(end and bridge and end.is_ours and end.up and end.master == bridge.index)
+
+
+def outer_end_forwards(uplink: Uplink) -> bool:
+    """Whether its bridge lets frames of an uplink pass: the kernel does so some time after both ends are up."""
+    end, _ = _outer_end(uplink)
+    return bool(end and end.port.get(wire.PORT_STATE) == _FORWARDING)
+
+
+def _outer_end(uplink: Uplink) -> tuple[Link | None, Link | None]:
+    """The other end of an uplink, and the bridge it should be under."""
     try:
         with (
             namespaces.opened(uplink.peer_scope) as descriptor,
             namespaces.inside(descriptor),
             Socket() as route,
         ):
-            answers = route.exchange([wire.look_up(uplink.peer), wire.look_up(uplink.peer_bridge)])
+            end, bridge = route.exchange([wire.look_up(uplink.peer), wire.look_up(uplink.peer_bridge)])
     except (FileNotFoundError, ValueError):
-        return False
-    end, bridge = map(found_link, answers)
-    return bool(end and bridge and end.is_ours and end.up and end.master == bridge.index)
+        return None, None
+    return found_link(end), found_link(bridge)
 
 
 def found_link(answer: Answer) -> Link | None:
