@@ -43,7 +43,6 @@ def test_another_source_address_is_dropped(pair: tuple[Guest, Guest], source: st
     assert not heard(liar, victim, ethernet(liar.mac, victim.mac, 0x0800, packet), icmp_echo())
 
 
-@pytest.mark.stock
 @pytest.mark.parametrize("operation", [1, 2], ids=["request", "reply"])
 def test_another_arp_sender_is_dropped(pair: tuple[Guest, Guest], operation: int) -> None:
     liar, victim = pair
