@@ -11,7 +11,7 @@ APART := $(PYTHON) tools/private_network.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check test test-stock demo bench proto lock clean packages-demo packages-test
+.PHONY: help setup check test test-stock equivalence demo bench proto lock clean packages-demo packages-test
 
 help:
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 - \2/p' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ STOCK_TIMEOUT_S := 7200
 
 test-stock: packages-test $(VENV)/project ## system tests on a stock Debian kernel; STOCK_VARIANTS="..." STOCK_ARGS="..."
 	$(call stock,$(STOCK_TIMEOUT_S),$(STOCK_VARIANTS),$(STOCK_ARGS))
+
+N := 1000
+FIRST_SEED := $(shell date +%s)
+
+equivalence: packages-test $(VENV)/project ## send N=1000 random cases through the kernel and the reference model; FIRST_SEED=...
+	$(APART) $(PYTHON) -m weftwork.testing.equivalence $(N) $(FIRST_SEED)
 
 demo: packages-demo $(VENV)/project ## two tenants on this machine, told packet by packet; KEEP=1 leaves them running
 	$(PYTHON) -m weftwork.apps.demo

@@ -53,15 +53,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "node" in metafunc.fixturenames:
-        metafunc.parametrize("node", CHOSEN, indirect=True, scope="session")
+    if "variant" in metafunc.fixturenames:
+        metafunc.parametrize("variant", CHOSEN, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
-def node(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    variant = VARIANTS[request.param]
-    if variant.module:
-        run("modprobe", variant.module)
+def variant(request: pytest.FixtureRequest) -> Variant:
+    chosen = VARIANTS[request.param]
+    if chosen.module:
+        run("modprobe", chosen.module)
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def node(variant: Variant, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     before = Residue.look()
     folder = tmp_path_factory.mktemp("weft")
     settings = {"WEFT_NETWORK_FILTER_MODE": variant.filter_mode or "auto"}

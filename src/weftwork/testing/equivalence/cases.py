@@ -1,0 +1,392 @@
+"""Random cases from a seed: an intent, what it is changed to, and packets that look for the corners of both.
+
+Two tenants share all addresses. Ports stand at the edges of the ranges that rules speak of.
+"""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Network
+from random import Random
+
+from weftwork.base.tenancy import ProjectKey
+from weftwork.model.intent import Intent, ProjectIntent
+from weftwork.model.nat import Dnat, Snat
+from weftwork.model.port import Attachment, AttachmentKind, Port
+from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule, SecurityGroup
+from weftwork.testing import strategies as make
+from weftwork.verifier.model import TUNNEL_PROTOCOLS, Model
+from weftwork.verifier.packet import ICMP, TCP, UDP, Inside, Outside, Phase, Probe
+
+GUESTS = "weq-guests"
+"""The namespace that holds the far ends of all ports."""
+
+TENANTS = make.TENANTS
+GROUPS = ("a", "b", "c", "d")
+EXPERIMENT = 253
+"""A protocol number for experiments (RFC 3692): what is neither TCP, UDP nor ICMP."""
+
+_PLACES = (("default", 63), ("default", 64), ("default", 127), ("default", 128), ("data", 2), ("data", 254))
+"""Subnet and last octet of each tenant's ports: the edges of 10.0.1.64/26, the first and last of 10.0.2.0/24."""
+
+_SUBNETS = {"default": 1, "data": 2}
+_ADDRESSES = {
+    Inside(owner, make.port(owner, number + 1).id): IPv4Address(f"10.0.{_SUBNETS[subnet]}.{octet}")
+    for owner in TENANTS
+    for number, (subnet, octet) in enumerate(_PLACES)
+}
+_EXTERNAL = {
+    TENANTS[0]: ("198.51.100.10", "198.51.100.11"),
+    TENANTS[1]: ("198.51.100.12", "198.51.100.13"),
+}
+EXTERNAL = tuple(IPv4Address(text) for pair in _EXTERNAL.values() for text in pair)
+"""The external addresses that the tenants use, two each."""
+
+_CIDRS = (
+    "0.0.0.0/0",
+    "0.0.0.0/0",
+    "10.0.0.0/16",
+    "10.0.1.64/26",
+    "10.0.1.0/26",
+    "10.0.1.64/32",
+    "10.0.1.128/25",
+    "10.0.2.0/24",
+    "10.0.2.254/32",
+    "203.0.113.64/26",
+    "198.51.100.0/24",
+    "198.51.100.12/31",
+)
+_RANGES = (None, (80, 80), (1000, 2000), (0, 0), (65535, 65535), (5000, 5001), (0, 65535), (1024, 65535))
+_OUTSIDE = tuple(
+    map(IPv4Address, ("203.0.113.63", "203.0.113.64", "203.0.113.127", "203.0.113.128", "198.51.100.200", "8.8.8.8"))
+)
+_NOBODY = tuple(
+    map(
+        IPv4Address,
+        (
+            "10.0.1.0",
+            "10.0.1.65",
+            "10.0.1.255",
+            "10.0.2.255",
+            "10.0.77.7",
+            "10.0.255.255",
+            "224.0.0.1",
+            "255.255.255.255",
+        ),
+    )
+)
+_FIRST_SOURCE_PORT = 30000
+_TRIES = 8
+
+
+class Form(Enum):
+    """How the packet looks on the wire, beyond what its probe says."""
+
+    PLAIN = "plain"
+    FRAGMENTS = "fragments"
+    FIRST_FRAGMENT = "first fragment alone"
+    LAST_FRAGMENT = "last fragment alone"
+    SYN_ACK = "SYN-ACK"
+    RESET = "RST"
+    FINAL = "FIN"
+    ECHO_REPLY = "echo reply"
+    UNREACHABLE = "ICMP error"
+    WRONG_MAC = "to another guest's MAC"
+    LYING_MAC = "from another guest's MAC"
+
+
+NEVER_DELIVERED = frozenset({Form.FIRST_FRAGMENT, Form.LAST_FRAGMENT, Form.LYING_MAC})
+"""Beyond the model: half a datagram is none, and frames that lie about who they are from are dropped.
+
+One to a wrong MAC may be lost too, or arrive where an honest one would, but nowhere else.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    probe: Probe
+    form: Form = Form.PLAIN
+    answers: tuple[Phase, ...] = ()
+    """What the receiver sends back when it gets the packet."""
+
+
+@dataclass(slots=True)
+class Case:
+    """`shots` are sent under `before`. Then the intent becomes `after`: flows go on, and `later` is sent."""
+
+    seed: int
+    before: Intent
+    after: Intent | None
+    shots: list[Shot]
+    later: list[Shot] = field(default_factory=list)
+
+
+def draw_case(seed: int, *, packets: int = 20) -> Case:
+    """`packets` are sent under the first intent, half as many new ones under the second."""
+    random = Random(seed)
+    before = {owner: _project(random, owner) for owner in TENANTS}
+    after = deepcopy(before)
+    for _ in range(random.randint(1, 4)):
+        _change(random, after)
+    numbers = _Numbers(random)
+    shots = _shots(random, before, numbers, packets)
+    return Case(seed, before, after, shots, _shots(random, after, numbers, packets // 2))
+
+
+def device_of(port: Port) -> str:
+    """The far end of a port: `red3`."""
+    return f"{port.owner.org}{port.name}"
+
+
+def _project(random: Random, owner: ProjectKey) -> ProjectIntent:
+    own = make.project(
+        make.vpc(owner, vni=101 + TENANTS.index(owner)),
+        *(make.subnet(owner, name, vlan=vlan) for name, vlan in _SUBNETS.items()),
+        *(_group(random, owner, name) for name in GROUPS),
+        *(_port(random, owner, number) for number in range(len(_PLACES))),
+    )
+    if random.random() < 0.7:
+        own.snat = _snat(random, owner)
+    for _ in range(random.randint(0, 3)):
+        make.put(own, _dnat(random, owner))
+    return own
+
+
+def _port(random: Random, owner: ProjectKey, number: int) -> Port:
+    subnet, octet = _PLACES[number]
+    port = make.port(owner, number + 1, subnet=subnet, vlan=_SUBNETS[subnet], groups=_groups(random))
+    attached = Attachment(AttachmentKind.NETNS, GUESTS, f"{owner.org}{number}")
+    return replace(
+        port,
+        name=str(number),
+        addresses=(IPv4Address(f"10.0.{_SUBNETS[subnet]}.{octet}"),),
+        attachment=attached if random.random() < 0.96 else None,
+    )
+
+
+def _groups(random: Random) -> tuple[str, ...]:
+    return tuple(sorted(random.sample(GROUPS, random.choice((0, 1, 1, 1, 2, 2, 3)))))
+
+
+def _group(random: Random, owner: ProjectKey, name: str) -> SecurityGroup:
+    egress = [_rule(random) for _ in range(random.randint(0, 3))]
+    if random.random() < 0.5:
+        egress.append(make.allow("0.0.0.0/0"))
+    ingress = [_rule(random) for _ in range(random.randint(0, 4))]
+    return make.group(owner, name, ingress=tuple(ingress), egress=tuple(egress))
+
+
+def _rule(random: Random) -> Rule:
+    protocol = random.choice((Protocol.TCP, Protocol.TCP, Protocol.UDP, Protocol.ICMP, Protocol.ALL))
+    span = None if protocol is Protocol.ICMP else random.choice(_RANGES)
+    peer = GroupRef(random.choice(GROUPS)) if random.random() < 0.45 else IPv4Network(random.choice(_CIDRS))
+    return Rule(protocol, PortRange(*span) if span else None, peer)
+
+
+def _snat(random: Random, owner: ProjectKey) -> Snat:
+    return make.snat(owner, random.choice(_EXTERNAL[owner]), enabled=random.random() < 0.85)
+
+
+def _dnat(random: Random, owner: ProjectKey) -> Dnat:
+    subnet, octet = random.choice(_PLACES)
+    return make.dnat(
+        owner,
+        f"{random.choice(_EXTERNAL[owner])}:{random.choice((80, 81, 65535))}",
+        f"10.0.{_SUBNETS[subnet]}.{octet}:{random.choice((80, 1000, 2001, 65535))}",
+        random.choice((Protocol.TCP, Protocol.UDP)),
+    )
+
+
+def _change(random: Random, intent: Intent) -> None:
+    """One thing that a tenant may change."""
+    own = intent[random.choice(TENANTS)]
+    owner = next(iter(own.ports.values())).owner
+    match random.choice(("group", "group", "port", "port", "snat", "dnat", "attach")):
+        case "group":
+            group = random.choice(list(own.groups.values()))
+            ingress, egress = list(group.ingress), list(group.egress)
+            for rules in random.sample((ingress, egress), random.randint(1, 2)):
+                if rules and random.random() < 0.6:
+                    rules.pop(random.randrange(len(rules)))
+                else:
+                    rules.append(_rule(random))
+            make.put(own, replace(group, ingress=tuple(ingress), egress=tuple(egress)))
+        case "port":
+            port = random.choice(list(own.ports.values()))
+            make.put(own, replace(port, groups=_groups(random)))
+        case "snat":
+            own.snat = _snat(random, owner) if random.random() < 0.6 else None
+        case "dnat":
+            if own.dnats and random.random() < 0.5:
+                del own.dnats[random.choice(sorted(own.dnats))]
+            else:
+                make.put(own, _dnat(random, owner))
+        case "attach":
+            number = random.randrange(len(_PLACES))
+            port = list(own.ports.values())[number]
+            attached = Attachment(AttachmentKind.NETNS, GUESTS, f"{owner.org}{number}")
+            make.put(own, replace(port, attachment=None if port.attachment else attached))
+
+
+class _Numbers:
+    """Source ports that no other packet of the case has; and for protocols without ports, ends that none has."""
+
+    def __init__(self, random: Random) -> None:
+        self._next = _FIRST_SOURCE_PORT + random.randrange(10000)
+        self._portless: set[tuple[ProjectKey, IPv4Address]] = set()
+
+    def source_port(self) -> int:
+        self._next += 1
+        return self._next
+
+    def is_new(self, owner: ProjectKey, end: IPv4Address) -> bool:
+        new = (owner, end) not in self._portless
+        self._portless.add((owner, end))
+        return new
+
+
+def _shots(random: Random, intent: Intent, numbers: _Numbers, packets: int) -> list[Shot]:
+    """Nearly half of them such as are delivered, which is rare among those drawn blindly."""
+    model, shots = Model(intent), list[Shot]()
+    while len(shots) < packets:
+        want = random.random() < 0.5
+        for _ in range(_TRIES):
+            draw = _from_outside if random.random() < 0.2 else _from_port
+            shot = draw(random, intent, numbers)
+            if shot and model.verdict(shot.probe).delivered == want:
+                break
+        if shot:
+            shots.append(shot)
+    return shots
+
+
+def _from_outside(random: Random, intent: Intent, numbers: _Numbers) -> Shot | None:
+    source = Outside(random.choice(_OUTSIDE))
+    if random.random() < 0.05:
+        source = Outside(IPv4Address("10.0.1.64"))
+    forwards = [dnat for own in intent.values() for dnat in own.dnats.values()]
+    protocol = random.choice((TCP, UDP, UDP, ICMP))
+    if forwards and random.random() < 0.8:
+        dnat = random.choice(forwards)
+        assert isinstance(dnat.external_ip, IPv4Address)
+        destination, port = dnat.external_ip, dnat.external_port + random.choice((0, 0, 0, 0, -1, 1))
+        if random.random() < 0.9:
+            protocol = TCP if dnat.protocol is Protocol.TCP else UDP
+    else:
+        destination = random.choice(EXTERNAL)
+        port = random.choice((80, 22, 65535))
+        if random.random() < 0.3:
+            destination = IPv4Address(random.choice(("10.0.1.64", "10.0.2.254")))
+    return _formed(random, Probe(source, destination, protocol, numbers.source_port(), port % 65536), numbers)
+
+
+def _from_port(random: Random, intent: Intent, numbers: _Numbers) -> Shot | None:
+    owner = random.choice(TENANTS)
+    attached = [port for port in intent[owner].ports.values() if port.attachment]
+    if not attached:
+        return None
+    port = random.choice(attached)
+    destination = _destination(random, intent, owner)
+    protocol, number = _service(random, intent, owner, destination)
+    probe = Probe(Inside(owner, port.id), destination, protocol, numbers.source_port(), number)
+    if destination in port.addresses:
+        return None
+    if random.random() < 0.03:
+        others = [one.addresses[0] for one in intent[owner].ports.values() if one is not port]
+        liar = random.choice((*others, IPv4Address("10.0.1.200"), IPv4Address("192.0.2.7")))
+        assert isinstance(liar, IPv4Address)
+        probe = replace(probe, source_address=liar)
+    if random.random() < 0.02:
+        probe = replace(probe, protocol=UDP, source_port=67, destination_port=random.choice((68, 80)))
+    return _formed(random, probe, numbers)
+
+
+def _destination(random: Random, intent: Intent, owner: ProjectKey) -> IPv4Address:
+    def of_ports() -> list[IPv4Address]:
+        return [IPv4Address(f"10.0.{_SUBNETS[subnet]}.{octet}") for subnet, octet in _PLACES]
+
+    def external(whose: ProjectKey) -> list[IPv4Address]:
+        found = [one.external_ip for one in intent[whose].dnats.values() if isinstance(one.external_ip, IPv4Address)]
+        return found or [IPv4Address(text) for text in _EXTERNAL[whose]]
+
+    other = TENANTS[1 - TENANTS.index(owner)]
+    chance = random.random()
+    if chance < 0.6:
+        return random.choice(of_ports())
+    if chance < 0.68:
+        return random.choice(external(owner))
+    if chance < 0.76:
+        return random.choice(external(other))
+    if chance < 0.90:
+        return random.choice(_OUTSIDE)
+    if chance < 0.94:
+        return IPv4Address(random.choice(("10.0.1.1", "10.0.2.1")))
+    return random.choice(_NOBODY)
+
+
+def _service(random: Random, intent: Intent, owner: ProjectKey, destination: IPv4Address) -> tuple[int, int]:
+    """Protocol and destination port: mostly at an edge of some rule."""
+    forwards = [one for own in intent.values() for one in own.dnats.values() if one.external_ip == destination]
+    if forwards and random.random() < 0.8:
+        dnat = random.choice(forwards)
+        return (TCP if dnat.protocol is Protocol.TCP else UDP), dnat.external_port
+    chance = random.random()
+    if chance < 0.14:
+        return ICMP, 0
+    if chance < 0.20:
+        return random.choice((EXPERIMENT, EXPERIMENT, *sorted(TUNNEL_PROTOCOLS))), 0
+    protocol = random.choice((TCP, UDP))
+    edges = sorted(set(_edges(intent[owner])))
+    if edges and random.random() < 0.9:
+        return protocol, random.choice(edges)
+    return protocol, random.choice((22, 4789, 33000))
+
+
+def _edges(own: ProjectIntent) -> Iterator[int]:
+    for group in own.groups.values():
+        for rule in (*group.ingress, *group.egress):
+            if rule.ports:
+                low, high = rule.ports.min, rule.ports.max
+                yield from (one for one in (low - 1, low, high, high + 1) if 0 <= one <= 65535)
+
+
+def _formed(random: Random, probe: Probe, numbers: _Numbers) -> Shot | None:
+    chance = random.random()
+    match probe.protocol:
+        case 6:
+            return _formed_tcp(random, probe, chance)
+        case 17:
+            return _formed_udp(random, probe, chance)
+        case 1:
+            if chance < 0.08:
+                stray = replace(probe, phase=Phase.STRAY)
+                return Shot(stray, random.choice((Form.ECHO_REPLY, Form.UNREACHABLE)))
+            return Shot(probe, answers=(Phase.REPLY,))
+        case _:
+            assert isinstance(probe.source, Inside), "from outside come TCP, UDP and ICMP"
+            owner, source = probe.source.owner, _ADDRESSES[probe.source]
+            unique = numbers.is_new(owner, probe.destination) and numbers.is_new(owner, source)
+            return Shot(replace(probe, source_port=0), answers=(Phase.REPLY,)) if unique else None
+
+
+def _formed_tcp(random: Random, probe: Probe, chance: float) -> Shot:
+    if chance < 0.1:
+        stray = replace(probe, phase=Phase.STRAY)
+        return Shot(stray, random.choice((Form.SYN_ACK, Form.RESET, Form.FINAL, Form.UNREACHABLE)))
+    if chance < 0.13 and isinstance(probe.source, Inside):
+        return Shot(probe, random.choice((Form.WRONG_MAC, Form.LYING_MAC)))
+    if chance < 0.25:
+        probe = replace(probe, phase=Phase.MIDDLE)
+    return Shot(probe, answers=random.choice(((Phase.REPLY,), (Phase.REPLY,), (Phase.ERROR,), ())))
+
+
+def _formed_udp(random: Random, probe: Probe, chance: float) -> Shot:
+    answers = random.choice(((Phase.REPLY,), (Phase.REPLY, Phase.ERROR), (Phase.ERROR,), ()))
+    if chance < 0.12:
+        return Shot(probe, Form.FRAGMENTS, answers)
+    if chance < 0.16:
+        return Shot(probe, random.choice((Form.FIRST_FRAGMENT, Form.LAST_FRAGMENT)))
+    if chance < 0.19 and isinstance(probe.source, Inside):
+        return Shot(probe, random.choice((Form.WRONG_MAC, Form.LYING_MAC)))
+    return Shot(probe, answers=answers)

@@ -1,0 +1,386 @@
+"""Runs a case on a data plane and holds every packet against the model."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Address, IPv4Network
+from itertools import count
+from typing import Protocol
+
+from weftwork.model.intent import Intent, ProjectIntent
+from weftwork.model.port import Port
+from weftwork.model.subnet import Subnet
+from weftwork.testing.equivalence import frames
+from weftwork.testing.equivalence.cases import EXTERNAL, NEVER_DELIVERED, TENANTS, Case, Form, Shot, device_of
+from weftwork.testing.equivalence.frames import Arrival
+from weftwork.testing.equivalence.wire import BROADCAST, Fence, Wire
+from weftwork.verifier.model import Model, address_of, dnats_of, snat_of, survives
+from weftwork.verifier.packet import ICMP, TCP, UDP, End, Inside, Outside, Phase, Probe, Router, Seen, Verdict
+from weftwork.verifier.reasons import Reason, ReasonCode
+
+_SEQUENCE, _ACKNOWLEDGED = 1000, 5000
+_PAYLOAD_BYTES = 64
+_NOBODY = bytes.fromhex("0257ffffffff")
+
+
+class Plane(Protocol):
+    """A data plane under test. The far end of each port is `device_of(port)` in the namespace of the wire."""
+
+    wire: Wire
+
+    def apply(self, intent: Intent) -> None: ...
+    def forget_flows(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Disagreement:
+    """`stage` says when the packet was sent; `arrived` is all that came of it, in words."""
+
+    stage: str
+    shot: Shot
+    expected: Verdict
+    arrived: tuple[str, ...]
+
+
+@dataclass
+class Outcome:
+    packets: int = 0
+    delivered: int = 0
+    disagreements: list[Disagreement] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """One packet on its way: its number, what the model says, and the frames."""
+
+    number: int
+    shot: Shot
+    expected: Verdict
+    batch: tuple[tuple[str, bytes], ...]
+    may_be_lost: bool = False
+    """Its flow has another translation now, so it has ended or is a new one; or its MAC is wrong."""
+
+
+@dataclass(slots=True)
+class _Flow:
+    """A flow that was delivered: how it arrived, and how far its TCP has come."""
+
+    shot: Shot
+    verdict: Verdict
+    arrival: Arrival
+    turn: int = 0
+
+
+_numbers = count(1)
+
+
+def run_case(plane: Plane, case: Case) -> Outcome:
+    outcome = Outcome()
+    stage = _Stage(plane, case.before, outcome)
+    plane.apply(case.before)
+    plane.forget_flows()
+    stage.look_around()
+    flows = stage.open("a new flow", case.shots)
+    stage.answer("an answer", flows)
+    if case.after is not None:
+        plane.apply(case.after)
+        stage = _Stage(plane, case.after, outcome)
+        stage.look_around()
+        kept = stage.go_on("a flow after the change", flows)
+        stage.answer("an answer after the change", kept)
+        stage.open("a new flow after the change", case.later)
+    return outcome
+
+
+class _Stage:
+    """One intent in force."""
+
+    def __init__(self, plane: Plane, intent: Intent, outcome: Outcome) -> None:
+        self._wire, self._intent, self._outcome = plane.wire, intent, outcome
+        self._model = Model(intent)
+        self._macs: dict[tuple[str, IPv4Address], bytes] = {}
+        self._fences: list[Fence] = []
+        self._held = {address for own in intent.values() for address in _held(own)}
+        self._wire.answers_arp = lambda address: address not in EXTERNAL
+
+    def look_around(self) -> None:
+        """Learn the MACs of gateways and of external addresses, by asking."""
+        ports = {self._fence(port): port for port in self._ports()}
+        self._macs |= self._wire.resolve(list(ports), wait=True)
+        by_owner = {
+            port.owner: fence for fence, port in ports.items() if (fence.interface, fence.gateway) in self._macs
+        }
+        self._fences = list(by_owner.values())
+        outside = [
+            Fence(self._wire.outside, self._wire.outside_mac, self._wire.outside_address, address)
+            for address in EXTERNAL
+        ]
+        self._macs |= self._wire.resolve([one for one in outside if one.gateway in self._held], wait=True)
+        self._macs |= self._wire.resolve([one for one in outside if one.gateway not in self._held], wait=False)
+        self._wire.forget()
+
+    def open(self, stage: str, shots: Iterable[Shot]) -> list[_Flow]:
+        """Send packets in a flow's own direction; the flows of those that arrived."""
+        sent = [self._sent(shot, self._expected(shot)) for shot in shots]
+        return self._judge(stage, [one for one in sent if one])
+
+    def go_on(self, stage: str, flows: Iterable[_Flow]) -> list[_Flow]:
+        sent = []
+        for flow in flows:
+            now = self._model.verdict(replace(flow.shot.probe, phase=Phase.OPENING))
+            one = self._sent(flow.shot, now, turn=flow.turn)
+            if one:
+                sent.append(replace(one, may_be_lost=not survives(flow.verdict, now)))
+        kept = self._judge(stage, sent)
+        turns = {id(flow.shot): flow.turn for flow in flows}
+        for flow in kept:
+            flow.turn = turns[id(flow.shot)] + 1
+        return kept
+
+    def answer(self, stage: str, flows: Iterable[_Flow]) -> None:
+        """Send what the receivers of flows send back."""
+        sent = []
+        for flow in flows:
+            for phase in flow.shot.answers:
+                if isinstance(flow.verdict.receiver, Router):
+                    continue
+                expected = self._model.verdict(replace(flow.shot.probe, phase=phase))
+                number = next(_numbers)
+                frame = _answer_frame(flow, phase, number, self._mac_of(flow.verdict.receiver))
+                shot = replace(flow.shot, probe=replace(flow.shot.probe, phase=phase))
+                sent.append(_Sent(number, shot, expected, ((flow.arrival.interface, frame),)))
+                if phase is Phase.REPLY:
+                    flow.turn = max(flow.turn, 1)
+        self._judge(stage, sent)
+
+    def _is_promised(self, probe: Probe, expected: Verdict) -> bool:
+        """Nothing is about an external address that a VPC may have had before, nor to who calls itself from outside."""
+        is_known = probe.destination not in EXTERNAL or probe.destination in self._held
+        return is_known and expected.receiver != probe.source
+
+    def _expected(self, shot: Shot) -> Verdict:
+        if shot.form in NEVER_DELIVERED:
+            return Verdict(None, None, (Reason(ReasonCode.NOT_OF_A_FLOW),))
+        return self._model.verdict(shot.probe)
+
+    def _sent(self, shot: Shot, expected: Verdict, *, turn: int = 0) -> _Sent | None:
+        """None when its sender is not plugged in, or nothing is promised."""
+        if not self._is_promised(shot.probe, expected):
+            return None
+        number = next(_numbers)
+        packets = _packets(shot, self._source_of(shot.probe), number, turn)
+        match shot.probe.source:
+            case Inside(owner, port_id):
+                port = self._intent[owner].ports[port_id] if owner in self._intent else None
+                if port is None or port.attachment is None:
+                    return None
+                interface, own_mac = device_of(port), _mac(port)
+                if shot.form is Form.LYING_MAC:
+                    own_mac = next(_mac(one) for one in self._intent[owner].ports.values() if one is not port)
+                macs = [self._next_hop(port, shot)]
+            case Outside():
+                interface, own_mac = self._wire.outside, self._wire.outside_mac
+                macs = self._towards_vpcs(shot.probe.destination)
+        batch = tuple(
+            (interface, frames.ethernet(own_mac, mac, frames.ETHERTYPE_IPV4, packet))
+            for mac in macs
+            for packet in packets
+        )
+        return _Sent(number, shot, expected, batch, may_be_lost=shot.form is Form.WRONG_MAC)
+
+    def _next_hop(self, port: Port, shot: Shot) -> bytes:
+        own, destination = self._intent[port.owner], shot.probe.destination
+        subnet = own.subnets[port.subnet]
+        gateway = self._macs.get((device_of(port), _v4(subnet)), _NOBODY)
+        neighbours = {address_of(one): _mac(one) for one in own.ports.values() if one.subnet == port.subnet}
+        honest = neighbours.get(destination, gateway)
+        if destination == IPv4Address("255.255.255.255") or destination == subnet.cidr.broadcast_address:
+            honest = BROADCAST
+        if shot.form is Form.WRONG_MAC:
+            return next((mac for mac in neighbours.values() if mac not in (honest, _mac(port))), _NOBODY)
+        return honest
+
+    def _towards_vpcs(self, destination: IPv4Address) -> list[bytes]:
+        """The MAC that answered for the address; for an address inside, every router's."""
+        if not any(destination in own.vpc.cidr for own in self._intent.values() if own.vpc):
+            known = self._macs.get((self._wire.outside, destination))
+            return [known] if known else []
+        return sorted({mac for (interface, _), mac in self._macs.items() if interface == self._wire.outside})
+
+    def _judge(self, stage: str, sent: list[_Sent]) -> list[_Flow]:
+        wanted = {one.number for one in sent if one.expected.delivered and not one.may_be_lost}
+        batch = [frame for one in sent for frame in one.batch]
+        arrivals = self._wire.volley(batch, lambda seen: wanted <= _whole(seen), self._fences)
+        by_number: dict[int, list[Arrival]] = {}
+        for arrival in arrivals:
+            by_number.setdefault(arrival.number, []).append(arrival)
+        flows = []
+        for one in sent:
+            came = by_number.get(one.number, [])
+            self._outcome.packets += 1
+            self._outcome.delivered += one.expected.delivered
+            if not self._agrees(one, came):
+                words = tuple(map(_words, came))
+                self._outcome.disagreements.append(Disagreement(stage, one.shot, one.expected, words))
+            elif came and one.shot.form in (Form.PLAIN, Form.FRAGMENTS):
+                flows.append(_Flow(one.shot, one.expected, came[0]))
+        return flows
+
+    def _agrees(self, sent: _Sent, came: list[Arrival]) -> bool:
+        verdict = sent.expected
+        if verdict.receiver is None or verdict.seen is None:
+            return not came
+        if sent.number not in _whole(came):
+            return sent.may_be_lost and not came
+        parts = 2 if any(one.fragment[1] for one in came) else 1
+        interface, seen = self._interface_of(verdict.receiver), verdict.seen
+        if isinstance(verdict.receiver, Router):
+            # What a router was asked can be seen by its answer.
+            interface, seen = self._interface_of(sent.shot.probe.source), verdict.seen.reversed
+        first = next(one for one in came if one.fragment[0] == 0)
+        if sent.shot.probe.phase is Phase.ERROR:
+            outer = (first.seen.source, first.seen.destination) == (seen.source, seen.destination)
+            agrees = outer and first.quoted == seen.reversed
+        else:
+            agrees = first.seen == seen
+        return agrees and len(came) == parts and {one.interface for one in came} == {interface}
+
+    def _interface_of(self, end: End) -> str:
+        if isinstance(end, Inside):
+            return device_of(self._intent[end.owner].ports[end.port])
+        return self._wire.outside
+
+    def _mac_of(self, end: End | None) -> bytes:
+        return _mac(self._intent[end.owner].ports[end.port]) if isinstance(end, Inside) else self._wire.outside_mac
+
+    def _source_of(self, probe: Probe) -> IPv4Address:
+        if isinstance(probe.source, Outside):
+            return probe.source.address
+        if probe.source_address is not None:
+            return probe.source_address
+        address = address_of(self._intent[probe.source.owner].ports[probe.source.port])
+        assert address is not None
+        return address
+
+    def _ports(self) -> list[Port]:
+        return [
+            port
+            for owner in TENANTS
+            if owner in self._intent
+            for port in self._intent[owner].ports.values()
+            if port.attachment
+        ]
+
+    def _fence(self, port: Port) -> Fence:
+        address = address_of(port)
+        assert address is not None
+        return Fence(device_of(port), _mac(port), address, _v4(self._intent[port.owner].subnets[port.subnet]))
+
+
+def _held(own: ProjectIntent) -> Iterator[IPv4Address]:
+    """The external addresses that a VPC's router has."""
+    yield from (one.external_ip for one in dnats_of(own) if isinstance(one.external_ip, IPv4Address))
+    snat = snat_of(own)
+    if snat:
+        yield snat
+
+
+def _whole(arrivals: Iterable[Arrival]) -> set[int]:
+    """The numbers of packets of which everything came."""
+    begun: set[int] = set()
+    ended: set[int] = set()
+    for one in arrivals:
+        if one.fragment[0] == 0:
+            begun.add(one.number)
+        if not one.fragment[1]:
+            ended.add(one.number)
+    return begun & ended
+
+
+def _packets(shot: Shot, source: IPv4Address, number: int, turn: int) -> tuple[bytes, ...]:
+    probe = shot.probe
+    seen = Seen(source, probe.source_port, probe.destination, probe.destination_port)
+    data = frames.payload(number)
+    match probe.protocol, shot.form:
+        case _, Form.UNREACHABLE:
+            quoted = frames.ipv4(seen.reversed, UDP, frames.udp(seen.reversed, data))
+            return (frames.ipv4(seen, ICMP, frames.port_unreachable(number, quoted)),)
+        case 1, Form.ECHO_REPLY:
+            return (frames.ipv4(seen, ICMP, frames.echo(frames.ECHO_REPLY, probe.source_port, data)),)
+        case 1, _:
+            return (frames.ipv4(seen, ICMP, frames.echo(frames.ECHO, probe.source_port, data)),)
+        case 6, form:
+            flags, sequence, acknowledged = _tcp_turn(probe, form, turn)
+            return (frames.ipv4(seen, TCP, frames.tcp(seen, flags, sequence, acknowledged, data)),)
+        case 17, Form.FRAGMENTS | Form.FIRST_FRAGMENT | Form.LAST_FRAGMENT:
+            first, last = frames.fragments(seen, UDP, frames.udp(seen, data), number)
+            match shot.form:
+                case Form.FIRST_FRAGMENT:
+                    return (first,)
+                case Form.LAST_FRAGMENT:
+                    return (last,)
+            return (first, last)
+        case 17, _:
+            return (frames.ipv4(seen, UDP, frames.udp(seen, data)),)
+    return (frames.ipv4(seen, probe.protocol, data),)
+
+
+def _tcp_turn(probe: Probe, form: Form, turn: int) -> tuple[int, int, int]:
+    """Flags, sequence and acknowledgement. Turn 0 is the first segment; later ones follow a reply."""
+    match form:
+        case Form.SYN_ACK:
+            return frames.SYN | frames.ACK, _SEQUENCE, _ACKNOWLEDGED
+        case Form.RESET:
+            return frames.RST, _SEQUENCE, 0
+        case Form.FINAL:
+            return frames.FIN | frames.ACK, _SEQUENCE, _ACKNOWLEDGED
+    middle = probe.phase is Phase.MIDDLE
+    if turn == 0:
+        return (frames.ACK, _SEQUENCE, _ACKNOWLEDGED) if middle else (frames.SYN, _SEQUENCE, 0)
+    begun = _SEQUENCE + (0 if middle else 1)
+    return frames.ACK, begun + _PAYLOAD_BYTES, _ACKNOWLEDGED + _PAYLOAD_BYTES + (0 if middle else 1)
+
+
+def _answer_frame(flow: _Flow, phase: Phase, number: int, own_mac: bytes) -> bytes:
+    """From where the flow arrived, to where it came from, in the words in which it arrived."""
+    seen = flow.verdict.seen
+    assert seen is not None
+    back, probe, data = seen.reversed, flow.shot.probe, frames.payload(number)
+    if phase is Phase.ERROR:
+        came = _packets(flow.shot, seen.source, flow.arrival.number, 0)[0][20:]
+        head = came[:8]
+        ports = (seen.source_port, seen.destination_port)
+        if probe.protocol in (TCP, UDP):
+            head = b"".join(port.to_bytes(2, "big") for port in ports) + came[4:8]
+        quoted = frames.ipv4(seen, probe.protocol, head + bytes(8))
+        packet = frames.ipv4(back, ICMP, frames.port_unreachable(number, quoted))
+    elif probe.protocol == TCP:
+        middle = probe.phase is Phase.MIDDLE
+        flags = frames.ACK if middle or flow.turn else frames.SYN | frames.ACK
+        begun = _SEQUENCE + _PAYLOAD_BYTES + (0 if middle else 1)
+        sequence = _ACKNOWLEDGED
+        if flow.turn:
+            sequence += _PAYLOAD_BYTES + (0 if middle else 1)
+            begun += _PAYLOAD_BYTES
+        packet = frames.ipv4(back, TCP, frames.tcp(back, flags, sequence, begun, data))
+    elif probe.protocol == UDP:
+        packet = frames.ipv4(back, UDP, frames.udp(back, data))
+    elif probe.protocol == ICMP:
+        packet = frames.ipv4(back, ICMP, frames.echo(frames.ECHO_REPLY, seen.source_port, data))
+    else:
+        packet = frames.ipv4(back, probe.protocol, data)
+    return frames.ethernet(own_mac, flow.arrival.source_mac, frames.ETHERTYPE_IPV4, packet)
+
+
+def _mac(port: Port) -> bytes:
+    return bytes.fromhex(port.mac.replace(":", ""))
+
+
+def _v4(subnet: Subnet) -> IPv4Address:
+    assert isinstance(subnet.gateway, IPv4Address) and isinstance(subnet.cidr, IPv4Network)
+    return subnet.gateway
+
+
+def _words(arrival: Arrival) -> str:
+    seen, quoted = arrival.seen, f" about {arrival.quoted}" if arrival.quoted else ""
+    ends = f"{seen.source}:{seen.source_port} > {seen.destination}:{seen.destination_port}"
+    return f"at {arrival.interface}: protocol {arrival.protocol} {ends} fragment {arrival.fragment}{quoted}"
