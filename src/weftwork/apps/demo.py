@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from weftwork.drivers.linux import namespaces
 from weftwork.testing.cloud import Cloud, Rule, allow
 from weftwork.testing.guests import Guest, arp, ethernet, icmp_echo, ipv4
 from weftwork.testing.internet import Internet
@@ -69,6 +70,12 @@ class Cast:
 def main() -> int:
     if os.geteuid():
         print("error: the demo makes network namespaces and needs root; run it with sudo.", file=sys.stderr)
+        return 1
+    if ours := [name for name in namespaces.names() if name.startswith("weft-")]:
+        print(
+            f"error: this machine has networks of Weftwork ({', '.join(ours)}), which the demo would take for strays."
+        )
+        print("next: weft down; or give the demo a network of its own: python3 tools/private_network.py make demo")
         return 1
     before = Residue.look()
     story = Story()

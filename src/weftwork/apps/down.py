@@ -29,12 +29,17 @@ def down(config: Path | None, purge: bool, **flags: str | None) -> None:
       weft down --config /etc/weftwork/weft.toml
     """
     settings = settings_from(config, flags)
-    from weftwork.apps.node import LOCK, only_one, tell
+    if os.geteuid():
+        click.echo(
+            "error: NOT_ROOT: weft down removes network namespaces\nnext: Run it as root, e.g. with sudo.", err=True
+        )
+        sys.exit(5)
+    from weftwork.apps.node import LOCK, only_agent, only_one, tell
 
     store = Path(settings.storage_path)
     try:
         _stop_node(store.parent / LOCK)
-        with only_one(store):
+        with only_one(store), only_agent():
             removed = asyncio.run(_remove_everything())
             if purge:
                 for file in store.parent.glob(store.name + "*"):
@@ -49,12 +54,17 @@ def _stop_node(lock: Path) -> None:
     """Ask the process that holds the lock to end, and wait for it."""
     with contextlib.suppress(OSError, ValueError):
         pid = int(lock.read_text())
-        if "weftwork" not in Path(f"/proc/{pid}/cmdline").read_text():
+        if not _holds(pid, lock.resolve()):
             return
         os.kill(pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_TIMEOUT_S
         while time.monotonic() < deadline and Path(f"/proc/{pid}").exists():
             time.sleep(0.02)
+
+
+def _holds(pid: int, lock: Path) -> bool:
+    """Whether the process has the lock's file open: the number of one that died may be another's by now."""
+    return any(file.resolve() == lock for file in Path(f"/proc/{pid}/fd").iterdir())
 
 
 async def _remove_everything() -> int:

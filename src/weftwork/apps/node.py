@@ -6,10 +6,11 @@ import logging
 import os
 import signal
 import socket
+import struct
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -39,6 +40,8 @@ from weftwork.store.sqlite import SqliteStore
 log = logging.getLogger(__name__)
 
 LOCK = "node.lock"
+AGENT = "\0weftwork agent"
+"""A Unix socket without a file: it belongs to the network namespace, and goes with the process."""
 LINUX_KINDS = get_args(LinuxResource)
 DHCP_KINDS = get_args(DhcpResource)
 
@@ -67,7 +70,7 @@ async def run_node(settings: Settings, *, with_agent: bool) -> None:
 
     Raises Refusal when a setting cannot be met on this machine and Failure when something is out of reach.
     """
-    with only_one(Path(settings.storage_path)):
+    with only_one(Path(settings.storage_path)), only_agent() if with_agent else nullcontext():
         store = await SqliteStore.open(Path(settings.storage_path))
         try:
             async with _running(settings, store, with_agent):
@@ -209,6 +212,35 @@ def only_one(store: Path) -> Iterator[None]:
         os.ftruncate(handle, 0)
     finally:
         os.close(handle)
+
+
+@contextmanager
+def only_agent() -> Iterator[None]:
+    """Two agents on one machine, each with a store of its own, would take each other's networks for strays."""
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as sign:
+        try:
+            sign.bind(AGENT)
+        except OSError:
+            raise Refusal(
+                Kind.CONFLICT,
+                "ALREADY_RUNNING",
+                f"another weft up looks after this machine{_agent_process()}",
+                hint="Stop it first: each would remove the other's networks.",
+            ) from None
+        sign.listen(64)
+        yield
+
+
+def _agent_process() -> str:
+    """Who holds the sign, as far as it can be known."""
+    with closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as question:
+        question.setblocking(False)
+        try:
+            question.connect(AGENT)
+            pid, _, _ = struct.unpack("3i", question.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        except OSError:
+            return ""
+    return f" (process {pid})" if pid else ""
 
 
 def start(settings: Settings, *, with_agent: bool) -> int:

@@ -124,7 +124,7 @@ def problem_of(error: "ApiError", server: str) -> Problem:
 
 def _unreachable(server: str) -> Problem:
     path = Path(address(server).removeprefix("unix:"))
-    if path.is_absolute() and path.exists() and not os.access(path, os.R_OK | os.W_OK):
+    if path.is_absolute() and _is_denied(path):
         return Problem(
             ExitCode.DENIED,
             "SERVER_NOT_ALLOWED",
@@ -137,3 +137,14 @@ def _unreachable(server: str) -> Problem:
         f"no server answers at {server}",
         hint="start one with `weft up`, or name another with --server or WEFT_SERVER",
     )
+
+
+def _is_denied(path: Path) -> bool:
+    """Whether the socket, or the folder it is in, is not for this user."""
+    try:
+        path.stat()
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return not os.access(path, os.R_OK | os.W_OK)

@@ -580,3 +580,17 @@ def test_a_usage_error_names_the_help_of_its_own_command(net: Weft) -> None:
     assert result.exit_code == 2
     assert result.stderr.endswith("\nnext: weft sg rule add --help\n")
     assert "\\x0a" not in net("wait").stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_socket_that_is_not_for_this_user_is_denied_and_not_missing(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir(mode=0o700)
+    (folder / "api.sock").touch()
+    program = (
+        "import os, sys; from weftwork.cli.session import _unreachable; os.setgroups([]); os.setuid(65534);"
+        "print(_unreachable(sys.argv[1]).code)"
+    )
+    env = {**os.environ, "PYTHONPATH": str(SRC)}
+    command = [sys.executable, "-c", program, str(folder / "api.sock")]
+    assert subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout == "SERVER_NOT_ALLOWED\n"
