@@ -30,7 +30,7 @@ check: $(VENV)/project ## format, lint, types, import rules, generated code, and
 test: packages-test check ## everything: the checks, and every other suite
 	$(call suites,tests/contract tests/sim,$(APART))
 	$(call suites,tests/system,$(APART))
-	$(call stock,600,bridges vlan,-m stock -k 'not (br_netfilter and vlan)' tests/system)
+	$(call stock,900,bridges vlan,-m stock -k 'not (br_netfilter and vlan)' tests/system)
 
 # Runs pytest on a stock Debian kernel: $(1) s at most, over the data planes $(2) one after the other, with arguments $(3).
 # Compiled before, because what the guest compiles is lost. Emulated, it is about 15 times slower: tests wait longer.
