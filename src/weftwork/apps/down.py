@@ -71,6 +71,7 @@ async def _remove_everything() -> int:
     """Everything that carries our mark; the number of resources. Raises Failure when something stays."""
     from weftwork.drivers.linux.driver import LinuxDriver
     from weftwork.planner.plan import make_plan
+    from weftwork.program.texts import text_of
 
     driver = LinuxDriver()
     observed = await driver.observe()
@@ -78,5 +79,5 @@ async def _remove_everything() -> int:
     left = await driver.observe()
     if left:
         why = next(iter(applied.failures.values()), None)
-        raise Failure("NOT_REMOVED", f"{len(left)} resources stay: {why or next(iter(left))}")
+        raise Failure("NOT_REMOVED", f"{len(left)} resources stay: {why or text_of(next(iter(left)))}")
     return len(observed)

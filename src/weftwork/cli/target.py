@@ -70,7 +70,8 @@ def _print_state(state: Document) -> None:
     for line in (*state["desired"], *strays):
         mark = "+" if line not in observed else "-" if line not in desired else " "
         print(f"{mark} {printable(line)}")
-    print(f"plan: {len(state['steps'])} steps" if state["steps"] else "plan: nothing to do")
+    count = len(state["steps"])
+    print(f"plan: {count} step{'s' if count > 1 else ''}" if count else "plan: nothing to do")
     print_steps(state["steps"])
 
 

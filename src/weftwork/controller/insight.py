@@ -138,7 +138,7 @@ class ControllerInsight:
         assert self._hosted is not None
         mine = frozenset(resource.key for resource in program if isinstance(resource, kinds))
         failing = [key for key in self._report.failures if key in mine or key[0] == "target"]
-        detail = f"{failing[0]}: {self._report.failures[failing[0]]}" if failing else ""
+        detail = f"{' '.join(failing[0]).strip()}: {self._report.failures[failing[0]]}" if failing else ""
         return TargetSummary(
             host=self._hosted.agent.host,
             driver=name,

@@ -183,7 +183,7 @@ class Reconciler:
         assert self._believed is not None
         drifted = differing(self._believed, found, self._believed.scopes | found.scopes)
         if drifted:
-            log.warning("%d resources changed behind our back, first %s", len(drifted), min(drifted))
+            log.warning("%d resources changed behind our back, first %s", len(drifted), " ".join(min(drifted)))
 
     async def _look_again(self, scopes: frozenset[str]) -> frozenset[Key]:
         assert self._desired is not None and self._believed is not None

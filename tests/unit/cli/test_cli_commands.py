@@ -466,7 +466,7 @@ def test_a_target_shows_desired_observed_and_the_plan_between(weft: Weft) -> Non
 
     assert weft.ok("target", "show", "node1") == (
         "desired: 2 resources, observed: 2 resources\n  Link(a)\n+ Link(b)\n- Link(c)\n"
-        "plan: 1 steps\n  node1 weft-100\n    + Link(tap1)\n"
+        "plan: 1 step\n  node1 weft-100\n    + Link(tap1)\n"
     )
     assert weft("target", "show", "--exit-code").exit_code == 10
     assert data(weft, "target", "show")["desired"] == ["Link(a)", "Link(b)"]
