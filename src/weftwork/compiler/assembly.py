@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from weftwork.compiler.linux.names import mark_text
+from weftwork.compiler.linux.names import epoch_mark
 from weftwork.compiler.linux.policy import EPOCH_SET, epoch_elements
 from weftwork.program.linux import Family, NftChain, NftElement, NftSet, NftTable
 from weftwork.program.resource import Program, Resource, SliceId
@@ -38,8 +38,7 @@ class Epoch:
         return Epoch(total % (1 << 32), judging)
 
     def elements(self, scope: str) -> Program:
-        """A mark of 0 is a flow's before it was judged, so no epoch is 0."""
-        mark = mark_text(self.total)
+        mark = epoch_mark(self.total)
         return frozenset(one for family in self.judging for one in epoch_elements(scope, family, mark))
 
 

@@ -15,6 +15,9 @@ NFT_NAME_BYTES_MAX = 255
 VLAN_BRIDGE = "br0"
 EXTERNAL_LEG = "ext0"
 
+NO_EPOCH = 1
+"""A mark that is never an epoch."""
+
 
 def scope_of(vpc: Vpc) -> str:
     """The VPC's network namespace."""
@@ -74,13 +77,15 @@ def combination_chain(direction: str, groups: Iterable[str]) -> str:
     return name if len(name) <= NFT_NAME_BYTES_MAX else f"{direction}_{_digest(name, 16).hex()}"
 
 
-def combination_mark(chain: str) -> str:
-    """What the address maps hold for a combination, as nft prints a mark. 0 is the mark of no combination."""
-    return mark_text(int.from_bytes(_digest(chain, 4), "big"))
+def combination_number(chain: str) -> str:
+    """What the address maps hold for a combination, as nft reads a class. 0 is the number of no combination."""
+    number = int.from_bytes(_digest(chain, 4), "big") or 1
+    return f"{number >> 16:04x}:{number & 0xFFFF:04x}"
 
 
-def mark_text(value: int) -> str:
-    return f"0x{value or 1:08x}"
+def epoch_mark(total: int) -> str:
+    """As nft prints a mark. An epoch is neither 0, the mark of a flow that was never judged, nor NO_EPOCH."""
+    return f"0x{max(total, 2):08x}"
 
 
 def _router_mac(tail: bytes) -> Mac:

@@ -1,11 +1,16 @@
 """The policy's fixed part: which stages a flow passes, and in which tables.
 
-Two base chains, one per direction, and maps from an address to a number and from a number to a chain: so the kernel's
-check of a ruleset for loops, which follows every map of chains, stays small, and does not run when a port is added.
+A base chain per direction, and maps from an address to a number and from a number to a chain: so the kernel's check of
+a ruleset for loops, which follows every map of chains, stays small, and does not run when a port is added.
+
+A base chain before them reads the epoch that a flow may be marked with, and what marks it asks if it is the epoch
+still. For a chain runs with the rules of the moment it is entered, but sets are of the moment they are looked up in:
+read once, the epoch could be of another policy than the rules that judged.
 """
 
 from collections.abc import Iterator
 
+from weftwork.compiler.linux import names
 from weftwork.compiler.settings import HostProfile
 from weftwork.program.linux import Family, NftChain, NftElement, NftSet, NftTable
 from weftwork.program.resource import Resource
@@ -21,29 +26,39 @@ _IPV4 = "2"
 """NFPROTO_IPV4, as nft prints it numerically."""
 
 _SETS = (
-    ("egress", "ipv4_addr", "mark"),
-    ("ingress", "ipv4_addr", "mark"),
-    ("out_policy", "mark", "verdict"),
-    ("in_policy", "mark", "verdict"),
+    ("egress", "ipv4_addr", "classid"),
+    ("ingress", "ipv4_addr", "classid"),
+    ("out_policy", "classid", "verdict"),
+    ("in_policy", "classid", "verdict"),
     (EPOCH_SET, "mark", ""),
     (STAMP_MAP, "nf_proto", "mark"),
 )
 
-_JUDGED = "ct mark @epoch accept"
 _INVALID = 'ct state invalid counter name "invalid" drop'
+# The packet's mark is 0 as long as nothing is to be judged, else the epoch that its flow will be marked with. Should
+# the look-up meet a change and find nothing, it is a mark that is never an epoch: the flow is judged again next time.
+_JUDGED = "ct mark @epoch accept"
+_TO_JUDGE = (
+    f"meta mark set {names.NO_EPOCH}",
+    f"meta mark set ct l3proto map @{STAMP_MAP}",
+    "accept",
+)
+_NOTHING_TO_JUDGE = "meta mark 0 accept"
+# The packet's priority holds the number of a combination of groups between two rules: the mark is in use.
 _OUT_STAGE = (
-    "meta mark set 0",
-    "meta mark set ct original ip saddr map @egress",
-    "meta mark vmap @out_policy",
+    "meta priority set none",
+    "meta priority set ct original ip saddr map @egress",
+    "meta priority vmap @out_policy",
 )
 _IN_STAGE = (
-    _JUDGED,
-    "meta mark set 0",
-    "meta mark set ct reply ip saddr map @ingress",
-    "meta mark vmap @in_policy",
+    _NOTHING_TO_JUDGE,
+    "meta priority set none",
+    "meta priority set ct reply ip saddr map @ingress",
+    "meta priority vmap @in_policy",
     "goto to_outside",
 )
-_STAMP = (f"ct mark set ct l3proto map @{STAMP_MAP}", "accept")
+# Only if it is the epoch still: judged by what came after it, a flow would pass when the policy comes back to it.
+_STAMP = ("meta mark @epoch ct mark set meta mark", "meta priority set none", "accept")
 _DNAT_TUPLE = (
     "ct original ip daddr . meta l4proto . ct original proto-dst . ct reply ip saddr . ct reply proto-src @dnat_flows"
 )
@@ -55,8 +70,9 @@ def _drop(counter: str) -> str:
 
 # Only routed packets come from outside, go there, or are translated; a bridged one that says so is refused.
 _BRIDGED = {
-    "leave": (_JUDGED, "meta protocol arp accept", _INVALID, *_OUT_STAGE, "goto from_outside"),
-    "arrive": ("meta protocol arp accept", *_IN_STAGE),
+    "judged": (_JUDGED, "meta protocol arp accept", _INVALID, *_TO_JUDGE),
+    "leave": (_NOTHING_TO_JUDGE, *_OUT_STAGE, "goto from_outside"),
+    "arrive": _IN_STAGE,
     "from_outside": (_drop("denied_from_outside"),),
     "to_outside": (_drop("denied_to_outside"),),
     "stamp": _STAMP,
@@ -64,7 +80,8 @@ _BRIDGED = {
 
 # A translated flow must be one of today's DNAT rules, whoever began it.
 _ROUTED = {
-    "leave": (_JUDGED, _INVALID, "ct status dnat goto translated", "goto origin"),
+    "judged": (_JUDGED, _INVALID, *_TO_JUDGE),
+    "leave": (_NOTHING_TO_JUDGE, "ct status dnat goto translated", "goto origin"),
     "translated": (
         f"meta l4proto 6 {_DNAT_TUPLE} goto origin",
         f"meta l4proto 17 {_DNAT_TUPLE} goto origin",
@@ -76,19 +93,22 @@ _ROUTED = {
     "stamp": _STAMP,
     # The router offers an answer to ping; DHCP is read from a packet socket, before this.
     "router": (
-        'iifname != "ext0" ip daddr @gateways icmp type echo-request limit rate 200/second burst 200 packets accept',
+        f'iifname != "{names.EXTERNAL_LEG}" ip daddr @gateways icmp type echo-request '
+        "limit rate 200/second burst 200 packets accept",
         _drop("denied_router"),
     ),
 }
 
 _ROUTED_HOOKS = {
-    "leave": "type filter hook forward priority filter; policy drop;",
+    "judged": "type filter hook forward priority filter; policy drop;",
+    "leave": "type filter hook forward priority 5; policy drop;",
     "arrive": "type filter hook forward priority 10; policy drop;",
     "router": "type filter hook input priority filter; policy drop;",
 }
 # Below 0: br_netfilter's own hook would bypass what comes later.
 _BRIDGED_HOOKS = {
-    "leave": "type filter hook forward priority filter; policy drop;",
+    "judged": "type filter hook forward priority filter; policy drop;",
+    "leave": "type filter hook forward priority -195; policy drop;",
     "arrive": "type filter hook forward priority -190; policy drop;",
 }
 

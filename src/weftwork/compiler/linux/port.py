@@ -41,10 +41,10 @@ def _policy(scope: str, family: Family, project: ProjectIntent, port: Port, addr
     into = names.combination_chain("in", port.groups)
     # A group that is not there allows nothing.
     groups = [group for group in port.groups if group in project.groups]
-    yield NftElement(scope, family, "egress", address, names.combination_mark(out))
-    yield NftElement(scope, family, "ingress", address, names.combination_mark(into))
-    yield NftElement(scope, family, "out_policy", names.combination_mark(out), f"goto {out}")
-    yield NftElement(scope, family, "in_policy", names.combination_mark(into), f"goto {into}")
+    yield NftElement(scope, family, "egress", address, names.combination_number(out))
+    yield NftElement(scope, family, "ingress", address, names.combination_number(into))
+    yield NftElement(scope, family, "out_policy", names.combination_number(out), f"goto {out}")
+    yield NftElement(scope, family, "in_policy", names.combination_number(into), f"goto {into}")
     yield _combination(scope, family, out, [names.out_chain(group) for group in groups], "denied_out")
     yield _combination(scope, family, into, [names.in_chain(group) for group in groups], "denied_in")
     for group in port.groups:

@@ -27,6 +27,11 @@ def _hexadecimal(data: bytes) -> str:
     return f"0x{int.from_bytes(data, sys.byteorder):08x}"
 
 
+def _class(data: bytes) -> str:
+    number = int.from_bytes(data, sys.byteorder)
+    return f"{number >> 16:04x}:{number & 0xFFFF:04x}"
+
+
 def _decimal(data: bytes) -> str:
     return str(int.from_bytes(data, "big"))
 
@@ -56,6 +61,7 @@ _BY_NUMBER = {
     13: DataType("inet_service", 2, _decimal),
     19: DataType("mark", 4, _hexadecimal),
     20: DataType("iface_index", 4, _host_decimal),
+    23: DataType("classid", 4, _class),
     41: DataType("ifname", 16, _quoted),
 }
 

@@ -138,6 +138,7 @@ _addresses = st.integers(0, 2**32 - 1).map(lambda number: str(IPv4Address(number
 _macs = st.integers(1, 2**16 - 1).map(mac)
 _ports = st.integers(0, 65535)
 _marks = st.integers(0, 2**32 - 1).map(lambda number: f"0x{number:08x}")
+_classes = st.tuples(*[st.integers(0, 2**16 - 1)] * 2).map(lambda both: f"{both[0]:04x}:{both[1]:04x}")
 _devices = st.sampled_from(["tap1", "tap2", "ext0"]).map(lambda name: f'"{name}"')
 _chains = st.sampled_from(["goto left", "jump right", "accept", "drop", "return", "continue"])
 
@@ -194,6 +195,8 @@ _KINDS = (
     ),
     _Kind("ipv4_addr", "verdict", (), _map_of(_addresses, _chains)),
     _Kind("ipv4_addr", "mark", (), _map_of(_addresses, _marks)),
+    _Kind("ipv4_addr", "classid", (), _map_of(_addresses, _classes)),
+    _Kind("classid", "verdict", (), _map_of(_classes, _chains)),
     _Kind(
         "ipv4_addr . inet_proto . inet_service",
         "ipv4_addr . inet_service",

@@ -1,0 +1,183 @@
+"""A hostile tenant: what it floods, forges and times so that a packet would pass that may not. None does."""
+
+import ctypes
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+import pytest
+
+from weftwork.testing.cloud import allow
+from weftwork.testing.guests import Guest, ethernet, ipv4, udp
+from weftwork.testing.inside import open_socket
+from weftwork.testing.node import Node
+
+ANYTHING = [allow("all", None, "0.0.0.0/0")]
+SECRET = b"what a guest without rules wants to say"
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _Vector(ctypes.Structure):
+    _fields_ = (("base", ctypes.c_void_p), ("length", ctypes.c_size_t))
+
+
+class _Message(ctypes.Structure):
+    """struct mmsghdr: a struct msghdr without address and control data, and how much was sent."""
+
+    _fields_ = (
+        ("name", ctypes.c_void_p),
+        ("name_length", ctypes.c_uint32),
+        ("vectors", ctypes.POINTER(_Vector)),
+        ("vectors_length", ctypes.c_size_t),
+        ("control", ctypes.c_void_p),
+        ("control_length", ctypes.c_size_t),
+        ("flags", ctypes.c_int),
+        ("sent", ctypes.c_uint),
+    )
+
+
+class Spray:
+    """Sends the frames over and over, as fast as the kernel takes them, hundreds of thousands a second."""
+
+    def __init__(self, guest: Guest, frames: Sequence[bytes]) -> None:
+        self._raw = open_socket(guest.name, socket.AF_PACKET, socket.SOCK_RAW)
+        self._raw.bind((guest.interface, 0))
+        self._buffers = [ctypes.create_string_buffer(frame, len(frame)) for frame in frames]
+        vectors = [_Vector(ctypes.addressof(one), len(one)) for one in self._buffers]
+        self._vectors = (_Vector * len(frames))(*vectors)
+        self._messages = (_Message * len(frames))()
+        for number, message in enumerate(self._messages):
+            message.vectors = ctypes.pointer(self._vectors[number])
+            message.vectors_length = 1
+        self.sent = 0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def __enter__(self) -> "Spray":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._raw.close()
+
+    def _run(self) -> None:
+        size, count = ctypes.sizeof(_Message), len(self._messages)
+        while not self._stop.is_set():
+            at = 0
+            while at < count:
+                some = _libc.sendmmsg(
+                    self._raw.fileno(), ctypes.byref(self._messages, at * size), min(1000, count - at), 0
+                )
+                if some <= 0:
+                    break
+                at += some
+                self.sent += some
+
+
+def datagrams(source: Guest, to: Guest, flows: int, port: int = 9) -> list[bytes]:
+    """One small datagram of each of so many flows."""
+    macs, addresses = (source.mac, to.mac), (source.address, to.address)
+    return [ethernet(*macs, 0x0800, ipv4(*addresses, 17, udp(1024 + flow, port, SECRET))) for flow in range(flows)]
+
+
+def arrivals(listener: socket.socket, for_s: float) -> int:
+    """How many datagrams come in that time; what waited before does not count."""
+    listener.setblocking(False)
+    end = time.monotonic() + for_s
+    while _one(listener):
+        pass
+    count = 0
+    while (left := end - time.monotonic()) > 0:
+        listener.settimeout(left)
+        count += _one(listener)
+    return count
+
+
+def _one(listener: socket.socket) -> bool:
+    try:
+        return bool(listener.recv(100))
+    except OSError:
+        return False
+
+
+# --- time -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("direction", "flows", "rounds"),
+    [("egress", 64, 100), ("egress", 40000, 60), ("ingress", 40000, 60)],
+    ids=["egress, few flows", "egress, many flows", "ingress, many flows"],
+)
+def test_no_packet_in_flight_outwits_a_revocation(tenant: Callable, direction: str, flows: int, rounds: int) -> None:
+    """A flow that is judged just when its rule goes must not be taken for one that today's rules allow."""
+    mine = tenant()
+    rule = [allow("udp", 9, "0.0.0.0/0")]
+    mine.cloud.group(mine.project, "server", ingress=rule)
+    mine.cloud.group(mine.project, "client", egress=rule)
+    client, server = mine.boot("client", groups=("client",)), mine.boot("server", groups=("server",))
+    group = "client" if direction == "egress" else "server"
+    outwitted = []
+    with open_socket(server.name, socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("0.0.0.0", 9))
+        with Spray(client, datagrams(client, server, flows)) as spray:
+            assert arrivals(listener, 0.3), "the rules allow it at first"
+            for _ in range(rounds):
+                mine.cloud.remove_rules(mine.project, group, **{direction: rule})
+                outwitted.append(arrivals(listener, 0.02))
+                mine.cloud.add_rules(mine.project, group, **{direction: rule})
+    assert spray.sent > 10 * flows
+    assert sum(outwitted) == 0
+
+
+def test_a_flow_that_is_never_allowed_finds_no_gap(tenant: Callable, node: Node) -> None:
+    """While rules, groups and ports change, a guest is unplugged and the agent dies and comes back."""
+    mine = tenant()
+    cloud, project = mine.cloud, mine.project
+    cloud.group(project, "open", egress=ANYTHING)
+    cloud.group(project, "shut", ingress=[allow("tcp", 1, "10.20.0.0/16")])
+    sender, victim = mine.boot("sender", groups=("open",)), mine.boot("victim", groups=("shut",))
+    with open_socket(victim.name, socket.AF_INET, socket.SOCK_DGRAM) as listener:
+        listener.bind(("0.0.0.0", 9))
+        listener.setblocking(False)
+        with Spray(sender, datagrams(sender, victim, 500)) as spray:
+            for number in range(60):
+                rule = [allow("udp", 10 + number, "10.20.0.0/16")]
+                cloud.add_rules(project, "shut", ingress=rule, wait=False)
+                cloud.set_groups(project, "victim", ["shut", "open"])
+                cloud.port(project, f"n{number}", groups=["shut"], vm=f"vm{number}", wait=False)
+                cloud.remove_rules(project, "shut", ingress=rule, wait=False)
+                cloud.set_groups(project, "victim", [])
+                cloud.delete_port(project, f"n{number}", wait=False)
+                cloud.set_groups(project, "victim", ["shut"])
+            node.kill()
+            node.start()
+            cloud.reconnect()
+            cloud.settle()
+        assert spray.sent > 10000
+        assert not _one(listener), "a packet found a gap"
+
+
+def test_who_inherits_an_address_inherits_no_flow(tenant: Callable) -> None:
+    """Sprayed at throughout: from before the new port's device is there."""
+    mine = tenant()
+    cloud, project = mine.cloud, mine.project
+    cloud.group(project, "client", egress=ANYTHING)
+    cloud.group(project, "open", ingress=ANYTHING)
+    cloud.group(project, "shut")
+    sender, first = mine.boot("sender", groups=("client",)), mine.boot("first", groups=("open",))
+    address, mac = first.address, first.mac
+    with Spray(sender, datagrams(sender, first, 200)), Guest.boot("wt-heir") as heir:
+        for _ in range(3):
+            cloud.delete_port(project, "first", wait=False)
+            cloud.port(project, "heir", groups=["shut"], address=address, mac=mac, wait=False)
+            cloud.plug(project, "heir", heir.name)
+            with heir.sniff() as tap:
+                assert not any(SECRET in frame for frame in tap.frames(for_s=0.2))
+            cloud.delete_port(project, "heir", wait=False)
+            cloud.port(project, "first", groups=["open"], address=address, mac=mac, wait=False)
+            cloud.plug(project, "first", first.name)
+            with first.sniff() as tap:
+                assert any(SECRET in frame for frame in tap.frames(for_s=0.3)), "the same, where it is allowed"
