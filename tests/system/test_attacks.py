@@ -2,6 +2,7 @@
 
 import ctypes
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -9,12 +10,14 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from weftwork.testing.cloud import allow
-from weftwork.testing.guests import Guest, ethernet, ipv4, udp
+from weftwork.testing.guests import Guest, checksum, ethernet, ipv4, run, udp
 from weftwork.testing.inside import open_socket
+from weftwork.testing.internet import Internet
 from weftwork.testing.node import Node
 
 ANYTHING = [allow("all", None, "0.0.0.0/0")]
 SECRET = b"what a guest without rules wants to say"
+OUTER = "203.0.113.60"
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -103,6 +106,19 @@ def _one(listener: socket.socket) -> bool:
         return False
 
 
+def heard(source: Guest, victim: Guest, frame: bytes, marker: bytes = SECRET) -> bool:
+    with victim.sniff() as tap:
+        source.send_frame(frame)
+        return any(marker in got for got in tap.frames(for_s=0.2))
+
+
+def gateway_mac(guest: Guest) -> str:
+    """As the guest's own kernel has learnt it."""
+    gateway = run("ip", "-n", guest.name, "route", "show", "default").split()[2]
+    assert guest.ping(gateway, tries=3)
+    return run("ip", "-n", guest.name, "neigh", "show", gateway).split("lladdr ")[1].split()[0]
+
+
 # --- time -----------------------------------------------------------------------------------------------------------
 
 
@@ -181,3 +197,50 @@ def test_who_inherits_an_address_inherits_no_flow(tenant: Callable) -> None:
             cloud.plug(project, "first", first.name)
             with first.sniff() as tap:
                 assert any(SECRET in frame for frame in tap.frames(for_s=0.3)), "the same, where it is allowed"
+
+
+# --- forgeries ------------------------------------------------------------------------------------------------------
+
+
+def icmp_error(kind: int, code: int, quoted: bytes) -> bytes:
+    """An ICMP error (RFC 792) about the packet it quotes."""
+    message = struct.pack("!BBHI", kind, code, 0, 0) + quoted
+    return message[:2] + struct.pack("!H", checksum(message)) + message[4:]
+
+
+ERRORS = ((3, 3), (3, 4), (4, 0), (5, 1), (11, 0), (12, 0))
+
+
+@pytest.mark.parametrize("server_subnet", ["default", "far"], ids=["bridged", "routed"])
+def test_only_an_end_of_a_flow_may_complain_of_it(tenant: Callable, server_subnet: str) -> None:
+    """An ICMP error passes with the flow that it quotes; so it could carry a stranger's words."""
+    mine = tenant()
+    mine.cloud.subnet(mine.project, "far", "10.20.64.0/24")
+    mine.cloud.group(mine.project, "none")
+    mine.cloud.group(mine.project, "open", ingress=ANYTHING, egress=ANYTHING)
+    client = mine.boot("client", groups=("open",))
+    server = mine.boot("server", groups=("open",), subnet=server_subnet)
+    stranger = mine.boot("stranger", groups=("none",))
+    server.serve(udp=[53])
+    assert client.udp(server.address, 53, source_port=4444)
+    quoted = ipv4(client.address, server.address, 17, udp(4444, 53, b"x" * 8)) + SECRET
+    router = gateway_mac(stranger)
+    for kind, code in ERRORS:
+        forged = ipv4(stranger.address, client.address, 1, icmp_error(kind, code, quoted))
+        for destination in (client.mac, router):
+            assert not heard(stranger, client, ethernet(stranger.mac, destination, 0x0800, forged)), (kind, code)
+    honest = ipv4(server.address, client.address, 1, icmp_error(3, 4, quoted))
+    way = client.mac if server_subnet == "default" else gateway_mac(server)
+    assert heard(server, client, ethernet(server.mac, way, 0x0800, honest))
+
+
+def test_routers_outside_may_complain(tenant: Callable, internet: Internet) -> None:
+    mine = tenant()
+    guest = mine.boot("guest")
+    mine.cloud.snat(mine.project, OUTER)
+    with open_socket(guest.name, socket.AF_INET, socket.SOCK_DGRAM) as datagram:
+        datagram.settimeout(2)
+        datagram.connect((Internet.SERVER, 9))
+        datagram.send(b"x")
+        with pytest.raises(ConnectionRefusedError):
+            datagram.recv(10)

@@ -17,6 +17,8 @@ from weftwork.program.resource import Resource
 
 EPOCH_SET = "epoch"
 STAMP_MAP = "stamp"
+SAME_SET = "same"
+"""Each port's address beside itself: how a rule asks whether two addresses of a packet are one, and a port's."""
 ALLOW_OUT = "accept"
 """What an egress rule says: the flow goes on to the ingress stage."""
 ALLOW_IN = "goto stamp"
@@ -32,6 +34,7 @@ _SETS = (
     ("in_policy", "classid", "verdict"),
     (EPOCH_SET, "mark", ""),
     (STAMP_MAP, "nf_proto", "mark"),
+    (SAME_SET, "ipv4_addr . ipv4_addr", ""),
 )
 
 _INVALID = 'ct state invalid counter name "invalid" drop'
@@ -42,6 +45,13 @@ _TO_JUDGE = (
     f"meta mark set {names.NO_EPOCH}",
     f"meta mark set ct l3proto map @{STAMP_MAP}",
     "accept",
+)
+# An ICMP error passes with the flow that it quotes, so guests could send anything to whoever has a flow: only an end of
+# the flow may complain of it. Outside, routers may, too.
+_ERRORS = "meta l4proto 1 ct state related jump errors"
+_OF_AN_END = (
+    "ip saddr . ct reply ip saddr @same return",
+    "ip saddr . ct original ip saddr @same return",
 )
 _NOTHING_TO_JUDGE = "meta mark 0 accept"
 # The packet's priority holds the number of a combination of groups between two rules: the mark is in use.
@@ -70,7 +80,8 @@ def _drop(counter: str) -> str:
 
 # Only routed packets come from outside, go there, or are translated; a bridged one that says so is refused.
 _BRIDGED = {
-    "judged": (_JUDGED, "meta protocol arp accept", _INVALID, *_TO_JUDGE),
+    "judged": (_ERRORS, _JUDGED, "meta protocol arp accept", _INVALID, *_TO_JUDGE),
+    "errors": (*_OF_AN_END, _drop("forged_error")),
     "leave": (_NOTHING_TO_JUDGE, *_OUT_STAGE, "goto from_outside"),
     "arrive": _IN_STAGE,
     "from_outside": (_drop("denied_from_outside"),),
@@ -80,7 +91,8 @@ _BRIDGED = {
 
 # A translated flow must be one of today's DNAT rules, whoever began it.
 _ROUTED = {
-    "judged": (_JUDGED, _INVALID, *_TO_JUDGE),
+    "judged": (_ERRORS, _JUDGED, _INVALID, *_TO_JUDGE),
+    "errors": (*_OF_AN_END, f'iifname "{names.EXTERNAL_LEG}" return', _drop("forged_error")),
     "leave": (_NOTHING_TO_JUDGE, "ct status dnat goto translated", "goto origin"),
     "translated": (
         f"meta l4proto 6 {_DNAT_TUPLE} goto origin",

@@ -10,7 +10,7 @@ from ipaddress import IPv4Address
 from weftwork.compiler.linux import names
 from weftwork.compiler.linux.group import members
 from weftwork.compiler.linux.guard import guard_of_port
-from weftwork.compiler.linux.policy import families
+from weftwork.compiler.linux.policy import SAME_SET, families
 from weftwork.compiler.settings import HostProfile
 from weftwork.model.intent import ProjectIntent
 from weftwork.model.port import Attachment, AttachmentKind, Port
@@ -41,6 +41,7 @@ def _policy(scope: str, family: Family, project: ProjectIntent, port: Port, addr
     into = names.combination_chain("in", port.groups)
     # A group that is not there allows nothing.
     groups = [group for group in port.groups if group in project.groups]
+    yield NftElement(scope, family, SAME_SET, f"{address} . {address}")
     yield NftElement(scope, family, "egress", address, names.combination_number(out))
     yield NftElement(scope, family, "ingress", address, names.combination_number(into))
     yield NftElement(scope, family, "out_policy", names.combination_number(out), f"goto {out}")
