@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from weftwork.testing.cloud import allow
-from weftwork.testing.guests import Guest, checksum, ethernet, ipv4, run, udp
+from weftwork.testing.guests import Guest, arp, checksum, ethernet, icmp_echo, ipv4, run, udp
 from weftwork.testing.inside import open_socket
 from weftwork.testing.internet import Internet
 from weftwork.testing.node import Node
@@ -244,3 +244,44 @@ def test_routers_outside_may_complain(tenant: Callable, internet: Internet) -> N
         datagram.send(b"x")
         with pytest.raises(ConnectionRefusedError):
             datagram.recv(10)
+
+
+@pytest.fixture
+def pair(tenant: Callable) -> tuple[Guest, Guest, str]:
+    """A liar, a victim, and the namespace of their router."""
+    mine = tenant()
+    return mine.boot("liar"), mine.boot("victim"), f"weft-{mine.cloud.vpc_info(mine.project).vni}"
+
+
+def test_frames_for_the_link_itself_pass_the_guard_too(pair: tuple[Guest, Guest, str]) -> None:
+    """The kernel gives some of them to the port's device instead of the bridge (STP, LACP, LLDP, 802.1X)."""
+    liar, victim, router = pair
+    before = received(router)
+    with victim.sniff() as tap:
+        for last in range(16):
+            for source in ("10.20.0.77", "10.20.0.1"):
+                packet = ipv4(source, "10.20.0.1", 1, icmp_echo() + SECRET)
+                liar.send_frame(ethernet(liar.mac, f"01:80:c2:00:00:{last:02x}", 0x0800, packet))
+        assert not any(SECRET in frame for frame in tap.frames(for_s=0.3))
+    assert received(router) == before
+    assert liar.ping("10.20.0.1", tries=3) and received(router) > before, "what is counted are packets"
+
+
+def received(netns: str) -> int:
+    """How many packets the namespace's IP has taken in."""
+    lines = [line.split() for line in run("ip", "netns", "exec", netns, "cat", "/proc/net/snmp").splitlines()]
+    names, values = (line for line in lines if line[0] == "Ip:")
+    return int(dict(zip(names, values, strict=True))["InReceives"])
+
+
+def test_arp_is_about_ipv4_and_has_no_room_for_messages(pair: tuple[Guest, Guest, str]) -> None:
+    liar, victim, _ = pair
+    honest = arp(1, liar.mac, liar.address, "00:00:00:00:00:00", victim.address)
+    assert heard(liar, victim, ethernet(liar.mac, victim.mac, 0x0806, honest), honest)
+    odd = [honest[:start] + value + honest[start + len(value) :] for start, value in ODD_ARP]
+    for message in (*odd, honest + SECRET * 2):
+        assert not heard(liar, victim, ethernet(liar.mac, victim.mac, 0x0806, message), message[8:]), message[:8]
+
+
+ODD_ARP = ((0, b"\0\6"), (2, b"\x86\xdd"), (4, b"\0"), (4, b"\7"), (5, b"\x10"), (6, b"\0\3"), (6, b"\0\x08"))
+"""Another hardware or protocol, other lengths, another operation: (where, what)."""

@@ -16,6 +16,11 @@ _PROTOCOLS_OF_TUNNELS = "{ 4, 41, 47, 97, 115, 137 }"
 _UDP_PORTS_OF_TUNNELS = "{ 4754, 4755, 4789, 4790, 6081, 6635, 8472 }"
 """GRE, VXLAN, VXLAN-GPE, Geneve, MPLS, and Linux' first VXLAN port (IANA service names)."""
 
+_ARP_HEADER, _IPV4_OVER_ETHERNET = "@nh,0,48", "0x000108000604"
+"""Kinds and lengths of both addresses (RFC 826)."""
+_ARP_BYTES_MAX = 64
+"""Without the Ethernet header: 28, or up to 46 padded, and some to spare."""
+
 
 def _refuse(reason: str) -> str:
     return f'counter name "{reason}" meta mark set {GUARD_REASONS.index(reason) + 1} goto dropped'
@@ -41,8 +46,12 @@ _CHAINS = {
         f"udp dport {_UDP_PORTS_OF_TUNNELS} {_refuse('tunnel')}",
         "accept",
     ),
-    # A probe has no sender address yet (RFC 5227).
+    # Whoever reads it as something else than a question or an answer about IPv4 over Ethernet would see another sender;
+    # and it has no room for messages. A probe has no sender address yet (RFC 5227).
     "arp_sender": (
+        f"{_ARP_HEADER} != {_IPV4_OVER_ETHERNET} {_refuse('spoofed_arp')}",
+        f"arp operation != {{ 1, 2 }} {_refuse('spoofed_arp')}",
+        f"meta length > {_ARP_BYTES_MAX} {_refuse('spoofed_arp')}",
         "iifname . arp saddr ether . arp saddr ip @guard accept",
         "arp operation request arp saddr ip 0.0.0.0 iifname . arp saddr ether @guard_mac accept",
         _refuse("spoofed_arp"),
@@ -53,7 +62,10 @@ _CHAINS = {
     ),
     # Router advertisement and redirect.
     "ipv6": (f"icmpv6 type {{ 134, 137 }} {_refuse('rogue_ra')}", _refuse("ipv6")),
+    # What is addressed to the link itself and may not be bridged (LACP) comes to the port's own device, not through
+    # prerouting.
     "requests": (
+        f"ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 {_refuse('misdirected')}",
         "udp dport 67 update @dhcp_rate { iifname timeout 1m limit rate over 10/second burst 20 packets } "
         + _refuse("dhcp_rate"),
     ),

@@ -48,7 +48,10 @@ IFLA_ADDRESS, IFLA_IFNAME, IFLA_MTU, IFLA_LINK, IFLA_MASTER = 1, 3, 4, 5, 10
 IFLA_LINKINFO, IFLA_IFALIAS, IFLA_AF_SPEC, IFLA_GROUP, IFLA_NET_NS_FD = 18, 20, 26, 27, 28
 IFLA_EXT_MASK, IFLA_LINK_NETNSID, IFLA_PROP_LIST, IFLA_ALT_IFNAME = 29, 37, 52, 53
 INFO_KIND, INFO_DATA, INFO_SLAVE_KIND, INFO_SLAVE_DATA = 1, 2, 4, 5
-BR_FORWARD_DELAY, BR_STP, BR_VLAN_FILTERING, BR_SNOOPING, BR_DEFAULT_PVID = 1, 5, 7, 23, 39
+BR_FORWARD_DELAY, BR_STP, BR_VLAN_FILTERING, BR_LINK_LOCAL, BR_SNOOPING, BR_DEFAULT_PVID = 1, 5, 7, 9, 23, 39
+LINK_LOCAL_MASK = 0xFFF8
+"""Frames to 01:80:c2:00:00:03 to :0f (LLDP, 802.1X …) go the way of all others, so past the guard. Without, the kernel
+gives them to the port's own device, and LLDP's without asking any netfilter hook. It refuses the bits 0 to 2."""
 PORT_STATE, PORT_LEARNING, PORT_FLOOD, PORT_MULTICAST_FLOOD, PORT_BROADCAST_FLOOD = 1, 8, 9, 27, 30
 VLAN_ID = 1
 VETH_PEER = 1
@@ -201,6 +204,7 @@ def _bridge_info(link: Bridge) -> bytes:
         attribute(BR_FORWARD_DELAY, u32(0)),
         attribute(BR_STP, u32(0)),
         attribute(BR_SNOOPING, u8(0)),
+        attribute(BR_LINK_LOCAL, u16(LINK_LOCAL_MASK)),
         *(filtering if link.vlan_filtering else ()),
     )
 

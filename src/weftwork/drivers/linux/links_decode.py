@@ -13,7 +13,7 @@ from ipaddress import ip_address, ip_network
 
 from weftwork.base.addresses import Address, Mac
 from weftwork.drivers.linux import links as wire
-from weftwork.drivers.linux.netlink import as_text, as_u32, attributes, each_attribute
+from weftwork.drivers.linux.netlink import as_text, as_u32, attributes, each_attribute, u16
 from weftwork.program.linux import (
     Bridge,
     InterfaceAddress,
@@ -158,6 +158,7 @@ def _bridge(link: Link, scope: str) -> Bridge:
         link.up
         and as_u32(data.get(wire.BR_STP, bytes(4))) == 0
         and not data.get(wire.BR_SNOOPING, b"\0")[0]
+        and data.get(wire.BR_LINK_LOCAL, bytes(2)) == u16(wire.LINK_LOCAL_MASK)
         and not (filtering and any(data.get(wire.BR_DEFAULT_PVID, bytes(2))))
     )
     return Bridge(scope, link.name, link.mac, link.mtu_bytes if finished else 0, filtering)
