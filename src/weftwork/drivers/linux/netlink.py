@@ -202,10 +202,12 @@ class Socket:
 
 
 def _chunks(requests: Sequence[Request]) -> Iterator[Sequence[Request]]:
+    """What creates something goes with the request that follows: the kernel takes all of a chunk, whatever becomes
+    of us, and only the next request may say whose the new thing is."""
     start = size = 0
     for place, request in enumerate(requests):
         size += _HEADER.size + len(request.body)
-        if size > _CHUNK_BYTES:
+        if size > _CHUNK_BYTES and not request.flags & EXCL:
             yield requests[start : place + 1]
             start, size = place + 1, 0
     if start < len(requests):
