@@ -332,8 +332,12 @@ class LinksApply:
     # --- deletions
 
     def _delete(self) -> None:
+        """Flows first: what is deleted tells whose they are, and if we are killed in between, only that can tell again.
+
+        None begins meanwhile, because the rules that allowed it are gone already.
+        """
+        self._forget(self._addresses_to_forget())
         batch = Batch()
-        unused = self._addresses_to_forget()
         kept = self._kept_on_emptied_interfaces()
         for one in self._doomed:
             index = self._indices.get(one.interface, 0) if isinstance(one, InterfaceAddress | Route | Neighbour) else 0
@@ -351,7 +355,6 @@ class LinksApply:
             batch.add(one.key, [_new_request(one, self._indices[one.interface])])
         batch.send(self._route, self.failures)
         self._delete_links()
-        self._forget(unused)
 
     def _kept_on_emptied_interfaces(self) -> list[wire.IpResource]:
         """The kernel forgets neighbours and routes of an interface with its last address; these are to stay."""
