@@ -11,7 +11,7 @@ APART := $(PYTHON) tools/private_network.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check test test-stock equivalence demo bench proto lock clean packages-demo packages-test
+.PHONY: help setup check test crash test-stock equivalence demo bench proto lock clean packages-demo packages-test
 
 help:
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 - \2/p' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: packages-test check ## everything: the checks, and every other suite
 	$(call suites,tests/contract tests/sim,$(APART))
 	$(call suites,tests/system,$(APART))
 	$(call stock,900,bridges vlan,-m stock -k 'not (br_netfilter and vlan)' tests/system)
+
+crash: packages-test $(VENV)/project ## kill the node at every crash point there is (10 minutes; `make test` tries a part of them)
+	WEFT_CRASH_ALL=1 $(call suites,tests/system/crash,$(APART))
 
 # Runs pytest on a stock Debian kernel: $(1) s at most, over the data planes $(2) one after the other, with arguments $(3).
 # Compiled before, because what the guest compiles is lost. Emulated, it is about 15 times slower: tests wait longer.

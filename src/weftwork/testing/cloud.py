@@ -3,11 +3,12 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Coroutine, Sequence
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from weftwork.client.client import Client, Mutation, resource_ref
-from weftwork.client.messages import Leak, Port, SecurityRule, Target, Vpc
+from weftwork.client.messages import Leak, Port, SecurityRule, Target, TargetState, Vpc
 from weftwork.client.rules import rule
 from weftwork.testing.patience import patient
 
@@ -204,6 +205,10 @@ class Cloud:
     def targets(self) -> Sequence[Target]:
         return self._run(self._client.list_targets())
 
+    def target(self) -> TargetState:
+        """Everything the hosts should hold and do hold, and the plan between."""
+        return self._run(self._client.get_target())
+
     def leaks(self) -> list[str]:
         """What of ours has no owner, one line each."""
         return [_leak_line(leak) for leak in self._run(self._client.list_leaks())]
@@ -214,7 +219,7 @@ class Cloud:
 
     def settle(self) -> None:
         """Until the hosts have tried everything that was stored; NotProgrammedError when something fails."""
-        self._run(self._settled())
+        self._run(self.settled())
 
     # How
 
@@ -232,13 +237,18 @@ class Cloud:
 
         return self._run(all_of_them())
 
+    def begin(self, work: Coroutine[Any, Any, T]) -> Future[T]:
+        """Start it beside the caller, who may cancel it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
     def collect(self, items: AsyncIterator[T]) -> list[T]:
         async def all_of_them() -> list[T]:
             return [item async for item in items]
 
         return self._run(all_of_them())
 
-    async def _settled(self) -> None:
+    async def settled(self) -> None:
+        """`settle` for a coroutine of the connection's own loop."""
         async with asyncio.timeout(WAIT_S):
             while True:
                 targets = await self._client.list_targets()

@@ -9,12 +9,29 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from weftwork.testing.cloud import Cloud
 from weftwork.testing.patience import patient
 
 START_TIMEOUT_S = patient(30.0)
+
+
+class ProcessHandle(Protocol):
+    """What a Node needs of its process: a part of subprocess.Popen."""
+
+    @property
+    def pid(self) -> int: ...
+
+    def poll(self) -> int | None: ...
+
+    def send_signal(self, how: int, /) -> None: ...
+
+    def kill(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Raises subprocess.TimeoutExpired."""
+        ...
 
 
 class Node:
@@ -34,7 +51,7 @@ class Node:
         self.log = folder / "weft.log"
         self._command = command
         self._environment = {**os.environ, **(environment or {})}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: ProcessHandle | None = None
         self._config = folder / "weft.toml"
         self._config.write_text(_config(folder, external, layout))
 
@@ -68,11 +85,12 @@ class Node:
 
     def launch(self) -> None:
         """Start without waiting."""
-        command = [sys.executable, "-m", "weftwork.apps.weft", self._command, "--config", str(self._config)]
+        self._process = self._spawn(self._command)
+
+    def _spawn(self, command: str) -> ProcessHandle:
+        arguments = [sys.executable, "-m", "weftwork.apps.weft", command, "--config", str(self._config)]
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment
-            )
+            return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment)
 
     def stop(self) -> None:
         """As an operator stops it: what was programmed stays."""
