@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 DEMO = ("python3-venv", "libnftables1", "nftables", "iproute2", "iputils-ping", "kmod", "udhcpc")
-TEST = (*DEMO, "conntrack", "ethtool", "iperf3", "isc-dhcp-client", "netcat-openbsd", "tcpdump")
+TEST = (*DEMO, "conntrack", "ethtool", "iperf3", "isc-dhcp-client", "netcat-openbsd", "strace", "tcpdump")
 STOCK_KERNEL = ("kmod", "lz4", "qemu-system-common", "qemu-system-x86", "util-linux")
 SETS = {"demo": DEMO, "test": (*TEST, *STOCK_KERNEL)}
 
