@@ -35,16 +35,30 @@ EVERYTHING: Boxes = (Box(),)
 NOTHING: Boxes = ()
 
 
+def apart(a: Box, b: Box) -> bool:
+    """Have they nothing in common? Ports and protocols first: there most boxes differ."""
+    a_source, a_destination, a_protocol, a_port = a
+    b_source, b_destination, b_protocol, b_port = b
+    return (
+        a_port[0] > b_port[1]
+        or b_port[0] > a_port[1]
+        or a_protocol[0] > b_protocol[1]
+        or b_protocol[0] > a_protocol[1]
+        or a_source[0] > b_source[1]
+        or b_source[0] > a_source[1]
+        or a_destination[0] > b_destination[1]
+        or b_destination[0] > a_destination[1]
+    )
+
+
 def meet(a: Box, b: Box) -> Box | None:
     """What both hold."""
-    spans = []
-    for (a_low, a_high), (b_low, b_high) in zip(a, b, strict=True):
-        low = a_low if a_low > b_low else b_low
-        high = a_high if a_high < b_high else b_high
-        if low > high:
-            return None
-        spans.append((low, high))
-    return Box._make(spans)
+    if apart(a, b):
+        return None
+    return Box._make(
+        (one[0] if one[0] > other[0] else other[0], one[1] if one[1] < other[1] else other[1])
+        for one, other in zip(a, b, strict=True)
+    )
 
 
 def intersect(a: Boxes, b: Boxes) -> Boxes:
@@ -56,7 +70,8 @@ def subtract(a: Boxes, b: Boxes) -> Boxes:
     """What `a` holds and `b` does not; disjoint when `a` is."""
     left = list(a)
     for other in b:
-        left = [piece for one in left for piece in _without(one, other)]
+        if not all(apart(one, other) for one in left):
+            left = [piece for one in left for piece in _without(one, other)]
     return tuple(left)
 
 
@@ -92,7 +107,7 @@ def _largest_first(box: Box) -> tuple[int, Box]:
 
 def _without(box: Box, hole: Box) -> list[Box]:
     """`box` cut along the sides of `hole`, dimension by dimension, less the middle."""
-    if meet(box, hole) is None:
+    if apart(box, hole):
         return [box]
     pieces, spans = [], list(box)
     for axis, ((low, high), (hole_low, hole_high)) in enumerate(zip(box, hole, strict=True)):

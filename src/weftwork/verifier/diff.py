@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, pairwise, product
+from typing import TypeVar
 
 from weftwork.verifier.boxes import NOTHING, Box, Boxes, Span, subtract
 from weftwork.verifier.reach import Groups, Member, Pair, Reach
@@ -76,8 +77,8 @@ def diff(before: Reach, after: Reach) -> ReachDiff:
     kinds = _kinds(before, after)
     for source, destination in _candidates(before, after, kinds):
         (old_source, new_source), (old_destination, new_destination) = source, destination
-        old = before.pairs.get((old_source, old_destination), NOTHING)
-        new = after.pairs.get((new_source, new_destination), NOTHING)
+        old = before.between(old_source, old_destination)
+        new = after.between(new_source, new_destination)
         if old == new:
             continue
         for changes, packets in ((gained, subtract(new, old)), (lost, subtract(old, new))):
@@ -99,6 +100,7 @@ def diff(before: Reach, after: Reach) -> ReachDiff:
 _ABSENT: Groups = ("",)
 """The class of a port that is not there: no group has an empty name."""
 
+_K = TypeVar("_K")
 _Kind = tuple[Groups, Groups]
 """A port's class before and after."""
 
@@ -122,7 +124,7 @@ def _candidates(before: Reach, after: Reach, kinds: Iterable[_Kind]) -> Iterator
             stayed[kind[0]] = kind
         else:
             moved.append(kind)
-    for source, destination in _changed_pairs(before, after):
+    for source, destination in dict.fromkeys(_changed_pairs(before, after)):
         if source in stayed and destination in stayed:
             yield stayed[source], stayed[destination]
     everyone = [*stayed.values(), *moved]
@@ -132,9 +134,16 @@ def _candidates(before: Reach, after: Reach, kinds: Iterable[_Kind]) -> Iterator
 
 
 def _changed_pairs(before: Reach, after: Reach) -> Iterator[Pair]:
-    for pair in before.pairs.keys() | after.pairs.keys():
-        if before.pairs.get(pair, NOTHING) != after.pairs.get(pair, NOTHING):
-            yield pair
+    """Pairs of classes whose reach may differ."""
+    for source in _differing(before.out, after.out):
+        yield from ((source, destination) for destination in after.members)
+    for destination in _differing(before.into, after.into):
+        yield from ((source, destination) for source in after.members)
+    yield from _differing(before.named, after.named)
+
+
+def _differing(before: Mapping[_K, Boxes], after: Mapping[_K, Boxes]) -> Iterator[_K]:
+    return (key for key in before.keys() | after.keys() if before.get(key) != after.get(key))
 
 
 def _outwards(reach: Reach) -> dict[str, Boxes]:

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
+from itertools import product
 
 from weftwork.model.intent import ProjectIntent
 from weftwork.model.keys import ThingKey
@@ -71,17 +72,32 @@ class Forward:
 class Reach:
     """Who reaches whom in one project. Sets hold packets as their senders send them.
 
-    `pairs` are between classes, by the ports' own addresses (a port does not reach itself); only pairs that something
-    passes. `outwards` is what the class's ports may send to the outside, `forwards` are its DNATs by name.
+    Between classes, by the ports' own addresses (a port does not reach itself): `out` and `into` are what a class
+    opens to addresses of the VPC, whoever has them, and `named` is the whole reach of those pairs of which one side
+    names a group of the other. `outwards` is what the class's ports may send to the outside, `forwards` are its DNATs
+    by name.
     """
 
     members: Mapping[Groups, tuple[Member, ...]] = field(default_factory=dict)
-    pairs: Mapping[Pair, Boxes] = field(default_factory=dict)
+    out: Mapping[Groups, Boxes] = field(default_factory=dict)
+    into: Mapping[Groups, Boxes] = field(default_factory=dict)
+    named: Mapping[Pair, Boxes] = field(default_factory=dict)
     outwards: Mapping[Groups, Boxes] = field(default_factory=dict)
     forwards: Mapping[str, Forward] = field(default_factory=dict)
 
     def between(self, source: Groups, destination: Groups) -> Boxes:
-        return self.pairs.get((source, destination), NOTHING)
+        named = self.named.get((source, destination))
+        if named is not None:
+            return named
+        return intersect(self.out.get(source, NOTHING), self.into.get(destination, NOTHING))
+
+    def passing(self) -> Iterator[Pair]:
+        """Every pair of classes that something passes, once."""
+        yield from self.named
+        outs, intos = _by_value(self.out), _by_value(self.into)
+        for out, into in product(outs, intos):
+            if intersect(out, into):
+                yield from (pair for pair in product(outs[out], intos[into]) if pair not in self.named)
 
     def hairpin(self, source: Groups, name: str) -> Boxes:
         """What ports of a class may send to a DNAT of their own VPC."""
@@ -104,9 +120,11 @@ class ReachIndex:
         self._vpc: Span = ADDRESSES
         self._classes: dict[Groups, _Class] = {}
         self._in_group: defaultdict[str, set[Groups]] = defaultdict(set)
+        self._naming_out: defaultdict[str, set[Groups]] = defaultdict(set)
+        self._naming_in: defaultdict[str, set[Groups]] = defaultdict(set)
         self._port_class: dict[str, tuple[Groups, Member]] = {}
         self._port_at: dict[int, str] = {}
-        self._pairs: dict[Pair, Boxes] = {}
+        self._named: dict[Pair, Boxes] = {}
         self._targets: defaultdict[Groups, set[Groups]] = defaultdict(set)
         self._sources: defaultdict[Groups, set[Groups]] = defaultdict(set)
         self._outwards: dict[Groups, Boxes] = {}
@@ -122,14 +140,29 @@ class ReachIndex:
 
     @property
     def reach(self) -> Reach:
-        members = {groups: tuple(one.members) for groups, one in self._classes.items()}
-        return Reach(members, dict(self._pairs), dict(self._outwards), dict(self._forwards))
+        """As it is now."""
+        classes, boxes = self._classes.items(), self._sets.boxes
+        return Reach(
+            members={groups: tuple(one.members) for groups, one in classes},
+            out={groups: boxes(one.out.inside) for groups, one in classes},
+            into={groups: boxes(one.into.inside) for groups, one in classes},
+            named=dict(self._named),
+            outwards=dict(self._outwards),
+            forwards=dict(self._forwards),
+        )
 
     def between(self, source: Groups, destination: Groups) -> Boxes:
-        return self._pairs.get((source, destination), NOTHING)
+        named = self._named.get((source, destination))
+        if named is not None:
+            return named
+        one, other = self._classes.get(source), self._classes.get(destination)
+        return self._sets.boxes(self._sets.both(one.out.inside, other.into.inside)) if one and other else NOTHING
 
-    def update(self, keys: Iterable[ThingKey]) -> dict[Pair, tuple[Boxes, Boxes]]:
-        """After these things were made, changed or deleted: the pairs of classes that differ, before and now."""
+    def update(self, keys: Iterable[ThingKey]) -> frozenset[Groups]:
+        """After these things were made, changed or deleted: the classes whose reach may differ, on either side.
+
+        A port that comes into a class that exists, or leaves others behind in it, changes the reach of no class.
+        """
         touched: set[Groups] = set()
         for key in keys:
             match key.kind:
@@ -140,26 +173,28 @@ class ReachIndex:
                 case "vpc":
                     self._read_vpc()
                     touched |= self._classes.keys()
-        changed = self._refresh(touched)
+        self._refresh(touched)
         self._translate()
-        return changed
+        return frozenset(touched)
 
     def _read_vpc(self) -> None:
         vpc = self._project.vpc
         self._vpc = _span(vpc.cidr) if vpc and isinstance(vpc.cidr, IPv4Network) else ADDRESSES
 
     def _update_port(self, port_id: str) -> set[Groups]:
-        """The classes that came or went."""
-        before = set(self._classes)
+        """The classes that came, and those that are empty now."""
+        maybe: set[Groups] = set()
         if port_id in self._port_class:
             groups, member = self._port_class.pop(port_id)
             self._classes[groups].members.remove(member)
             del self._port_at[member[0]]
-            self._drop_if_empty(groups)
+            maybe.add(groups)
         port = self._project.ports.get(port_id)
         if port:
             self._place(port)
-        return before ^ self._classes.keys()
+            maybe.add(port.groups)
+        found = {groups: one for groups in maybe if (one := self._classes.get(groups))}
+        return {groups for groups, one in found.items() if not (one.is_open and one.members)}
 
     def _place(self, port: Port) -> None:
         address = address_of(port)
@@ -174,17 +209,31 @@ class ReachIndex:
         self._port_class[port.id] = (port.groups, member)
         self._port_at[member[0]] = port.id
 
-    def _drop_if_empty(self, groups: Groups) -> None:
-        if not self._classes[groups].members:
+    def _close(self, groups: Groups) -> "tuple[_Side | None, _Side | None]":
+        """Forget the rules of a class, and the class itself when it has no ports; what they were, None when new."""
+        one = self._classes[groups]
+        before = (one.out, one.into) if one.is_open else (None, None)
+        for name in one.out.by_group:
+            self._naming_out[name].discard(groups)
+        for name in one.into.by_group:
+            self._naming_in[name].discard(groups)
+        if not one.members:
             del self._classes[groups]
             for group in groups:
                 self._in_group[group].discard(groups)
+        return before
 
     def _open(self, groups: Groups) -> None:
-        """Read the rules of a class again."""
+        """Read the rules of a class."""
         found = [group for name in groups if (group := self._project.groups.get(name))]
-        self._classes[groups].out = self._side((rule for group in found for rule in group.egress), _towards)
-        self._classes[groups].into = self._side((rule for group in found for rule in group.ingress), _from)
+        one = self._classes[groups]
+        one.out = self._side((rule for group in found for rule in group.egress), _towards)
+        one.into = self._side((rule for group in found for rule in group.ingress), _from)
+        one.is_open = True
+        for name in one.out.by_group:
+            self._naming_out[name].add(groups)
+        for name in one.into.by_group:
+            self._naming_in[name].add(groups)
 
     def _side(self, rules: Iterable[Rule], peer: "_PeerBox") -> "_Side":
         networks: list[Box] = []
@@ -204,62 +253,58 @@ class ReachIndex:
         )
 
     def _fill_column(self, destination: Groups) -> None:
-        """Every pair that ends in a class: only from classes that its rules speak of."""
-        into = self._classes[destination].into
-        sources = (
-            self._classes.keys()
-            if into.inside
-            else set[Groups]().union(*(self._in_group.get(name, ()) for name in into.by_group))
-        )
-        for source in sources:
+        """Every pair that ends in a class and of which one side names the other."""
+        named = (self._in_group.get(name, ()) for name in self._classes[destination].into.by_group)
+        naming = (self._naming_out.get(name, ()) for name in destination)
+        for source in set[Groups]().union(*named, *naming):
             self._set_pair(source, destination)
 
     def _fill_row(self, source: Groups) -> None:
-        out = self._classes[source].out
-        destinations = (
-            self._classes.keys()
-            if out.inside
-            else set[Groups]().union(*(self._in_group.get(name, ()) for name in out.by_group))
-        )
-        for destination in destinations:
+        named = (self._in_group.get(name, ()) for name in self._classes[source].out.by_group)
+        naming = (self._naming_in.get(name, ()) for name in source)
+        for destination in set[Groups]().union(*named, *naming):
             self._set_pair(source, destination)
 
     def _set_pair(self, source: Groups, destination: Groups) -> None:
         out = self._classes[source].out.towards(destination, self._sets)
-        if not out:
-            return
         into = self._classes[destination].into.towards(source, self._sets)
         both = self._sets.both(out, into)
         if both:
-            self._pairs[source, destination] = self._sets.boxes(both)
+            self._named[source, destination] = self._sets.boxes(both)
             self._targets[source].add(destination)
             self._sources[destination].add(source)
 
-    def _refresh(self, touched: set[Groups]) -> dict[Pair, tuple[Boxes, Boxes]]:
-        before: dict[Pair, Boxes] = {}
-        for groups in touched:
-            before.update({pair: self._pairs.pop(pair) for pair in list(self._pairs_of(groups)) if pair in self._pairs})
-        for groups in touched:
-            self._forget_pairs_of(groups)
+    def _refresh(self, touched: set[Groups]) -> None:
+        """Read the rules of these classes again, and do those sides again that differ."""
+        before = {groups: self._close(groups) for groups in touched}
         present = [groups for groups in touched if groups in self._classes]
         for groups in present:
             self._open(groups)
-        for groups in present:
-            self._fill_row(groups)
-            self._fill_column(groups)
-        now = {pair: self._pairs[pair] for groups in present for pair in self._pairs_of(groups)}
-        pairs = before.keys() | now.keys()
-        both = {pair: (before.get(pair, NOTHING), now.get(pair, NOTHING)) for pair in pairs}
-        return {pair: (old, new) for pair, (old, new) in both.items() if old != new}
+        rows = [groups for groups in touched if self._sides(groups)[0] != before[groups][0]]
+        columns = [groups for groups in touched if self._sides(groups)[1] != before[groups][1]]
+        for groups in rows:
+            self._forget_row(groups)
+        for groups in columns:
+            self._forget_column(groups)
+        for groups in rows:
+            if groups in self._classes:
+                self._fill_row(groups)
+        for groups in columns:
+            if groups in self._classes:
+                self._fill_column(groups)
 
-    def _pairs_of(self, groups: Groups) -> Iterator[Pair]:
-        yield from ((groups, other) for other in self._targets.get(groups, ()))
-        yield from ((other, groups) for other in self._sources.get(groups, ()) if other != groups)
+    def _sides(self, groups: Groups) -> "tuple[_Side | None, _Side | None]":
+        one = self._classes.get(groups)
+        return (one.out, one.into) if one else (None, None)
 
-    def _forget_pairs_of(self, groups: Groups) -> None:
+    def _forget_row(self, groups: Groups) -> None:
         for other in self._targets.pop(groups, ()):
+            del self._named[groups, other]
             self._sources[other].discard(groups)
+
+    def _forget_column(self, groups: Groups) -> None:
         for other in self._sources.pop(groups, ()):
+            del self._named[other, groups]
             self._targets[other].discard(groups)
 
     def _translate(self) -> None:
@@ -353,6 +398,7 @@ class _Side:
 @dataclass(slots=True)
 class _Class:
     members: list[Member] = field(default_factory=list)
+    is_open: bool = False
     out: _Side = field(default_factory=_Side)
     into: _Side = field(default_factory=_Side)
 
@@ -367,6 +413,15 @@ class _PeerBox:
         if self._is_destination:
             return Box(destination=peer, protocol=protocol, port=port)
         return Box(source=peer, protocol=protocol, port=port)
+
+
+def _by_value(boxes: Mapping[Groups, Boxes]) -> dict[Boxes, list[Groups]]:
+    """Classes by what they open; those that open nothing are left out."""
+    classes: defaultdict[Boxes, list[Groups]] = defaultdict(list)
+    for groups, one in boxes.items():
+        if one:
+            classes[one].append(groups)
+    return classes
 
 
 _towards, _from = _PeerBox(is_destination=True), _PeerBox(is_destination=False)
