@@ -22,7 +22,7 @@ check: $(VENV)/project ## format, lint, types, import rules, generated code, and
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/mypy
-	$(VENV)/bin/mypy tools
+	$(VENV)/bin/mypy tools bench
 	$(VENV)/bin/lint-imports --no-logo
 	$(PYTHON) tools/generate_proto.py --check
 	$(call suites,tests/unit tests/property tests/golden)

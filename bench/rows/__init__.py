@@ -1,0 +1,37 @@
+"""The rows of the table, each in a module of its own with one function `measure`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bench.figure import Figure
+from bench.rows import (
+    first_packet,
+    group_size,
+    onboarding,
+    packets,
+    port_creates,
+    programming,
+    restart,
+    rule_change,
+    throughput,
+)
+from bench.run import Run
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    what: str
+    measure: Callable[[Run], list[Figure]]
+
+
+ROWS = {
+    "port-creates": Row("durable port creates per second, beside raw SQLite commits", port_creates.measure),
+    "first-packet": Row("port create to first packet, with few and with many other ports", first_packet.measure),
+    "throughput": Row("TCP between guests, beside a topology by hand without rules", throughput.measure),
+    "packets": Row("64-byte UDP packets between guests, beside a topology by hand without rules", packets.measure),
+    "group-size": Row("round trip behind a group of 10,000 entries, beside an empty one", group_size.measure),
+    "rule-change": Row("rule change until packets obey, beside nft -f", rule_change.measure),
+    "programming": Row("1,000 ports in 100 VPCs from nothing, beside ip -batch and nft -f", programming.measure),
+    "onboarding": Row("200 tenants until programmed, beside a shell script", onboarding.measure),
+    "restart": Row("agent restart with 1,000 ports: packets lost, writes to the kernel", restart.measure),
+}
