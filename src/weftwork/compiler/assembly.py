@@ -53,6 +53,8 @@ class _Change:
 
 
 _NO_EPOCH = Epoch()
+ELEMENTS_OF_EPOCH = 2
+"""Per table that judges."""
 
 
 class Assembly:
@@ -63,6 +65,7 @@ class Assembly:
         self._holders: Counter[Resource] = Counter()
         self._resources: defaultdict[str, set[Resource]] = defaultdict(set)
         self._epochs: dict[str, Epoch] = {}
+        self._counts: Counter[type] = Counter()
 
     def replace_slice(self, slice_id: SliceId, resources: Program) -> Delta:
         return self.replace_slices({slice_id: resources})
@@ -93,6 +96,10 @@ class Assembly:
             *(self._resources[one] for one in scopes),
             *(self._epochs[one].elements(one) for one in scopes),
         )
+
+    def count(self, kinds: tuple[type, ...]) -> int:
+        """How many resources of these classes the program holds; without looking at them."""
+        return sum(self._counts[kind] for kind in kinds)
 
     def _change(self, slices: Mapping[SliceId, Program]) -> _Change:
         held: Counter[Resource] = Counter()
@@ -127,10 +134,15 @@ class Assembly:
         self._holders.update(change.held)
         for scope, resources in change.gained.items():
             self._resources[scope].update(resources)
+            self._counts.update(map(type, resources))
         for scope, resources in change.lost.items():
             self._resources[scope].difference_update(resources)
+            self._counts.subtract(map(type, resources))
             for resource in resources:
                 del self._holders[resource]
+        for scope, epoch in change.epochs.items():
+            more = len(epoch.judging) - len(self._epochs.get(scope, _NO_EPOCH).judging)
+            self._counts[NftElement] += more * ELEMENTS_OF_EPOCH
         self._epochs.update(change.epochs)
         for scope in [one for one in change.epochs if not self._resources[one]]:
             del self._resources[scope], self._epochs[scope]

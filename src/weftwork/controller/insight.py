@@ -66,8 +66,7 @@ class ControllerInsight:
     async def targets(self) -> tuple[TargetSummary, ...]:
         if self._hosted is None:
             return ()
-        program = self._hosted.publisher.assembly.program()
-        return tuple(self._summary(name, kinds, program) for name, kinds in self._hosted.kinds.items())
+        return tuple(self._summary(name, kinds) for name, kinds in self._hosted.kinds.items())
 
     async def target(self, host: str, driver: str, scope: str) -> TargetState:
         hosted = self._the_host(host)
@@ -134,9 +133,12 @@ class ControllerInsight:
         assert self._hosted is not None
         return next((name for name, kinds in self._hosted.kinds.items() if isinstance(resource, kinds)), "?")
 
-    def _summary(self, name: str, kinds: tuple[type, ...], program: Program) -> TargetSummary:
+    def _summary(self, name: str, kinds: tuple[type, ...]) -> TargetSummary:
+        """Asked for again and again by those who wait, so it must not cost what the program is large."""
         assert self._hosted is not None
-        mine = frozenset(resource.key for resource in program if isinstance(resource, kinds))
+        assembly = self._hosted.publisher.assembly
+        scopes = {key[1] for key in self._report.failures}
+        mine = {one.key for scope in scopes for one in assembly.program(scope) if isinstance(one, kinds)}
         failing = [key for key in self._report.failures if key in mine or key[0] == "target"]
         detail = f"{' '.join(failing[0]).strip()}: {self._report.failures[failing[0]]}" if failing else ""
         return TargetSummary(
@@ -144,7 +146,7 @@ class ControllerInsight:
             driver=name,
             generation=self._report.generation,
             desired_generation=max(self._hosted.publisher.generation, self._view.changed_at),
-            resources=len(mine),
+            resources=assembly.count(kinds),
             failures=len(failing),
             detail=detail,
         )

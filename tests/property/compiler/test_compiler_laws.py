@@ -48,6 +48,8 @@ def test_following_changes_gives_what_compiling_from_scratch_gives(
         assert removed <= before
         assert not added & before
         assert assembly.program() == (before - removed) | added
+        for kind in (NftElement, NftChain, NftSet):
+            assert assembly.count((kind,)) == sum(isinstance(one, kind) for one in assembly.program())
     assert assembly.program() == from_scratch(intent, profile)
 
 
