@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from random import Random
 
@@ -106,7 +107,7 @@ def changes_s(random: Random, own: ProjectIntent) -> list[float]:
                 port = random.choice(list(own.ports.values()))
                 key = make.key_of(port)
                 make.remove(own, key)
-        times.append(seconds_alone(lambda key=key: index.update([key])))
+        times.append(seconds_alone(partial(index.update, [key])))
     return times
 
 
