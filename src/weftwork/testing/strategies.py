@@ -221,7 +221,9 @@ def things(draw: DrawFn, owner: ProjectKey, own: ProjectIntent) -> Edit:
         return _made(group(owner, name, ingress=draw(rule_lists()), egress=draw(rule_lists())))
     if kind == "subnet" or (kind in ("port", "dnat") and not own.subnets):
         name = draw(st.sampled_from(SUBNETS))
-        return _made(subnet(owner, name, vlan=1 + SUBNETS.index(name), dhcp=draw(st.booleans())))
+        # Whether there is DHCP never changes: no call does it, and the ports' leases hang on it.
+        dhcp = own.subnets[name].dhcp_enabled if name in own.subnets else draw(st.booleans())
+        return _made(subnet(owner, name, vlan=1 + SUBNETS.index(name), dhcp=dhcp))
     if kind == "port":
         return _made(draw(ports(owner, own)))
     external = f"198.51.100.{10 + TENANTS.index(owner) * 2 + draw(st.integers(0, 1))}"

@@ -4,7 +4,7 @@ Slice ids: `("host",)`, `("vpc", org, project)`, `("nat", org, project)`, and wi
 `("group", …)`, `("port", …)`. Equal resources may come from several slices.
 
 The intent is taken to be closed, as the store keeps it: a port's subnet and groups are there while it is, a VPC while
-anything of it is; and a VPC's CIDR and VNI and a subnet's range, gateway and VLAN never change.
+anything of it is; and a VPC's CIDR and VNI and a subnet's range, gateway, VLAN and having DHCP never change.
 """
 
 from collections.abc import Iterator
