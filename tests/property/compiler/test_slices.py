@@ -39,7 +39,7 @@ def test_a_new_port_changes_as_much_among_many_as_among_few(others: int) -> None
 
     delta = change(intent, assembly, make.Edit(make.key_of(new), new))
 
-    assert len(delta.added) == 10
+    assert len(delta.added) == 11
     assert {one.set for one in delta.removed if isinstance(one, NftElement)} == {"epoch", "stamp"}
 
 

@@ -16,10 +16,8 @@ _PROTOCOLS_OF_TUNNELS = "{ 4, 41, 47, 97, 115, 137 }"
 _UDP_PORTS_OF_TUNNELS = "{ 4754, 4755, 4789, 4790, 6081, 6635, 8472 }"
 """GRE, VXLAN, VXLAN-GPE, Geneve, MPLS, and Linux' first VXLAN port (IANA service names)."""
 
-_ARP_HEADER, _IPV4_OVER_ETHERNET = "@nh,0,48", "0x000108000604"
-"""Kinds and lengths of both addresses (RFC 826)."""
-_ARP_BYTES_MAX = 64
-"""Without the Ethernet header: 28, or up to 46 padded, and some to spare."""
+_ARP = "ether type arp arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp operation { 1, 2 } meta length <= 64"
+"""A question or an answer about IPv4 over Ethernet (RFC 826): 28 bytes, or up to 46 padded, and some to spare."""
 
 
 def _refuse(reason: str) -> str:
@@ -32,7 +30,9 @@ _CHAINS = {
     "prerouting": (
         "ether type ip iifname . ether saddr . ip saddr @guard goto payload",
         f"iifname . ether saddr != @guard_mac {_refuse('spoofed_mac')}",
-        "ether type arp goto arp_sender",
+        # Whoever reads another kind of ARP would see another sender; and a long one has room for messages.
+        f"{_ARP} goto arp_sender",
+        f"ether type arp {_refuse('spoofed_arp')}",
         "ether type ip goto without_address",
         "ether type ip6 goto ipv6",
         f"ether type {{ 8021q, 8021ad }} {_refuse('vlan_tag')}",
@@ -46,12 +46,8 @@ _CHAINS = {
         f"udp dport {_UDP_PORTS_OF_TUNNELS} {_refuse('tunnel')}",
         "accept",
     ),
-    # Whoever reads it as something else than a question or an answer about IPv4 over Ethernet would see another sender;
-    # and it has no room for messages. A probe has no sender address yet (RFC 5227).
+    # A probe has no sender address yet (RFC 5227).
     "arp_sender": (
-        f"{_ARP_HEADER} != {_IPV4_OVER_ETHERNET} {_refuse('spoofed_arp')}",
-        f"arp operation != {{ 1, 2 }} {_refuse('spoofed_arp')}",
-        f"meta length > {_ARP_BYTES_MAX} {_refuse('spoofed_arp')}",
         "iifname . arp saddr ether . arp saddr ip @guard accept",
         "arp operation request arp saddr ip 0.0.0.0 iifname . arp saddr ether @guard_mac accept",
         _refuse("spoofed_arp"),
