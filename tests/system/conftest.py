@@ -132,5 +132,6 @@ def tenant(cloud: Cloud) -> Iterator[Callable[..., Tenant]]:
             return Tenant(cloud, project, guests)
 
         yield make
-    for project in projects:
-        cloud.delete_vpc(project, cascade=True)
+        # Before the guests: a port whose namespace has gone cannot be programmed, and somebody would be told.
+        for project in projects:
+            cloud.delete_vpc(project, cascade=True)
