@@ -76,7 +76,8 @@ def _of(resources: Iterable[Resource]) -> Commands:
 def _add_link(made: Commands, one: Bridge | PortLink) -> None:
     if isinstance(one, Bridge):
         made.ip += [
-            f"link add {one.name} address {one.mac} type bridge forward_delay 0 stp_state 0 mcast_snooping 0",
+            f"link add {one.name} address {one.mac} type bridge forward_delay 0 stp_state 0 mcast_snooping 0"
+            " group_fwd_mask 0xfff8",
             f"link set {one.name} mtu {one.mtu_bytes} up",
         ]
         return
