@@ -21,7 +21,7 @@ NO_EPOCH = 1
 
 def scope_of(vpc: Vpc) -> str:
     """The VPC's network namespace."""
-    return f"weft-{vpc.vni}"
+    return vpc.netns
 
 
 def owner_mark(owner: ProjectKey) -> str:
