@@ -10,8 +10,9 @@ from weftwork.apps.settings import Settings
 from weftwork.base.addresses import Mac
 from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.assembly import Assembly
-from weftwork.compiler.linux.slices import compile_slice, slices_of
+from weftwork.compiler.linux.slices import compile_slice
 from weftwork.compiler.settings import HostProfile
+from weftwork.compiler.slices import slices_of
 from weftwork.drivers.linux import namespaces
 from weftwork.drivers.linux.driver import LinuxDriver
 from weftwork.drivers.linux.probe import probe

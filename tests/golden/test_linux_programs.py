@@ -14,8 +14,9 @@ from program_text import nft_text, program_text
 
 from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.assembly import Assembly
-from weftwork.compiler.linux.slices import compile_slice, slices_of
+from weftwork.compiler.linux.slices import compile_slice
 from weftwork.compiler.settings import HostProfile
+from weftwork.compiler.slices import slices_of
 from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.model.port import Attachment, AttachmentKind
 from weftwork.model.security_group import Protocol

@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import get_args
@@ -24,6 +25,7 @@ from weftwork.api.server import serve
 from weftwork.apps.settings import Settings
 from weftwork.base import codes
 from weftwork.base.errors import Failure, Kind, Refusal
+from weftwork.compiler.linux.slices import compile_slice
 from weftwork.compiler.settings import ExternalNetwork, HostProfile
 from weftwork.controller.conditions import ConditionBoard
 from weftwork.controller.insight import ControllerInsight, Hosted
@@ -115,7 +117,8 @@ async def _host(settings: Settings, view: IntentView, listeners: _Listeners) -> 
     agent = LocalAgent(
         socket.gethostname(), CompositeDriver(parts), listeners.take, Pace(audit_s=settings.agent_audit_s)
     )
-    return Hosted(agent, Publisher(view, profile, agent), {part.name: part.kinds for part in parts})
+    publisher = Publisher(view, partial(compile_slice, profile=profile), agent)
+    return Hosted(agent, publisher, {part.name: part.kinds for part in parts})
 
 
 def network_settings(settings: Settings) -> NetworkSettings:

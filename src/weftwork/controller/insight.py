@@ -9,7 +9,7 @@ from weftwork.actions.integrity import Orphan, orphans
 from weftwork.actions.view import IntentView
 from weftwork.base.errors import Kind, Refusal
 from weftwork.base.tenancy import ProjectKey
-from weftwork.compiler.linux.slices import affected_by, compile_slice
+from weftwork.compiler.slices import affected_by
 from weftwork.controller.publisher import Publisher
 from weftwork.model.intent import Intent, ProjectIntent, Thing
 from weftwork.model.keys import ROOT, ThingKey, parse_thing_key
@@ -58,7 +58,7 @@ class ControllerInsight:
         keys = frozenset(key for write in writes if (key := parse_thing_key(write.key)))
         slices = frozenset(slice_id for key in keys for slice_id in affected_by(key))
         publisher = self._hosted.publisher
-        compiled = {slice_id: compile_slice(overlay, slice_id, publisher.profile) for slice_id in slices}
+        compiled = {slice_id: publisher.compile_slice(overlay, slice_id) for slice_id in slices}
         delta = publisher.assembly.preview(compiled)
         steps = make_plan(desired=delta.added, observed=delta.removed)
         return PlanPreview(objects, _told(self._hosted.agent.host, steps))

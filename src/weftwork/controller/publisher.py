@@ -2,8 +2,7 @@
 
 from weftwork.actions.view import IntentView, ViewChange
 from weftwork.compiler.assembly import Assembly
-from weftwork.compiler.linux.slices import affected_by, compile_slice, slices_of
-from weftwork.compiler.settings import HostProfile
+from weftwork.compiler.slices import Compile, affected_by, slices_of
 from weftwork.model.keys import ThingKey
 from weftwork.program.resource import Program, SliceId
 from weftwork.seams.channel import AgentLink, ProgramChange
@@ -12,9 +11,9 @@ from weftwork.seams.channel import AgentLink, ProgramChange
 class Publisher:
     """Keeps one host's program equal to the compiled intent."""
 
-    def __init__(self, view: IntentView, profile: HostProfile, agent: AgentLink) -> None:
+    def __init__(self, view: IntentView, compile_slice: Compile, agent: AgentLink) -> None:
         self._view = view
-        self._profile = profile
+        self.compile_slice = compile_slice
         self._agent = agent
         self._assembly = Assembly()
         self._generation = 0
@@ -28,10 +27,6 @@ class Publisher:
     def assembly(self) -> Assembly:
         return self._assembly
 
-    @property
-    def profile(self) -> HostProfile:
-        return self._profile
-
     async def run(self) -> None:
         """Until cancelled."""
         changes = self._view.subscribe()
@@ -42,13 +37,13 @@ class Publisher:
     def _publish_all(self) -> None:
         intent = self._view.intent
         for slice_id in slices_of(intent):
-            self._assembly.replace_slice(slice_id, compile_slice(intent, slice_id, self._profile))
+            self._assembly.replace_slice(slice_id, self.compile_slice(intent, slice_id))
         self._generation = self._view.revision
         self._agent.publish(ProgramChange(generation=self._generation, complete=True, added=self._assembly.program()))
 
     def _publish(self, change: ViewChange) -> None:
         slices = frozenset(slice_id for key in change.keys for slice_id in affected_by(key))
-        compiled = {slice_id: compile_slice(self._view.intent, slice_id, self._profile) for slice_id in slices}
+        compiled = {slice_id: self.compile_slice(self._view.intent, slice_id) for slice_id in slices}
         delta = self._assembly.replace_slices(compiled)
         self._generation = max(self._generation, change.revision)
         self._agent.publish(ProgramChange(self._generation, False, delta.added, delta.removed))

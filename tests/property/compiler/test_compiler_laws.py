@@ -6,8 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weftwork.compiler.assembly import Assembly
-from weftwork.compiler.linux.slices import affected_by, compile_slice, slices_of
+from weftwork.compiler.linux.slices import compile_slice
 from weftwork.compiler.settings import HostProfile
+from weftwork.compiler.slices import affected_by, slices_of
 from weftwork.model.intent import Intent
 from weftwork.program.linux import NftChain, NftElement, NftSet
 from weftwork.program.resource import Program

@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.assembly import Assembly, Delta
 from weftwork.compiler.linux.names import NFT_NAME_BYTES_MAX, combination_chain, external_mac, gateway_mac
-from weftwork.compiler.linux.slices import affected_by, compile_slice, slices_of
+from weftwork.compiler.linux.slices import compile_slice
 from weftwork.compiler.settings import HostProfile
+from weftwork.compiler.slices import affected_by, slices_of
 from weftwork.model.intent import Intent
 from weftwork.program.linux import NftElement
 from weftwork.testing import strategies as make

@@ -1,9 +1,11 @@
 """The very first change of all is programmed when the host has tried it, and not before."""
 
+from functools import partial
 from pathlib import Path
 
 from weftwork.actions.rows import key_of
 from weftwork.actions.vpcs import create_vpc
+from weftwork.compiler.linux.slices import compile_slice
 from weftwork.compiler.settings import HostProfile
 from weftwork.controller.conditions import ConditionBoard
 from weftwork.controller.publisher import Publisher
@@ -34,7 +36,7 @@ class Host:
 async def test_what_an_empty_host_tried_before_does_not_count_for_the_first_change(tmp_path: Path) -> None:
     async with network_at(tmp_path) as network:
         host = Host()
-        publisher = Publisher(network.view, HostProfile(), host)
+        publisher = Publisher(network.view, partial(compile_slice, profile=HostProfile()), host)
         board = ConditionBoard(network.view, publisher, HandClock())
         publisher._publish_all()
         board.take(Report("h1", host.told[-1].generation))

@@ -9,8 +9,9 @@ from types import TracebackType
 from typing import Self
 
 from weftwork.compiler.assembly import Assembly
-from weftwork.compiler.linux.slices import compile_slice, slices_of
+from weftwork.compiler.linux.slices import compile_slice
 from weftwork.compiler.settings import FilterMode, HostProfile, Layout
+from weftwork.compiler.slices import slices_of
 from weftwork.drivers.linux import namespaces
 from weftwork.drivers.linux.driver import LinuxDriver
 from weftwork.drivers.linux.netlink import NETFILTER, Request, Socket

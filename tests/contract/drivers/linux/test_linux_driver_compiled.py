@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from linux_programs import PREFIX
 
 from weftwork.compiler.assembly import Assembly
-from weftwork.compiler.linux.slices import affected_by, compile_slice
+from weftwork.compiler.linux.slices import compile_slice
 from weftwork.compiler.settings import HostProfile
+from weftwork.compiler.slices import affected_by
 from weftwork.drivers.linux import namespaces
 from weftwork.drivers.linux.driver import LinuxDriver
 from weftwork.drivers.linux.probe import probe

@@ -1,0 +1,48 @@
+"""Intent cut into slices: what is compiled, compared and replaced together. A target's program is their union.
+
+Slice ids: `("host",)`, `("vpc", org, project)`, `("nat", org, project)`, and with a name at the end `("subnet", …)`,
+`("group", …)`, `("port", …)`. Every backend cuts in the same way, and compiles each slice into resources of its own.
+"""
+
+from collections.abc import Callable, Iterator
+
+from weftwork.base.tenancy import ProjectKey
+from weftwork.model.intent import Intent, ProjectIntent
+from weftwork.model.keys import ThingKey
+from weftwork.program.resource import Program, SliceId
+
+HOST: SliceId = ("host",)
+
+Compile = Callable[[Intent, SliceId], Program]
+"""What a backend is to the rest: one slice of the intent into what it holds; nothing when the thing does not exist."""
+
+
+def slices_of(intent: Intent) -> frozenset[SliceId]:
+    """Every slice that holds something."""
+    return frozenset({HOST}.union(*(_slices_of_project(*item) for item in intent.items())))
+
+
+def affected_by(key: ThingKey) -> frozenset[SliceId]:
+    """The slices to compile again when the thing was made, changed or deleted."""
+    owner = key.owner
+    match key.kind:
+        case "vpc":
+            return frozenset({("vpc", *owner), ("nat", *owner)})
+        case "subnet":
+            return frozenset({("subnet", *owner, key.name)})
+        case "security-group":
+            return frozenset({("group", *owner, key.name)})
+        case "port":
+            return frozenset({("port", *owner, key.name)})
+        case "snat" | "dnat":
+            return frozenset({("nat", *owner)})
+
+
+def _slices_of_project(owner: ProjectKey, project: ProjectIntent) -> Iterator[SliceId]:
+    if project.vpc is None:
+        return
+    yield ("vpc", *owner)
+    yield ("nat", *owner)
+    yield from (("subnet", *owner, name) for name in project.subnets)
+    yield from (("group", *owner, name) for name in project.groups)
+    yield from (("port", *owner, port_id) for port_id in project.ports)
