@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from weftwork.actions import rows
 from weftwork.actions.integrity import Orphan, orphans
@@ -12,7 +11,7 @@ from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.slices import affected_by
 from weftwork.controller.publisher import Publisher
 from weftwork.model.intent import Intent, ProjectIntent, Thing
-from weftwork.model.keys import ROOT, ThingKey, parse_thing_key
+from weftwork.model.keys import ROOT, parse_thing_key
 from weftwork.model.nat import Dnat, Snat
 from weftwork.model.port import Port
 from weftwork.model.security_group import SecurityGroup
@@ -199,39 +198,9 @@ def _overlay(intent: Intent, writes: Iterable[Write]) -> Intent:
             continue
         if key.owner not in copied:
             copied.add(key.owner)
-            overlay[key.owner] = _copy(overlay.get(key.owner, ProjectIntent()))
-        _put(overlay[key.owner], key, rows.decode(key, write.value) if isinstance(write, Put) else None)
+            overlay[key.owner] = overlay.get(key.owner, ProjectIntent()).copy()
+        overlay[key.owner].put(key, rows.decode(key, write.value) if isinstance(write, Put) else None)
     return overlay
-
-
-def _copy(project: ProjectIntent) -> ProjectIntent:
-    return ProjectIntent(
-        vpc=project.vpc,
-        subnets=dict(project.subnets),
-        groups=dict(project.groups),
-        ports=dict(project.ports),
-        snat=project.snat,
-        dnats=dict(project.dnats),
-    )
-
-
-def _put(project: ProjectIntent, key: ThingKey, thing: Thing | None) -> None:
-    """Put a thing in its place, or with None take it away."""
-    if key.kind == "vpc":
-        project.vpc = thing if isinstance(thing, Vpc) else None
-    elif key.kind == "snat":
-        project.snat = thing if isinstance(thing, Snat) else None
-    else:
-        shelves: dict[str, dict[str, Any]] = {
-            "subnet": project.subnets,
-            "security-group": project.groups,
-            "port": project.ports,
-            "dnat": project.dnats,
-        }
-        shelf = shelves[key.kind]
-        shelf.pop(key.name, None)
-        if thing is not None:
-            shelf[key.name] = thing
 
 
 def _select(program: Program, kinds: tuple[type, ...], scope: str) -> Program:
