@@ -16,8 +16,8 @@ class Change:
     """Packets that pass now and did not before, or the other way round, from any of `sources` to any of
     `destinations`, in so far as the boxes hold their addresses."""
 
-    sources: tuple[Member, ...]
-    destinations: tuple[Member, ...]
+    sources: Sequence[Member]
+    destinations: Sequence[Member]
     packets: Boxes
 
     def pairs(self) -> Iterator[tuple[str, str]]:
@@ -31,7 +31,7 @@ class Change:
     def count(self) -> int:
         """How many pairs."""
         return sum(
-            len(sources) * len(destinations) - len(set(sources) & set(destinations))
+            len(sources) * len(destinations) - _shared(sources, destinations)
             for sources, destinations in self._blocks()
         )
 
@@ -90,14 +90,14 @@ def diff(before: Reach, after: Reach) -> ReachDiff:
     return ReachDiff(
         tuple(gained),
         tuple(lost),
-        outwards_gained=_more(*reversed(outwards)),
-        outwards_lost=_more(*outwards),
-        forwards_gained=_more(*reversed(forwards)),
-        forwards_lost=_more(*forwards),
+        outwards_gained=more(*reversed(outwards)),
+        outwards_lost=more(*outwards),
+        forwards_gained=more(*reversed(forwards)),
+        forwards_lost=more(*forwards),
     )
 
 
-_ABSENT: Groups = ("",)
+ABSENT: Groups = ("",)
 """The class of a port that is not there: no group has an empty name."""
 
 _K = TypeVar("_K")
@@ -111,7 +111,7 @@ def _kinds(before: Reach, after: Reach) -> dict[_Kind, list[Member]]:
     new = {member: groups for groups, members in after.members.items() for member in members}
     kinds: defaultdict[_Kind, list[Member]] = defaultdict(list)
     for member in sorted(old.keys() | new.keys()):
-        kinds[old.get(member, _ABSENT), new.get(member, _ABSENT)].append(member)
+        kinds[old.get(member, ABSENT), new.get(member, ABSENT)].append(member)
     return kinds
 
 
@@ -154,10 +154,10 @@ def _forwards(reach: Reach) -> dict[str, Boxes]:
     return {name: forward.sources for name, forward in reach.forwards.items()}
 
 
-def _more(one: Mapping[str, Boxes], other: Mapping[str, Boxes]) -> dict[str, Boxes]:
+def more(one: Mapping[str, Boxes], other: Mapping[str, Boxes]) -> dict[str, Boxes]:
     """What the one holds and the other does not."""
-    more = {name: subtract(boxes, other.get(name, NOTHING)) for name, boxes in one.items()}
-    return {name: boxes for name, boxes in more.items() if boxes}
+    found = {name: subtract(boxes, other.get(name, NOTHING)) for name, boxes in one.items()}
+    return {name: boxes for name, boxes in found.items() if boxes}
 
 
 def _cut(boxes: Iterable[Box], axis: str) -> list[Span]:
@@ -166,6 +166,12 @@ def _cut(boxes: Iterable[Box], axis: str) -> list[Span]:
     edges = sorted({edge for low, high in spans for edge in (low, high + 1)})
     pieces = [(low, high - 1) for low, high in pairwise(edges)]
     return [piece for piece in pieces if any(low <= piece[0] and piece[1] <= high for low, high in spans)]
+
+
+def _shared(one: Sequence[Member], other: Sequence[Member]) -> int:
+    """How many are in both; both are sorted, and one may be much longer."""
+    few, many = (one, other) if len(one) < len(other) else (other, one)
+    return sum(1 for member in few if (at := bisect_left(many, member)) < len(many) and many[at] == member)
 
 
 def _within(members: Sequence[Member], span: Span) -> Sequence[Member]:

@@ -4,9 +4,9 @@ Ports with the same security groups are one class, and answers are sets of packe
 ports. A change does again only the pairs of classes that it touches.
 """
 
-from bisect import insort
+from bisect import bisect_left, insort
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network
 from itertools import product
@@ -151,6 +151,31 @@ class ReachIndex:
             forwards=dict(self._forwards),
         )
 
+    @property
+    def classes(self) -> Set[Groups]:
+        return self._classes.keys()
+
+    @property
+    def forwards(self) -> Mapping[str, Forward]:
+        return self._forwards
+
+    @property
+    def sets_remembered(self) -> int:
+        """It grows with every rule that ever was: a new index begins anew."""
+        return self._sets.count
+
+    def members(self, groups: Groups) -> Sequence[Member]:
+        """By address; changes with the index."""
+        one = self._classes.get(groups)
+        return one.members if one else ()
+
+    def place_of(self, port_id: str) -> tuple[Groups, Member] | None:
+        """The class of an attached port."""
+        return self._port_class.get(port_id)
+
+    def outwards(self, groups: Groups) -> Boxes:
+        return self._outwards.get(groups, NOTHING)
+
     def between(self, source: Groups, destination: Groups) -> Boxes:
         named = self._named.get((source, destination))
         if named is not None:
@@ -186,8 +211,10 @@ class ReachIndex:
         maybe: set[Groups] = set()
         if port_id in self._port_class:
             groups, member = self._port_class.pop(port_id)
-            self._classes[groups].members.remove(member)
-            del self._port_at[member[0]]
+            members = self._classes[groups].members
+            del members[bisect_left(members, member)]
+            if self._port_at[member[0]] == port_id:  # else another port has the address by now
+                del self._port_at[member[0]]
             maybe.add(groups)
         port = self._project.ports.get(port_id)
         if port:
@@ -356,6 +383,10 @@ class _Sets:
             number = self._numbers[boxes] = len(self._boxes)
             self._boxes.append(boxes)
         return number
+
+    @property
+    def count(self) -> int:
+        return len(self._boxes)
 
     def boxes(self, number: int) -> Boxes:
         return self._boxes[number]
