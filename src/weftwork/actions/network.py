@@ -9,6 +9,7 @@ from uuid import uuid4
 from weftwork.actions.choices import Choices, MacsNeeded
 from weftwork.actions.claims import Draft
 from weftwork.actions.gate import Gates
+from weftwork.actions.reach_board import ReachBoard
 from weftwork.actions.view import IntentView
 from weftwork.base import codes
 from weftwork.base.addresses import Address, Cidr
@@ -82,6 +83,7 @@ class Network:
         self.settings = settings
         self.new_id = new_id
         self.choices = Choices(store, view)
+        self.reach = ReachBoard(view)
         self._gates = Gates()
 
     async def run(self, owner: ProjectKey, decide: Callable[[], Decision[T]], *, alone: bool = True) -> Stored[T]:
@@ -126,6 +128,7 @@ class DryNetwork(Network):
 
     def __init__(self, network: Network) -> None:
         super().__init__(network.store, network.view, network.clock, network.settings, network.new_id)
+        self.reach = network.reach
         self.choices = Choices(network.store, network.view, origin=network.choices)
         self.writes: tuple[Write, ...] = ()
 

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_address
-from typing import Self
+from typing import Protocol, Self
 from weakref import WeakSet
 
 from weftwork.actions import rows
@@ -50,6 +50,16 @@ class ExternalClaim:
     revision: int
 
 
+class Listener(Protocol):
+    """Whoever hears of changes at once, without a loop of its own; it must not wait."""
+
+    def add(self, revision: int, changed: set[ThingKey]) -> None: ...
+
+    def end(self, error: BaseException | None) -> None:
+        """Nothing more comes."""
+        ...
+
+
 class IntentView:
     """`start` it before reading, `close` it in the end. Belongs to one event loop.
 
@@ -69,7 +79,7 @@ class IntentView:
         self._revisions: dict[str, int] = {}
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._ticket = itertools.count()
-        self._subscriptions: WeakSet[Subscription] = WeakSet()
+        self._subscriptions: WeakSet[Listener] = WeakSet()
         self._following: asyncio.Task[None] | None = None
 
     async def start(self, store: Store) -> None:
@@ -115,8 +125,12 @@ class IntentView:
     def subscribe(self) -> "Subscription":
         """Every change from now on."""
         subscription = Subscription()
-        self._subscriptions.add(subscription)
+        self.tell(subscription)
         return subscription
+
+    def tell(self, listener: Listener) -> None:
+        """Every change from now on, for as long as somebody else holds the listener."""
+        self._subscriptions.add(listener)
 
     async def _follow(self, store: Store) -> None:
         failures = 0

@@ -6,7 +6,16 @@ from weftwork.model.keys import ThingKey
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 from weftwork.seams.conditions import Condition, Status
-from weftwork.seams.insight import Action, Leak, PlannedStep, PlanPreview, TargetState, TargetSummary
+from weftwork.seams.insight import (
+    Action,
+    Leak,
+    PlannedStep,
+    PlanPreview,
+    ReachChange,
+    ReachShare,
+    TargetState,
+    TargetSummary,
+)
 
 _STATUSES = {
     Status.TRUE: pb.Condition.STATUS_TRUE,
@@ -44,7 +53,27 @@ def resource(key: ThingKey) -> weft.ResourceRef:
 
 
 def plan(preview: PlanPreview) -> weft.PlanResponse:
-    return weft.PlanResponse(objects=preview.objects, steps=[_step(one) for one in preview.steps])
+    return weft.PlanResponse(
+        objects=preview.objects,
+        steps=[_step(one) for one in preview.steps],
+        reach=[_reach_change(one) for one in preview.reach],
+    )
+
+
+def _reach_change(value: ReachChange) -> weft.ReachChange:
+    return weft.ReachChange(
+        org_id=value.owner.org,
+        project_id=value.owner.project,
+        gained=_reach_share(value.gained),
+        lost=_reach_share(value.lost),
+    )
+
+
+def _reach_share(value: ReachShare) -> weft.ReachShare:
+    examples = [
+        weft.ReachExample(source=one.source, destination=one.destination, packets=one.packets) for one in value.examples
+    ]
+    return weft.ReachShare(pairs=value.pairs, outwards=value.outwards, forwards=value.forwards, examples=examples)
 
 
 def _step(value: PlannedStep) -> weft.PlanStep:

@@ -90,7 +90,7 @@ async def _running(settings: Settings, store: SqliteStore, with_agent: bool) -> 
     listeners = _Listeners()
     hosted = await _host(settings, view, listeners) if with_agent else None
     board = ConditionBoard(view, hosted.publisher if hosted else None, clock)
-    insight = ControllerInsight(store, view, hosted)
+    insight = ControllerInsight(store, view, network.reach, hosted)
     listeners.board, listeners.insight = board, insight
     server = await serve(network=network, conditions=board, insight=insight, addresses=_addresses(settings))
     try:

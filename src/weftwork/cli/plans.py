@@ -1,4 +1,4 @@
-"""A dry run as text: the objects of the intent, and the steps on each host."""
+"""A dry run as text: the objects of the intent, the steps on each host, and who may talk to whom."""
 
 from itertools import groupby
 from typing import TYPE_CHECKING
@@ -12,6 +12,11 @@ from weftwork.cli.problems import ExitCode, printable
 if TYPE_CHECKING:
     from weftwork.client.messages import PlanResponse
 
+_REACH = {
+    "pairs": ("pair of ports", "pairs of ports"),
+    "outwards": ("port to the internet", "ports to the internet"),
+    "forwards": ("DNAT from the internet", "DNATs from the internet"),
+}
 _SIGNS = {"create": "+", "replace": "~", "delete": "-"}
 
 
@@ -27,7 +32,24 @@ def print_plan(plan: "PlanResponse") -> None:
             print(f"  {printable(line)}")
         print("steps:" if data["steps"] else "steps: none")
         print_steps(data["steps"])
+        print("reach:" if data["reach"] else "reach: unchanged")
+        _print_reach(data["reach"])
     return None
+
+
+def _print_reach(projects: list[Document]) -> None:
+    for project in projects:
+        print(f"  {printable(project['org_id'])}/{printable(project['project_id'])}")
+        for sign, share in (("+", project["gained"]), ("-", project["lost"])):
+            counts = [_counted(share[field], *words) for field, words in _REACH.items() if share[field]]
+            if counts:
+                print(f"    {sign} {', '.join(counts)}")
+            for one in share["examples"]:
+                print(f"      {printable(one['source'])} -> {printable(one['destination'])} {one['packets']}")
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def print_steps(steps: list[Document]) -> None:

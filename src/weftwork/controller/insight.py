@@ -5,11 +5,13 @@ from dataclasses import dataclass, replace
 
 from weftwork.actions import rows
 from weftwork.actions.integrity import Orphan, orphans
+from weftwork.actions.reach_board import ReachBoard
 from weftwork.actions.view import IntentView
 from weftwork.base.errors import Kind, Refusal
 from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.slices import affected_by
 from weftwork.controller.publisher import Publisher
+from weftwork.controller.reach_changes import reach_changes
 from weftwork.model.intent import Intent, ProjectIntent, Thing
 from weftwork.model.keys import ROOT, parse_thing_key
 from weftwork.model.nat import Dnat, Snat
@@ -40,9 +42,10 @@ class Hosted:
 class ControllerInsight:
     """Implements `seams.insight.Insight`; `hosted` is None where no agent runs."""
 
-    def __init__(self, store: Store, view: IntentView, hosted: Hosted | None) -> None:
+    def __init__(self, store: Store, view: IntentView, reach: ReachBoard, hosted: Hosted | None) -> None:
         self._store = store
         self._view = view
+        self._reach = reach
         self._hosted = hosted
         self._report = Report("", 0)
 
@@ -51,8 +54,9 @@ class ControllerInsight:
 
     async def plan(self, writes: tuple[Write, ...]) -> PlanPreview:
         objects = tuple(line for write in writes if (line := self._object_line(write)))
+        reach = reach_changes(self._reach, self._view, writes)
         if self._hosted is None:
-            return PlanPreview(objects, ())
+            return PlanPreview(objects, (), reach)
         overlay = _overlay(self._view.intent, writes)
         keys = frozenset(key for write in writes if (key := parse_thing_key(write.key)))
         slices = frozenset(slice_id for key in keys for slice_id in affected_by(key))
@@ -60,7 +64,7 @@ class ControllerInsight:
         compiled = {slice_id: publisher.compile_slice(overlay, slice_id) for slice_id in slices}
         delta = publisher.assembly.preview(compiled)
         steps = make_plan(desired=delta.added, observed=delta.removed)
-        return PlanPreview(objects, _told(self._hosted.agent.host, steps))
+        return PlanPreview(objects, _told(self._hosted.agent.host, steps), reach)
 
     async def targets(self) -> tuple[TargetSummary, ...]:
         if self._hosted is None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from weftwork.base.tenancy import ProjectKey
 from weftwork.seams.store import Write
 
 
@@ -26,11 +27,44 @@ class PlannedStep:
 
 
 @dataclass(frozen=True, slots=True)
+class ReachExample:
+    """Names of ports; `internet` is the outside, and its destination a DNAT. `packets`: `tcp 80-90, udp 53`."""
+
+    source: str
+    destination: str
+    packets: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReachShare:
+    """How many pairs of ports, ports on their way outside, and DNATs; and some of each."""
+
+    pairs: int = 0
+    outwards: int = 0
+    forwards: int = 0
+    examples: tuple[ReachExample, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.pairs or self.outwards or self.forwards)
+
+
+@dataclass(frozen=True, slots=True)
+class ReachChange:
+    """What a project gains and loses in who may talk to whom."""
+
+    owner: ProjectKey
+    gained: ReachShare
+    lost: ReachShare
+
+
+@dataclass(frozen=True, slots=True)
 class PlanPreview:
-    """`objects` are lines such as `+ port acme/shop/web1 10.20.0.2 …`; `steps` stand in their order."""
+    """`objects` are lines such as `+ port acme/shop/web1 10.20.0.2 …`; `steps` stand in their order; `reach` holds
+    the projects in which anything changes."""
 
     objects: tuple[str, ...]
     steps: tuple[PlannedStep, ...]
+    reach: tuple[ReachChange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,10 @@ from cli_kit import run
 from click.testing import Result
 
 from weftwork.actions.network import Network, NetworkSettings
+from weftwork.actions.reach_board import ReachBoard
 from weftwork.actions.view import IntentView
 from weftwork.api.server import serve
+from weftwork.controller.reach_changes import reach_changes
 from weftwork.model.keys import ThingKey, parse_thing_key
 from weftwork.seams.conditions import Condition, ConditionChange, Status
 from weftwork.seams.insight import Action, Leak, PlannedStep, PlanPreview, TargetState, TargetSummary
@@ -42,6 +44,7 @@ class Hosts:
     """What the hosts say: the seams Conditions and Insight, filled by the test."""
 
     view: IntentView
+    reach: ReachBoard
     programmed: Condition = NO_AGENT
     steps: tuple[PlannedStep, ...] = ()
     summaries: tuple[TargetSummary, ...] = ()
@@ -65,7 +68,7 @@ class Hosts:
             if key := parse_thing_key(write.key):
                 sign = "-" if isinstance(write, Remove) else "~" if self.view.revision_of(key) else "+"
                 lines.append(f"{sign} {key.kind} {key.owner}" + (f"/{key.name}" if key.name else ""))
-        return PlanPreview(tuple(lines), self.steps)
+        return PlanPreview(tuple(lines), self.steps, reach_changes(self.reach, self.view, writes))
 
     async def targets(self) -> tuple[TargetSummary, ...]:
         return self.summaries
@@ -120,9 +123,9 @@ def running_server(folder: Path) -> Iterator[Weft]:
         view = IntentView()
         await view.start(store)
         settings = NetworkSettings(external=(IPv4Network("203.0.113.0/24"),))
-        hosts = Hosts(view)
         address = f"unix:{folder}/api.sock"
         network = Network(store, view, Clock(), settings)
+        hosts = Hosts(view, network.reach)
         server = await serve(network=network, conditions=hosts, insight=hosts, addresses=[address])
         started.append(Weft(address, hosts))
         ready.set()

@@ -304,7 +304,7 @@ def test_a_dry_run_shows_objects_and_steps_and_changes_nothing(net: Weft) -> Non
     assert text.startswith(f"objects:\n  + port {net.project}/")
     assert text.endswith(
         "steps:\n  node1 weft-100\n    + Link(tap1)\n    - Chain(old)\n    + Chain(new)\n"
-        "  node1 weft-101\n    - Link(tap2)\n"
+        "  node1 weft-101\n    - Link(tap2)\nreach: unchanged\n"
     )
     assert net.rows("port", "list") == []
 
@@ -317,6 +317,21 @@ def test_a_dry_run_as_data_has_the_fields_of_the_api(net: Weft) -> None:
     assert f"+ subnet {net.project}/back" in plan["objects"]
     assert plan["steps"][0]["action"] == "replace"
     assert plan["steps"][0]["old_text"] == "Chain(old)"
+
+
+def test_a_dry_run_shows_who_would_reach_whom_and_who_no_longer(net: Weft) -> None:
+    for name in ("web1", "web2"):
+        net.ok("port", "create", name, "--vm", name)
+
+    lost = net.ok("sg", "rule", "remove", "default", "--egress", "--to", "any", "--dry-run")
+    assert lost.endswith(
+        f"reach:\n  {net.project}\n    - 2 pairs of ports\n      web1 -> web2 all\n      web2 -> web1 all\n"
+    )
+    gained = data(net, "snat", "create", "--dry-run")["reach"]
+    assert [(one["project_id"], one["gained"]["outwards"], one["lost"]["outwards"]) for one in gained] == [
+        (net.project.removeprefix("acme/"), 2, 0)
+    ]
+    assert {"source": "web1", "destination": "internet", "packets": "all"} in gained[0]["gained"]["examples"]
 
 
 def test_the_exit_code_of_a_dry_run_says_whether_anything_would_change(net: Weft) -> None:

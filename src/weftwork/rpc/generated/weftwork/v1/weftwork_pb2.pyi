@@ -444,25 +444,123 @@ class PlanResponse(_message.Message):
 
     OBJECTS_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
+    REACH_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def objects(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Objects of the intent, one line each: "+ port acme/web/7f…", "- subnet acme/web/default"."""
 
     @_builtins.property
     def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlanStep]: ...
+    @_builtins.property
+    def reach(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReachChange]:
+        """Who may talk to whom: the projects in which anything changes."""
+
     def __init__(
         self,
         *,
         objects: _abc.Iterable[_builtins.str] | None = ...,
         steps: _abc.Iterable[Global___PlanStep] | None = ...,
+        reach: _abc.Iterable[Global___ReachChange] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["objects", b"objects", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["objects", b"objects", "reach", b"reach", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlanResponse: _TypeAlias = PlanResponse  # noqa: Y015
+
+@_typing.final
+class ReachChange(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORG_ID_FIELD_NUMBER: _builtins.int
+    PROJECT_ID_FIELD_NUMBER: _builtins.int
+    GAINED_FIELD_NUMBER: _builtins.int
+    LOST_FIELD_NUMBER: _builtins.int
+    org_id: _builtins.str
+    project_id: _builtins.str
+    @_builtins.property
+    def gained(self) -> Global___ReachShare: ...
+    @_builtins.property
+    def lost(self) -> Global___ReachShare: ...
+    def __init__(
+        self,
+        *,
+        org_id: _builtins.str = ...,
+        project_id: _builtins.str = ...,
+        gained: Global___ReachShare | None = ...,
+        lost: Global___ReachShare | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["gained", b"gained", "lost", b"lost"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["gained", b"gained", "lost", b"lost", "org_id", b"org_id", "project_id", b"project_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReachChange: _TypeAlias = ReachChange  # noqa: Y015
+
+@_typing.final
+class ReachShare(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAIRS_FIELD_NUMBER: _builtins.int
+    OUTWARDS_FIELD_NUMBER: _builtins.int
+    FORWARDS_FIELD_NUMBER: _builtins.int
+    EXAMPLES_FIELD_NUMBER: _builtins.int
+    pairs: _builtins.int
+    """Ordered pairs of ports"""
+    outwards: _builtins.int
+    """Ports, in what they may send to the outside"""
+    forwards: _builtins.int
+    """DNATs, in what the outside may send through them"""
+    @_builtins.property
+    def examples(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReachExample]:
+        """At most three of each"""
+
+    def __init__(
+        self,
+        *,
+        pairs: _builtins.int = ...,
+        outwards: _builtins.int = ...,
+        forwards: _builtins.int = ...,
+        examples: _abc.Iterable[Global___ReachExample] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["examples", b"examples", "forwards", b"forwards", "outwards", b"outwards", "pairs", b"pairs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReachShare: _TypeAlias = ReachShare  # noqa: Y015
+
+@_typing.final
+class ReachExample(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    PACKETS_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """A port's name or id, or "internet" """
+    destination: _builtins.str
+    """A port's name or id, "internet", or a DNAT as "<external_ip>:<external_port>/<tcp|udp>" """
+    packets: _builtins.str
+    """"tcp 80-90, udp 53" """
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        destination: _builtins.str = ...,
+        packets: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination", b"destination", "packets", b"packets", "source", b"source"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReachExample: _TypeAlias = ReachExample  # noqa: Y015
 
 @_typing.final
 class PlanStep(_message.Message):

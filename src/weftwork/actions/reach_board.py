@@ -1,0 +1,68 @@
+"""The reach of the projects that somebody asks about, kept up to date at the cost of each change.
+
+A project costs nothing until it is asked about for the first time.
+"""
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from weftwork.actions import rows
+from weftwork.actions.view import IntentView
+from weftwork.base.tenancy import ProjectKey
+from weftwork.model.intent import ProjectIntent
+from weftwork.model.keys import ThingKey, parse_thing_key
+from weftwork.seams.store import Put, Write
+from weftwork.verifier.trial import Changes, Standing, Trial
+
+SETS_REMEMBERED_MAX = 200_000
+"""Rules that are gone leave their sets behind; with more than these, a project's reach is read anew."""
+
+
+class ReachBoard:
+    """Follows a view. Whoever asks sees the view's present state."""
+
+    def __init__(self, view: IntentView) -> None:
+        self._view = view
+        self._standings: dict[ProjectKey, Standing] = {}
+        self._news: dict[ProjectKey, set[ThingKey]] = {}
+        view.tell(self)
+
+    def add(self, revision: int, changed: set[ThingKey]) -> None:
+        """The view's word that these things changed; they are looked at when somebody asks."""
+        for key in changed:
+            if key.owner in self._standings:
+                self._news.setdefault(key.owner, set()).add(key)
+
+    def end(self, error: BaseException | None) -> None:
+        """The view's word that nothing more comes."""
+
+    def of(self, owner: ProjectKey) -> Standing:
+        standing = self._standings.get(owner)
+        if standing is None or standing.sets_remembered > SETS_REMEMBERED_MAX:
+            here = self._view.project(owner)
+            standing = Standing(here.intent if here else ProjectIntent())
+            self._news.pop(owner, None)
+            if here is not None:
+                self._standings[owner] = standing
+        news = self._news.pop(owner, None)
+        if news:
+            standing.follow({key: self._view.find(key) for key in news})
+        if self._view.project(owner) is None:
+            self._standings.pop(owner, None)
+        return standing
+
+    @contextmanager
+    def trial(self, owner: ProjectKey, writes: Iterable[Write]) -> Iterator[Trial]:
+        """As if the writes had been committed, of this project; to be left without waiting for anything."""
+        with self.of(owner).trial(changes_of(owner, writes)) as trial:
+            yield trial
+
+
+def changes_of(owner: ProjectKey, writes: Iterable[Write]) -> Changes:
+    """The project's things that are written; claims are none."""
+    keys = ((write, parse_thing_key(write.key)) for write in writes)
+    return {
+        key: rows.decode(key, write.value) if isinstance(write, Put) else None
+        for write, key in keys
+        if key is not None and key.owner == owner
+    }
