@@ -1,1 +1,1 @@
-"""A second opinion: who may talk to whom, from intent alone. Written from the specification; never imports compiler."""
+"""A second opinion: who may talk to whom, from intent alone, and from programs alone. It never imports compiler."""
