@@ -1,0 +1,1 @@
+"""The second opinion about Linux programs: what becomes of a packet, from the program alone."""

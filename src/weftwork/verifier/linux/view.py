@@ -1,0 +1,82 @@
+"""A program indexed for questions, and changed at the cost of the change."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+from typing import TypeVar
+
+from weftwork.base.addresses import Address
+from weftwork.program.linux import InterfaceAddress, Namespace, Uplink
+from weftwork.program.resource import Resource
+from weftwork.verifier.linux.scope import Scope
+
+_M = TypeVar("_M")
+
+Segment = tuple[str, str]
+"""A bridge that uplinks meet on: its namespace and name."""
+
+
+class ProgramView:
+    """The program that stands. `gateway` is the way out of the external network, where it is known."""
+
+    def __init__(self, program: Iterable[Resource] = (), *, gateway: Address | None = None) -> None:
+        self.gateway = int(gateway) if isinstance(gateway, IPv4Address) else None
+        self.scopes: dict[str, Scope] = {}
+        self._owned: defaultdict[str, set[str]] = defaultdict(set)
+        self._uplinks: defaultdict[Segment, set[tuple[str, str]]] = defaultdict(set)
+        self._holders: defaultdict[int, set[tuple[str, str]]] = defaultdict(set)
+        self.apply(added=program)
+
+    def apply(self, *, added: Iterable[Resource] = (), removed: Iterable[Resource] = ()) -> None:
+        """What is removed goes first: a resource that changes is in both."""
+        for resource in sorted(removed, key=lambda one: -one.rank):
+            scope = self.scopes.get(resource.scope)
+            if scope is not None:
+                self._index(resource, present=False)
+                scope.drop(resource)
+        for resource in sorted(added, key=lambda one: one.rank):
+            scope = self.scopes.get(resource.scope)
+            if scope is None:
+                scope = self.scopes[resource.scope] = Scope(resource.scope)
+            scope.put(resource)
+            self._index(resource, present=True)
+        for name in {one.scope for one in removed}:
+            if name in self.scopes and self.scopes[name].is_empty:
+                del self.scopes[name]
+
+    def owned(self, mark: str) -> list[Scope]:
+        """The namespaces that carry an owner's mark."""
+        return [self.scopes[name] for name in sorted(self._owned.get(mark, ())) if name in self.scopes]
+
+    def uplinks(self) -> list[tuple[Scope, Uplink]]:
+        return [
+            (self.scopes[scope], link)
+            for segment in sorted(self._uplinks)
+            for scope, name in sorted(self._uplinks[segment])
+            if isinstance(link := self.scopes[scope].links.get(name), Uplink)
+        ]
+
+    def holders(self, address: int) -> list[tuple[Scope, Uplink]]:
+        """Who has an address on an external network."""
+        return [
+            (self.scopes[scope], link)
+            for scope, name in sorted(self._holders.get(address, ()))
+            if isinstance(link := self.scopes[scope].links.get(name), Uplink)
+        ]
+
+    def _index(self, resource: Resource, *, present: bool) -> None:
+        match resource:
+            case Namespace():
+                _mark(self._owned[resource.owner], resource.scope, present)
+            case Uplink():
+                segment = (resource.peer_scope, resource.peer_bridge)
+                _mark(self._uplinks[segment], (resource.scope, resource.name), present)
+            case InterfaceAddress(address=IPv4Address() as address):
+                _mark(self._holders[int(address)], (resource.scope, resource.interface), present)
+
+
+def _mark(members: set[_M], member: _M, present: bool) -> None:
+    if present:
+        members.add(member)
+    else:
+        members.discard(member)
