@@ -302,25 +302,29 @@ class LinksApply:
         batch.send(self._route, self.failures)
 
     def _announce(self) -> None:
-        """Addresses that now stand on an uplink. Nobody answers, so nothing can fail but the sending."""
+        """New uplinks work from here on; the addresses that now stand on one are announced. Nobody answers, so nothing
+        can fail but the sending."""
+        self._wait_for_new_uplinks()
         for one in map(_new, self._wanted):
             if not isinstance(one, InterfaceAddress) or one.key in self.failures:
                 continue
             uplink = self._uplink_mac(one.interface)
             if uplink and isinstance(one.address, IPv4Address):
                 try:
-                    self._wait_for_new_uplink(one.interface)
                     arp.announce(one.interface, wire.mac_bytes(uplink), one.address)
                 except OSError as error:
                     self.failures[one.key] = failure_of(error)
 
-    def _wait_for_new_uplink(self, name: str) -> None:
-        """Until its bridge forwards. A bridge that takes longer waits for a spanning tree, and hears nothing."""
+    def _wait_for_new_uplinks(self) -> None:
+        """Until their bridges forward. A bridge that takes longer waits for a spanning tree, and hears nothing."""
         deadline_s = time.monotonic() + _FORWARDS_WITHIN_S
         for one in map(_new, self._wanted):
-            if isinstance(one, Uplink) and one.name == name:
-                while not scope_state.outer_end_forwards(one) and time.monotonic() < deadline_s:
-                    time.sleep(0.002)
+            if isinstance(one, Uplink) and one.key not in self.failures:
+                try:
+                    while not scope_state.outer_end_forwards(one) and time.monotonic() < deadline_s:
+                        time.sleep(0.002)
+                except OSError as error:
+                    self.failures[one.key] = failure_of(error)
 
     def _uplink_mac(self, interface: str) -> Mac | None:
         for one in map(_new, self._wanted):
