@@ -258,6 +258,9 @@ class Journey:
             peer = self.view.scopes.get(link.peer_scope)
             if peer is None or not isinstance(peer.links.get(link.peer_bridge), Bridge):
                 return Lost(scope.name, "uplink", "the external bridge is not there")
+        mac = scope.neighbours.get((link.name, hop))
+        if mac is not None:
+            return self._across(scope, link, mac, packet)
         for other, place in self.view.holders(hop):
             if (place.peer_scope, place.peer_bridge) == segment and other is not scope:
                 onward = replace(packet, flow=None, mark=0, priority="none", is_reply=False)
@@ -265,6 +268,14 @@ class Journey:
         if hop != packet.destination and self.view.gateway not in (None, hop):
             return Lost(scope.name, "uplink", "nobody has the gateway's address")
         return Beyond(packet)
+
+    def _across(self, scope: Scope, link: Uplink, mac: str, packet: Packet) -> Outcome:
+        """To whoever has the MAC on the link's segment; nobody is asked."""
+        for other, place in self.view.on_segment(link):
+            if place.mac == mac and other is not scope:
+                onward = replace(packet, flow=None, mark=0, priority="none", is_reply=False)
+                return self._in(other, place.name, onward)
+        return Lost(scope.name, "uplink", f"nobody has the MAC {mac}")
 
     # --- connection tracking and NAT ----------------------------------------------------------------------------
 

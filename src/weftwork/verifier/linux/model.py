@@ -34,6 +34,9 @@ _COUNTERS = {
     "denied_to_outside": ReasonCode.NO_SNAT,
     "denied_router": ReasonCode.ROUTER_OFFERS_NOTHING,
     "spoofed_outside": ReasonCode.NOT_FROM_OUTSIDE,
+    "denied_from_peer": ReasonCode.NOT_PEERED,
+    "denied_to_peer": ReasonCode.NOT_PEERED,
+    "spoofed_peer": ReasonCode.NOT_PEERED,
     "invalid": ReasonCode.NOT_OF_A_FLOW,
     "forged_error": ReasonCode.NOT_OF_A_FLOW,
 }

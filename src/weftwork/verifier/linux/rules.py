@@ -56,8 +56,13 @@ class Compare:
 
 def _within(value: Value, spans: tuple[tuple[Value, Value], ...]) -> bool:
     if isinstance(value, str):
-        return any(value == low for low, _ in spans)
+        return any(_is_called(value, str(low)) for low, _ in spans)
     return any(low <= value <= high for low, high in spans if isinstance(low, int) and isinstance(high, int))
+
+
+def _is_called(value: str, wanted: str) -> bool:
+    """`peer*` is every interface whose name begins so."""
+    return value.startswith(wanted[:-1]) if wanted.endswith("*") else value == wanted
 
 
 @dataclass(frozen=True, slots=True)

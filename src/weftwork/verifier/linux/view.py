@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 from typing import TypeVar
 
 from weftwork.base.addresses import Address
-from weftwork.program.linux import InterfaceAddress, Namespace, Uplink
+from weftwork.program.linux import Bridge, InterfaceAddress, Namespace, Uplink
 from weftwork.program.resource import Resource
 from weftwork.verifier.linux.scope import Scope
 
@@ -49,11 +49,23 @@ class ProgramView:
         return [self.scopes[name] for name in sorted(self._owned.get(mark, ())) if name in self.scopes]
 
     def uplinks(self) -> list[tuple[Scope, Uplink]]:
+        """Those that an address of an external network stands on."""
         return [
             (self.scopes[scope], link)
             for segment in sorted(self._uplinks)
             for scope, name in sorted(self._uplinks[segment])
-            if isinstance(link := self.scopes[scope].links.get(name), Uplink)
+            if isinstance(link := self.scopes[scope].links.get(name), Uplink) and self.scopes[scope].addresses.get(name)
+        ]
+
+    def on_segment(self, link: Uplink) -> list[tuple[Scope, Uplink]]:
+        """Those that meet an uplink on its bridge, itself included; none while the bridge is not there."""
+        where = self.scopes.get(link.peer_scope)
+        if where is None or not isinstance(where.links.get(link.peer_bridge), Bridge):
+            return []
+        return [
+            (self.scopes[scope], other)
+            for scope, name in sorted(self._uplinks.get((link.peer_scope, link.peer_bridge), ()))
+            if isinstance(other := self.scopes[scope].links.get(name), Uplink)
         ]
 
     def holders(self, address: int) -> list[tuple[Scope, Uplink]]:
