@@ -1,14 +1,15 @@
 """Intent cut into slices: what is compiled, compared and replaced together. A target's program is their union.
 
-Slice ids: `("host",)`, `("vpc", org, project)`, `("nat", org, project)`, and with a name at the end `("subnet", …)`,
-`("group", …)`, `("port", …)`. Every backend cuts in the same way, and compiles each slice into resources of its own.
+Slice ids: `("host",)`, `("vpc", org, project)`, `("nat", org, project)`, `("peerings", org, project)`, and with a name
+at the end `("subnet", …)`, `("group", …)`, `("port", …)`. Every backend cuts in the same way, and compiles each slice
+into resources of its own.
 """
 
 from collections.abc import Callable, Iterator
 
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import Intent, ProjectIntent
-from weftwork.model.keys import ThingKey
+from weftwork.model.keys import ThingKey, peer_in
 from weftwork.program.resource import Program, SliceId
 
 HOST: SliceId = ("host",)
@@ -22,8 +23,11 @@ def slices_of(intent: Intent) -> frozenset[SliceId]:
     return frozenset({HOST}.union(*(_slices_of_project(*item) for item in intent.items())))
 
 
-def affected_by(key: ThingKey) -> frozenset[SliceId]:
-    """The slices to compile again when the thing was made, changed or deleted."""
+def affected_by(key: ThingKey, intent: Intent) -> frozenset[SliceId]:
+    """The slices to compile again when the thing was made, changed or deleted, in the intent that has this change.
+
+    A peering affects both its projects: their legs, and their ports, whose groups the other's rules may name.
+    """
     owner = key.owner
     match key.kind:
         case "vpc":
@@ -36,6 +40,15 @@ def affected_by(key: ThingKey) -> frozenset[SliceId]:
             return frozenset({("port", *owner, key.name)})
         case "snat" | "dnat":
             return frozenset({("nat", *owner)})
+        case "peering":
+            both = (owner, peer_in(key))
+            legs: frozenset[SliceId] = frozenset(("peerings", *one) for one in both)
+            return legs.union(*(_ports_of(intent, one) for one in both))
+
+
+def _ports_of(intent: Intent, owner: ProjectKey) -> Iterator[SliceId]:
+    project = intent.get(owner)
+    return (("port", *owner, port_id) for port_id in (project.ports if project else ()))
 
 
 def _slices_of_project(owner: ProjectKey, project: ProjectIntent) -> Iterator[SliceId]:
@@ -43,6 +56,8 @@ def _slices_of_project(owner: ProjectKey, project: ProjectIntent) -> Iterator[Sl
         return
     yield ("vpc", *owner)
     yield ("nat", *owner)
+    if project.peerings:
+        yield ("peerings", *owner)
     yield from (("subnet", *owner, name) for name in project.subnets)
     yield from (("group", *owner, name) for name in project.groups)
     yield from (("port", *owner, port_id) for port_id in project.ports)

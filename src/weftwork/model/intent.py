@@ -1,22 +1,27 @@
 """Everything asked for, indexed for reading. The store feeds it; actions and the compiler read it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from weftwork.base.tenancy import ProjectKey
-from weftwork.model.keys import ThingKey
+from weftwork.model.keys import ThingKey, peer_in
 from weftwork.model.nat import Dnat, Snat
+from weftwork.model.peering import Peering
 from weftwork.model.port import Port
 from weftwork.model.security_group import SecurityGroup
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 
-Thing = Vpc | Subnet | Port | SecurityGroup | Snat | Dnat
+Thing = Vpc | Subnet | Port | SecurityGroup | Snat | Dnat | Peering
 
 
 @dataclass(slots=True)
 class ProjectIntent:
-    """One project's network. `vpc` is None only while a project is being filled from the store."""
+    """One project's network. `vpc` is None only while a project is being filled from the store.
+
+    `peerings` are the project's own halves, by peer.
+    """
 
     vpc: Vpc | None = None
     subnets: dict[str, Subnet] = field(default_factory=dict)
@@ -24,10 +29,11 @@ class ProjectIntent:
     ports: dict[str, Port] = field(default_factory=dict)
     snat: Snat | None = None
     dnats: dict[str, Dnat] = field(default_factory=dict)
+    peerings: dict[ProjectKey, Peering] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
-        return not (self.vpc or self.subnets or self.groups or self.ports or self.snat or self.dnats)
+        return not (self.vpc or self.subnets or self.groups or self.ports or self.snat or self.dnats or self.peerings)
 
     def copy(self) -> "ProjectIntent":
         """With shelves of its own; the things are values."""
@@ -38,6 +44,7 @@ class ProjectIntent:
             ports=dict(self.ports),
             snat=self.snat,
             dnats=dict(self.dnats),
+            peerings=dict(self.peerings),
         )
 
     def get(self, key: ThingKey) -> Thing | None:
@@ -45,7 +52,7 @@ class ProjectIntent:
             return self.vpc
         if key.kind == "snat":
             return self.snat
-        return self._shelf(key).get(key.name)
+        return self._shelf(key).get(_place_of(key))
 
     def put(self, key: ThingKey, thing: Thing | None) -> None:
         """Put a thing in its place, or with None take it away."""
@@ -54,18 +61,35 @@ class ProjectIntent:
         elif key.kind == "snat":
             self.snat = thing if isinstance(thing, Snat) else None
         elif thing is None:
-            self._shelf(key).pop(key.name, None)
+            self._shelf(key).pop(_place_of(key), None)
         else:
-            self._shelf(key)[key.name] = thing
+            self._shelf(key)[_place_of(key)] = thing
 
-    def _shelf(self, key: ThingKey) -> dict[str, Any]:
-        shelves: dict[str, dict[str, Any]] = {
+    def _shelf(self, key: ThingKey) -> dict[Any, Any]:
+        shelves: dict[str, dict[Any, Any]] = {
             "subnet": self.subnets,
             "security-group": self.groups,
             "port": self.ports,
             "dnat": self.dnats,
+            "peering": self.peerings,
         }
         return shelves[key.kind]
 
 
+def _place_of(key: ThingKey) -> str | ProjectKey:
+    return peer_in(key) if key.kind == "peering" else key.name
+
+
 Intent = dict[ProjectKey, ProjectIntent]
+
+
+def is_peered(intent: Intent, one: ProjectKey, other: ProjectKey) -> bool:
+    """Are both halves there? Each stands on its project's VPC, so then both VPCs are there as well."""
+    here, there = intent.get(one), intent.get(other)
+    return here is not None and there is not None and other in here.peerings and one in there.peerings
+
+
+def peers_of(intent: Intent, owner: ProjectKey) -> Iterator[tuple[ProjectKey, ProjectIntent]]:
+    """The projects whose VPC is peered with the owner's, in order."""
+    here = intent.get(owner)
+    return ((peer, intent[peer]) for peer in sorted(here.peerings if here else ()) if is_peered(intent, owner, peer))

@@ -9,7 +9,7 @@ from typing import Literal
 from weftwork.base.addresses import Address, Cidr
 from weftwork.base.tenancy import ProjectKey
 
-Kind = Literal["vpc", "subnet", "port", "security-group", "snat", "dnat"]
+Kind = Literal["vpc", "subnet", "port", "security-group", "snat", "dnat", "peering"]
 
 ROOT = "/networks/"
 
@@ -20,13 +20,17 @@ _FOLDERS: dict[Kind, str] = {
     "security-group": "security_groups",
     "snat": "snats",
     "dnat": "dnats",
+    "peering": "peerings",
 }
 _KINDS = {folder: kind for kind, folder in _FOLDERS.items()}
+_PARTS: dict[Kind, tuple[int, ...]] = {"peering": (5,)}
+"""How many words a key has, below the root; else three or four."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThingKey:
-    """`name` is empty for a VPC and its SNAT, of which a project has one; a port's is its UUID."""
+    """`name` is empty for a VPC and its SNAT, of which a project has one; a port's is its UUID,
+    a peering's its peer."""
 
     kind: Kind
     owner: ProjectKey
@@ -41,9 +45,15 @@ def parse_thing_key(key: str) -> ThingKey | None:
     """The thing a store key names; None for claims and whatever else."""
     parts = key.removeprefix(ROOT).split("/")
     kind = _KINDS.get(parts[0])
-    if kind is None or not 3 <= len(parts) <= 4:
+    if kind is None or len(parts) not in _PARTS.get(kind, (3, 4)):
         return None
-    return ThingKey(kind, ProjectKey(parts[1], parts[2]), parts[3] if len(parts) == 4 else "")
+    return ThingKey(kind, ProjectKey(parts[1], parts[2]), "/".join(parts[3:]))
+
+
+def peer_in(key: ThingKey) -> ProjectKey:
+    """The project that a half of a peering is towards."""
+    org, project = key.name.split("/")
+    return ProjectKey(org, project)
 
 
 def things(kind: Kind, owner: ProjectKey | None = None) -> str:
@@ -77,6 +87,20 @@ def member(owner: ProjectKey, group: str, port_id: str = "") -> str:
 def group_reference(owner: ProjectKey, group: str, by_group: str = "") -> str:
     """A rule of `by_group` names `group`."""
     return f"{ROOT}group_references/{owner}/{group}/{by_group}"
+
+
+def peer_group_reference(owner: ProjectKey, peer: ProjectKey, by_group: str = "") -> str:
+    """A rule of `by_group` names some group of a peer: the half towards it cannot be deleted without the rule."""
+    return f"{ROOT}peer_group_references/{owner}/{peer}/{by_group}"
+
+
+def peering_name(owner: ProjectKey, name: str) -> str:
+    return f"{ROOT}peering_names/{owner}/{name}"
+
+
+def peering_offer(to: ProjectKey, by: ProjectKey | None = None) -> str:
+    """A half of `by` towards `to`; without `by`, the prefix of all halves towards `to`."""
+    return f"{ROOT}peering_offers/{to}/" + (str(by) if by else "")
 
 
 def plug(netns: str, interface: str) -> str:

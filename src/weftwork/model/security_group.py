@@ -24,9 +24,14 @@ class PortRange:
 
 @dataclass(frozen=True, slots=True)
 class GroupRef:
-    """Another security group of the same project, by name: its members' addresses."""
+    """A security group by name: its members' addresses. `owner` is None in the group's own project, else a peer."""
 
     name: str
+    owner: ProjectKey | None = None
+
+    def __str__(self) -> str:
+        """Its name, with the project before that of a peer."""
+        return f"{self.owner}/{self.name}" if self.owner else self.name
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,6 +200,17 @@ class Cloud:
         self.do(call)
         self.settle()
 
+    # Peerings
+
+    def peer(self, project: str, peer: str) -> None:
+        """The project's half."""
+        made = self.do(self._client.create_peering(project, peer))
+        self._programmed("peering", project, peer, made.revision)
+
+    def unpeer(self, project: str, peer: str) -> None:
+        self.do(self._client.delete_peering(project, peer))
+        self.settle()
+
     # Targets
 
     def targets(self) -> Sequence[Target]:

@@ -1,6 +1,7 @@
 """Hypothesis strategies and builders for intents: small worlds, in which things meet often.
 
-Two tenants share all addresses. Every intent and every step of a history is closed, as the store keeps it.
+Two tenants share all addresses; a third can be peered with either. Every intent and every step of a history is closed,
+as the store keeps it.
 """
 
 from collections.abc import Iterator
@@ -13,15 +14,21 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from weftwork.base.addresses import Cidr, Mac
 from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.settings import ExternalNetwork, HostProfile
-from weftwork.model.intent import Intent, ProjectIntent, Thing
-from weftwork.model.keys import ThingKey
+from weftwork.model.intent import Intent, ProjectIntent, Thing, peers_of
+from weftwork.model.keys import ThingKey, peer_in
 from weftwork.model.nat import Dnat, Snat
+from weftwork.model.peering import Peering
 from weftwork.model.port import Attachment, AttachmentKind, Port
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule, SecurityGroup
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 
 TENANTS = (ProjectKey("red", "web"), ProjectKey("blue", "web"))
+GREEN, AMBER = ProjectKey("green", "web"), ProjectKey("amber", "web")
+"""Tenants with addresses of their own."""
+PROJECTS = (*TENANTS, GREEN)
+_NETS = {GREEN: 1, AMBER: 2}
+_NOBODY = ProjectKey("ghost", "web")
 SUBNETS = ("default", "data")
 GROUPS = ("default", "web", "db")
 PORTS_MAX = 6
@@ -31,16 +38,27 @@ EXTERNAL = ExternalNetwork((IPv4Network("198.51.100.0/24"),), IPv4Address("198.5
 
 
 def vpc(owner: ProjectKey, *, vni: int = 101) -> Vpc:
-    return Vpc(owner, "vpc", IPv4Network("10.0.0.0/16"), vni, created_at=0, updated_at=0)
+    """10.0.0.0/16, or that of GREEN or AMBER."""
+    return Vpc(owner, "vpc", IPv4Network(f"10.{net_of(owner)}.0.0/16"), vni, created_at=0, updated_at=0)
+
+
+def vni_of(owner: ProjectKey) -> int:
+    return 101 + (*PROJECTS, AMBER).index(owner)
+
+
+def net_of(owner: ProjectKey) -> int:
+    """The second octet of the tenant's addresses."""
+    return _NETS.get(owner, 0)
 
 
 def subnet(owner: ProjectKey, name: str = "default", *, vlan: int = 1, dhcp: bool = True) -> Subnet:
-    """10.0.<vlan>.0/24"""
+    """10.<net>.<vlan>.0/24"""
+    net = net_of(owner)
     return Subnet(
         owner=owner,
         name=name,
-        cidr=IPv4Network(f"10.0.{vlan}.0/24"),
-        gateway=IPv4Address(f"10.0.{vlan}.1"),
+        cidr=IPv4Network(f"10.{net}.{vlan}.0/24"),
+        gateway=IPv4Address(f"10.{net}.{vlan}.1"),
         vlan=vlan,
         dhcp_enabled=dhcp,
         dns_servers=(IPv4Address("192.0.2.53"),),
@@ -60,7 +78,7 @@ def port(
     groups: tuple[str, ...] = ("default",),
     attachment: Attachment | None = TAP,
 ) -> Port:
-    """The `number`th port of its VPC: 10.0.<vlan>.0 + 10 + number."""
+    """The `number`th port of its VPC: 10.<net>.<vlan>.0 + 10 + number."""
     return Port(
         owner=owner,
         id=f"{number:012x}-0000-4000-8000-{number:08x}",
@@ -68,7 +86,7 @@ def port(
         subnet=subnet,
         vm=f"vm{number}" if attachment else "",
         mac=Mac("02:57:" + number.to_bytes(4, "big").hex(":")),
-        addresses=(IPv4Address(f"10.0.{vlan}.0") + 10 + number,),
+        addresses=(IPv4Address(f"10.{net_of(owner)}.{vlan}.0") + 10 + number,),
         groups=groups,
         attachment=attachment,
         created_at=0,
@@ -78,13 +96,29 @@ def port(
 def group(
     owner: ProjectKey, name: str = "default", *, ingress: tuple[Rule, ...] = (), egress: tuple[Rule, ...] = ()
 ) -> SecurityGroup:
-    return SecurityGroup(owner, name, "", ingress, egress, created_at=0)
+    inwards, outwards = (tuple(_by_name(owner, rule) for rule in rules) for rules in (ingress, egress))
+    return SecurityGroup(owner, name, "", inwards, outwards, created_at=0)
+
+
+def _by_name(owner: ProjectKey, rule: Rule) -> Rule:
+    """As the store has it: groups of one's own project without the project."""
+    if isinstance(rule.peer, GroupRef) and rule.peer.owner == owner:
+        return replace(rule, peer=GroupRef(rule.peer.name))
+    return rule
 
 
 def allow(peer: str, protocol: Protocol = Protocol.ALL, first: int | None = None, last: int | None = None) -> Rule:
-    """`peer` is a CIDR or the name of a group; without ports, all of them."""
+    """`peer` is a CIDR or the name of a group, of a peer's with its project; without ports, all of them."""
     ports = None if first is None else PortRange(first, first if last is None else last)
+    whose, _, name = peer.rpartition("/")
+    if whose and not name.isdigit():
+        org, project_ = whose.split("/")
+        return Rule(protocol, ports, GroupRef(name, ProjectKey(org, project_)))
     return Rule(protocol, ports, ip_network(peer) if set(peer) & {"/", ":"} else GroupRef(peer))
+
+
+def peering(owner: ProjectKey, peer: ProjectKey) -> Peering:
+    return Peering(owner, peer.org, peer, created_at=0)
 
 
 def snat(owner: ProjectKey, external_ip: str, *, enabled: bool = True) -> Snat:
@@ -118,6 +152,8 @@ def key_of(thing: Thing) -> ThingKey:
             return ThingKey("snat", thing.owner)
         case Dnat():
             return ThingKey("dnat", thing.owner, thing.name)
+        case Peering():
+            return ThingKey("peering", thing.owner, str(thing.peer))
 
 
 def put(into: ProjectIntent, thing: Thing) -> None:
@@ -134,6 +170,8 @@ def put(into: ProjectIntent, thing: Thing) -> None:
             into.snat = thing
         case Dnat():
             into.dnats[thing.name] = thing
+        case Peering():
+            into.peerings[thing.peer] = thing
 
 
 def remove(out_of: ProjectIntent, key: ThingKey) -> None:
@@ -150,6 +188,8 @@ def remove(out_of: ProjectIntent, key: ThingKey) -> None:
             out_of.snat = None
         case "dnat":
             del out_of.dnats[key.name]
+        case "peering":
+            del out_of.peerings[peer_in(key)]
 
 
 CIDRS: tuple[Cidr, ...] = tuple(
@@ -158,7 +198,8 @@ CIDRS: tuple[Cidr, ...] = tuple(
 
 
 def rules() -> SearchStrategy[Rule]:
-    peers = st.one_of(st.sampled_from(CIDRS), st.sampled_from(GROUPS).map(GroupRef))
+    of_peers = st.builds(GroupRef, st.sampled_from(GROUPS), st.sampled_from(PROJECTS))
+    peers = st.one_of(st.sampled_from(CIDRS), st.sampled_from(GROUPS).map(GroupRef), of_peers)
     ports = st.sampled_from((None, PortRange(80, 80), PortRange(0, 65535), PortRange(1000, 2000)))
     with_ports = st.builds(Rule, st.sampled_from((Protocol.TCP, Protocol.UDP, Protocol.ALL)), ports, peers)
     return st.one_of(with_ports, st.builds(Rule, st.just(Protocol.ICMP), st.none(), peers))
@@ -201,21 +242,23 @@ class Edit:
 @st.composite
 def edits(draw: DrawFn, intent: Intent) -> Edit:
     """One change that keeps `intent` closed."""
-    owner = draw(st.sampled_from(TENANTS))
+    owner = draw(st.sampled_from(PROJECTS))
     own = intent.get(owner)
     if own is None or own.vpc is None:
-        return _made(vpc(owner, vni=101 + TENANTS.index(owner)))
+        return _made(vpc(owner, vni=vni_of(owner)))
     choices = [
-        draw(things(owner, own)),
+        draw(things(owner, own, can_peer(intent, owner))),
         *(Edit(key, None) for key in deletable(own)),
     ]
     return draw(st.sampled_from(choices)) if draw(st.booleans()) else choices[0]
 
 
 @st.composite
-def things(draw: DrawFn, owner: ProjectKey, own: ProjectIntent) -> Edit:
+def things(draw: DrawFn, owner: ProjectKey, own: ProjectIntent, peers: tuple[ProjectKey, ...]) -> Edit:
     """Something new, or a change of what is there. Only what may change changes."""
-    kind = draw(st.sampled_from(("subnet", "group", "port", "port", "snat", "dnat")))
+    kind = draw(st.sampled_from(("subnet", "group", "port", "port", "snat", "dnat", "peering")))
+    if kind == "peering":
+        return _made(peering(owner, draw(st.sampled_from(peers))))
     if kind == "group" or (kind == "port" and not own.groups):
         name = draw(st.sampled_from(GROUPS))
         return _made(group(owner, name, ingress=draw(rule_lists()), egress=draw(rule_lists())))
@@ -226,13 +269,16 @@ def things(draw: DrawFn, owner: ProjectKey, own: ProjectIntent) -> Edit:
         return _made(subnet(owner, name, vlan=1 + SUBNETS.index(name), dhcp=dhcp))
     if kind == "port":
         return _made(draw(ports(owner, own)))
-    external = f"198.51.100.{10 + TENANTS.index(owner) * 2 + draw(st.integers(0, 1))}"
+    external = f"198.51.100.{10 + PROJECTS.index(owner) * 2 + draw(st.integers(0, 1))}"
     if kind == "snat":
         return _made(snat(owner, external, enabled=draw(st.booleans())))
     protocol = draw(st.sampled_from((Protocol.TCP, Protocol.UDP)))
     return _made(
         dnat(
-            owner, f"{external}:{draw(st.sampled_from((80, 443)))}", f"10.0.1.{draw(st.integers(10, 15))}:80", protocol
+            owner,
+            f"{external}:{draw(st.sampled_from((80, 443)))}",
+            f"10.{net_of(owner)}.1.{draw(st.integers(10, 15))}:80",
+            protocol,
         )
     )
 
@@ -256,6 +302,17 @@ def ports(draw: DrawFn, owner: ProjectKey, own: ProjectIntent) -> Port:
     )
 
 
+def can_peer(intent: Intent, owner: ProjectKey, among: tuple[ProjectKey, ...] = PROJECTS) -> tuple[ProjectKey, ...]:
+    """Towards whom the owner may have a half: two active peerings of one VPC never overlap. Nobody takes any offer."""
+
+    def is_free(peer: ProjectKey) -> bool:
+        taken = {net_of(other) for other, _ in peers_of(intent, owner) if other != peer} | {net_of(owner)}
+        rivals = [one for one, _ in peers_of(intent, peer) if one != owner and net_of(one) == net_of(owner)]
+        return net_of(peer) not in taken and not rivals
+
+    return (_NOBODY, *(peer for peer in among if peer != owner and is_free(peer)))
+
+
 def deletable(own: ProjectIntent) -> Iterator[ThingKey]:
     """What nothing else depends on."""
     used_subnets = {one.subnet for one in own.ports.values()}
@@ -266,7 +323,8 @@ def deletable(own: ProjectIntent) -> Iterator[ThingKey]:
     yield from (key_of(one) for name, one in own.groups.items() if name not in used_groups)
     if own.snat:
         yield key_of(own.snat)
-    if own.vpc and not (own.subnets or own.groups or own.ports or own.snat or own.dnats):
+    yield from (key_of(one) for one in own.peerings.values())
+    if own.vpc and not (own.subnets or own.groups or own.ports or own.snat or own.dnats or own.peerings):
         yield key_of(own.vpc)
 
 

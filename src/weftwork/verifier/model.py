@@ -30,7 +30,10 @@ NOWHERE = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "24
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The other end of a flow as a security group sees it: no groups unless it is a port of the same VPC."""
+    """The other end of a flow as a security group sees it: no groups unless it is a port of the VPC or of a peer.
+
+    `groups` as rules of the VPC name them: those of a peer with its project before.
+    """
 
     address: IPv4Address
     groups: tuple[str, ...] = ()
@@ -46,10 +49,21 @@ class Vpc:
         self.gateways = {subnet.gateway for subnet in project.subnets.values()}
         self.dnats = {(one.external_ip, NUMBERS[one.protocol], one.external_port): one for one in dnats_of(project)}
         self.snat = snat_of(project)
+        self.peers: list[Vpc] = []
         self.external = {one.external_ip for one in dnats_of(project)} | ({self.snat} if self.snat else set())
 
     def holds(self, address: IPv4Address) -> bool:
         return self.project.vpc is not None and address in self.project.vpc.cidr
+
+    def peer_at(self, address: IPv4Address) -> "Vpc | None":
+        """The peered VPC that holds an address."""
+        return next((peer for peer in self.peers if peer.holds(address)), None)
+
+    def groups_of(self, whose: "Vpc", port: Port | None) -> tuple[str, ...]:
+        """What rules of this VPC call the groups of a port, which only counts while it is attached."""
+        if port is None or port.attachment is None:
+            return ()
+        return port.groups if whose is self else tuple(str(GroupRef(name, whose.owner)) for name in port.groups)
 
     def subnet_of(self, port: Port) -> Subnet:
         return self.project.subnets[port.subnet]
@@ -63,6 +77,12 @@ class Model:
 
     def __init__(self, intent: Intent) -> None:
         self._vpcs = {owner: Vpc(owner, project) for owner, project in intent.items()}
+        for vpc in self._vpcs.values():
+            vpc.peers = [
+                self._vpcs[half.peer]
+                for half in vpc.project.peerings.values()
+                if half.peer in self._vpcs and vpc.owner in self._vpcs[half.peer].project.peerings
+            ]
         self._by_external = {address: vpc for vpc in self._vpcs.values() for address in vpc.external}
         self._claimed = {one.project.snat.external_ip for one in self._vpcs.values() if one.project.snat}
 
@@ -107,14 +127,21 @@ class Model:
         if destination in vpc.external:
             return _hairpin(vpc, port, seen, probe)
         if vpc.holds(destination):
-            return _to_port(vpc, port, seen, probe)
+            return _to_port(vpc, port, vpc, seen, probe)
+        peer = vpc.peer_at(destination)
+        if peer is not None:
+            return _to_peer(vpc, port, peer, seen, probe)
         return self._outwards(vpc, port, seen, probe)
 
     def _outwards(self, vpc: Vpc, port: Port, seen: Seen, probe: Probe) -> Verdict:
         allowed = _egress(vpc, port, Peer(seen.destination), probe.protocol, seen.destination_port)
         stops = [allowed] if allowed.code is ReasonCode.NO_EGRESS_RULE else []
         if vpc.snat is None:
-            return _denied(*stops, vpc.reason(ReasonCode.NO_SNAT))
+            halves = (
+                half for half in vpc.project.peerings.values() if half.peer not in {one.owner for one in vpc.peers}
+            )
+            pending = (vpc.reason(ReasonCode.NOT_PEERED, half.name) for half in halves)
+            return _denied(*stops, *pending, vpc.reason(ReasonCode.NO_SNAT))
         if stops:
             return _denied(*stops)
         passed = (allowed, vpc.reason(ReasonCode.SNAT, str(vpc.snat)))
@@ -132,7 +159,7 @@ class Model:
         if vpc is None:
             return _denied(Reason(ReasonCode.NO_DNAT))
         stops = []
-        if vpc.holds(seen.source) or not is_one_host(seen.source):
+        if vpc.holds(seen.source) or vpc.peer_at(seen.source) or not is_one_host(seen.source):
             stops.append(vpc.reason(ReasonCode.NOT_FROM_OUTSIDE))
         dnat = vpc.dnats.get((seen.destination, probe.protocol, probe.destination_port))
         if dnat is None:
@@ -197,8 +224,8 @@ def translated(seen: Seen, dnat: Dnat) -> Seen:
 def allows(rule: Rule, protocol: int, destination_port: int, peer: Peer) -> bool:
     """A rule of ALL with a range of ports means the protocols that have ports."""
     match rule.peer:
-        case GroupRef(name):
-            is_peer = name in peer.groups
+        case GroupRef() as group:
+            is_peer = str(group) in peer.groups
         case IPv4Network() as network:
             is_peer = peer.address in network
         case _:
@@ -252,7 +279,7 @@ def _hairpin(vpc: Vpc, port: Port, seen: Seen, probe: Probe) -> Verdict:
     dnat = vpc.dnats.get((seen.destination, probe.protocol, probe.destination_port))
     if dnat is None:
         return _denied(vpc.reason(ReasonCode.NO_DNAT))
-    arrived = _to_port(vpc, port, translated(seen, dnat), probe)
+    arrived = _to_port(vpc, port, vpc, translated(seen, dnat), probe)
     if not isinstance(arrived.receiver, Inside) or arrived.seen is None:
         return arrived
     gateway = vpc.subnet_of(vpc.project.ports[arrived.receiver.port]).gateway
@@ -261,12 +288,21 @@ def _hairpin(vpc: Vpc, port: Port, seen: Seen, probe: Probe) -> Verdict:
     return Verdict(arrived.receiver, replace(arrived.seen, source=gateway), (*ways, *arrived.reasons))
 
 
-def _to_port(vpc: Vpc, port: Port, seen: Seen, probe: Probe) -> Verdict:
-    receiver = vpc.ports.get(seen.destination)
-    groups = receiver.groups if receiver and receiver.attachment else ()
+def _to_peer(vpc: Vpc, port: Port, peer: Vpc, seen: Seen, probe: Probe) -> Verdict:
+    """The sender's groups judge it here, the receiver's there; the peer's router has nothing to say to anybody."""
+    if seen.destination in peer.gateways:
+        return _denied(peer.reason(ReasonCode.ROUTER_OFFERS_NOTHING))
+    arrived = _to_port(vpc, port, peer, seen, probe)
+    if not arrived.delivered:
+        return arrived
+    return replace(arrived, reasons=(vpc.reason(ReasonCode.PEERING, str(peer.owner)), *arrived.reasons))
+
+
+def _to_port(vpc: Vpc, port: Port, there: Vpc, seen: Seen, probe: Probe) -> Verdict:
+    """To a port of the VPC `there`: the sender's own, or a peer."""
+    groups = vpc.groups_of(there, there.ports.get(seen.destination))
     out = _egress(vpc, port, Peer(seen.destination, groups), probe.protocol, seen.destination_port)
-    member = port.groups if port.attachment else ()
-    arrived = _ingress_of(vpc, seen, Peer(seen.source, member), probe)
+    arrived = _ingress_of(there, seen, Peer(seen.source, there.groups_of(vpc, port)), probe)
     if arrived.delivered and out.code is ReasonCode.EGRESS_RULE:
         return replace(arrived, reasons=(out, *arrived.reasons))
     stops = () if out.code is ReasonCode.EGRESS_RULE else (out,)

@@ -204,7 +204,7 @@ class ReachIndex:
 
     def _read_vpc(self) -> None:
         vpc = self._project.vpc
-        self._vpc = _span(vpc.cidr) if vpc and isinstance(vpc.cidr, IPv4Network) else ADDRESSES
+        self._vpc = span_of(vpc.cidr) if vpc and isinstance(vpc.cidr, IPv4Network) else ADDRESSES
 
     def _update_port(self, port_id: str) -> set[Groups]:
         """The classes that came, and those that are empty now."""
@@ -268,9 +268,9 @@ class ReachIndex:
         for rule in rules:
             match rule.peer:
                 case IPv4Network() as network:
-                    networks += (peer(_span(network), *service) for service in _services(rule))
-                case GroupRef(name):
-                    by_group[name] += (peer(self._vpc, *service) for service in _services(rule))
+                    networks += (peer(span_of(network), *service) for service in opened_by(rule))
+                case GroupRef() as group:
+                    by_group[str(group)] += (peer(self._vpc, *service) for service in opened_by(rule))
         inside = (peer(self._vpc, PROTOCOLS, TRANSPORT_PORTS),)
         everywhere = self._sets.number(union(networks))
         return _Side(
@@ -458,7 +458,7 @@ def _by_value(boxes: Mapping[Groups, Boxes]) -> dict[Boxes, list[Groups]]:
 _towards, _from = _PeerBox(is_destination=True), _PeerBox(is_destination=False)
 
 
-def _services(rule: Rule) -> tuple[tuple[Span, Span], ...]:
+def opened_by(rule: Rule) -> tuple[tuple[Span, Span], ...]:
     """The protocols and ports that a rule opens."""
     ports = (rule.ports.min, rule.ports.max) if rule.ports else TRANSPORT_PORTS
     if rule.protocol is not Protocol.ALL:
@@ -472,7 +472,7 @@ def _exactly(destination: object, protocol: Protocol, port: int) -> Box:
     return Box(destination=where, protocol=_point(NUMBERS[protocol]), port=_point(port))
 
 
-def _span(network: IPv4Network) -> Span:
+def span_of(network: IPv4Network) -> Span:
     return (int(network.network_address), int(network.broadcast_address))
 
 
@@ -480,4 +480,4 @@ def _point(value: int) -> Span:
     return (value, value)
 
 
-_NOWHERE_SPANS = tuple(map(_span, NOWHERE))
+_NOWHERE_SPANS = tuple(map(span_of, NOWHERE))

@@ -16,6 +16,7 @@ class ReasonCode(Enum):
     SNAT = "The VPC's SNAT gives it an external source address."
     DNAT = "A DNAT leads the external address and port to a port of the VPC."
     HAIRPIN = "It came by an external address of its own VPC, so the receiver sees its own gateway as the source."
+    PEERING = "The VPCs of the sender and of the receiver are peered."
     GATEWAY_PING = "Gateways answer pings of their own VPC."
     PART_OF_FLOW = "It belongs to a flow that is allowed."
 
@@ -32,9 +33,10 @@ class ReasonCode(Enum):
     ROUTER_OFFERS_NOTHING = "The destination is a router, which offers nothing but an answer to pings of its gateways."
     NO_EGRESS_RULE = "No rule of the sender's security groups allows it."
     NO_INGRESS_RULE = "No rule of the receiver's security groups allows it."
+    NOT_PEERED = "The project has its half of a peering, and the other project has not: nothing passes by it yet."
     NO_SNAT = "The destination is outside, and the VPC has no SNAT."
     NO_DNAT = "No DNAT is for this external address, protocol and port."
-    NOT_FROM_OUTSIDE = "A packet from outside has a source address of the VPC, or of nobody."
+    NOT_FROM_OUTSIDE = "A packet from outside has a source address of the VPC, of a peer, or of nobody."
     NOT_OF_A_FLOW = "It answers a flow that does not exist, or that is not allowed."
 
 

@@ -6,13 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weftwork.compiler.assembly import Assembly
+from weftwork.compiler.linux.names import PEERINGS_SCOPE
 from weftwork.compiler.linux.slices import compile_slice
 from weftwork.compiler.settings import HostProfile
 from weftwork.compiler.slices import affected_by, slices_of
-from weftwork.model.intent import Intent
+from weftwork.model.intent import Intent, peers_of
 from weftwork.program.linux import NftChain, NftElement, NftSet
 from weftwork.program.resource import Program
-from weftwork.testing.strategies import TENANTS, Edit, histories, intents, profiles
+from weftwork.testing.strategies import PROJECTS, Edit, histories, intents, profiles, vni_of
 
 
 def from_scratch(intent: Intent, profile: HostProfile) -> Program:
@@ -31,7 +32,7 @@ def start(profile: HostProfile) -> Assembly:
 def follow(assembly: Assembly, intent: Intent, edit: Edit, profile: HostProfile) -> tuple[Program, Program]:
     """Apply the edit to both; what it added and removed."""
     edit.apply(intent)
-    compiled = {one: compile_slice(intent, one, profile) for one in affected_by(edit.key)}
+    compiled = {one: compile_slice(intent, one, profile) for one in affected_by(edit.key, intent)}
     foreseen = assembly.preview(compiled)
     delta = assembly.replace_slices(compiled)
     assert foreseen == delta
@@ -55,11 +56,28 @@ def test_following_changes_gives_what_compiling_from_scratch_gives(
 
 
 @given(histories(), profiles())
-def test_a_change_touches_no_other_tenant(history: tuple[Edit, ...], profile: HostProfile) -> None:
+def test_a_change_touches_no_other_tenant_but_peers(history: tuple[Edit, ...], profile: HostProfile) -> None:
     assembly, intent = start(profile), Intent()
     for edit in history:
+        owner = edit.key.owner
+        before = {peer for peer, _ in peers_of(intent, owner)}
         added, removed = follow(assembly, intent, edit, profile)
-        assert {one.scope for one in added | removed} <= {f"weft-{101 + TENANTS.index(edit.key.owner)}"}
+        peers = before | {peer for peer, _ in peers_of(intent, owner)}
+        allowed = {f"weft-{vni_of(one)}" for one in peers | {owner}}
+        if edit.key.kind == "peering":
+            allowed.add(PEERINGS_SCOPE)
+        assert {one.scope for one in added | removed} <= allowed
+
+
+@given(histories(), profiles())
+def test_half_a_peering_does_nothing(history: tuple[Edit, ...], profile: HostProfile) -> None:
+    assembly, intent = start(profile), Intent()
+    for edit in history:
+        owner = edit.key.owner
+        before = {peer for peer, _ in peers_of(intent, owner)}
+        added, removed = follow(assembly, intent, edit, profile)
+        if edit.key.kind == "peering" and before == {peer for peer, _ in peers_of(intent, owner)}:
+            assert not added | removed
 
 
 @given(intents(), profiles())
@@ -80,6 +98,7 @@ def test_twins_get_the_same_program_whatever_the_order_of_their_things(intent: I
             dict(reversed(own.ports.items())),
             own.snat,
             dict(reversed(own.dnats.items())),
+            dict(reversed(own.peerings.items())),
         )
 
     assert from_scratch(turned, profile) == from_scratch(intent, profile)
@@ -121,7 +140,7 @@ def test_what_rules_refer_to_is_there(intent: Intent, profile: HostProfile) -> N
                 assert {(one.scope, one.family, target) for target in targets} <= chains
 
 
-@given(intents(), profiles(), st.sampled_from(TENANTS))
+@given(intents(), profiles(), st.sampled_from(PROJECTS))
 def test_nothing_is_left_of_a_tenant_that_went(intent: Intent, profile: HostProfile, owner: object) -> None:
     assembly = Assembly()
     assembly.replace_slices({one: compile_slice(intent, one, profile) for one in slices_of(intent)})

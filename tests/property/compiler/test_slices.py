@@ -30,7 +30,7 @@ def world(ports: int) -> tuple[Intent, Assembly]:
 
 def change(intent: Intent, assembly: Assembly, edit: make.Edit) -> Delta:
     edit.apply(intent)
-    return assembly.replace_slices({one: compile_slice(intent, one, PROFILE) for one in affected_by(edit.key)})
+    return assembly.replace_slices({one: compile_slice(intent, one, PROFILE) for one in affected_by(edit.key, intent)})
 
 
 @pytest.mark.parametrize("others", [1, 200])

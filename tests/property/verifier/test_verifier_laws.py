@@ -90,7 +90,7 @@ def test_to_the_outside_and_from_it_model_sets_and_oracle_agree(intent: Intent) 
 @given(make.histories(length_max=20))
 def test_sets_kept_up_to_date_are_sets_made_anew(history: tuple[make.Edit, ...]) -> None:
     intent: Intent = {}
-    indexes = {owner: ReachIndex(intent.setdefault(owner, ProjectIntent())) for owner in make.TENANTS}
+    indexes = {owner: ReachIndex(intent.setdefault(owner, ProjectIntent())) for owner in make.PROJECTS}
     for edit in history:
         own = intent[edit.key.owner]
         if edit.thing is None:

@@ -17,7 +17,7 @@ SERVICES += [(17, port) for port in (68, 80, 4789, 1500)] + [(1, 0), (47, 0), (2
 
 def matches(rule: Rule, protocol: int, port: int, address: IPv4Address, groups: tuple[str, ...]) -> bool:
     if isinstance(rule.peer, GroupRef):
-        if rule.peer.name not in groups:
+        if str(rule.peer) not in groups:
             return False
     elif not isinstance(rule.peer, IPv4Network) or address not in rule.peer:
         return False

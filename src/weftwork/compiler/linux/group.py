@@ -63,7 +63,7 @@ def compile_group(vpc: Vpc, group: SecurityGroup, profile: HostProfile) -> Itera
         yield from _chain(scope, family, outwards, group.egress)
 
 
-def members(scope: str, family: Family, group: str) -> NftSet:
+def members(scope: str, family: Family, group: GroupRef | str) -> NftSet:
     """The addresses of a group's attached ports; whoever speaks of it declares it."""
     return NftSet(scope, family, names.members_set(group), "ipv4_addr")
 
@@ -83,7 +83,7 @@ def _peers(
     direction: Direction,
     service: Service,
     networks: list[IPv4Network],
-    groups: list[str],
+    groups: list[GroupRef],
 ) -> Iterator[tuple[tuple[str, ...], tuple[Resource, ...]]]:
     """For each rule of one service, how it matches its peers, and what it needs for that."""
     if networks == [_ANYWHERE]:
@@ -92,25 +92,25 @@ def _peers(
     if networks:
         name = f"{direction.chain}.{service.name}"
         declared = NftSet(scope, family, name, "ipv4_addr", flags=("interval",))
-        elements = (NftElement(scope, family, name, _element(network)) for network in networks)
+        elements = (NftElement(scope, family, name, element_of(network)) for network in networks)
         yield (direction.peer, f"@{name}"), (declared, *elements)
     for group in groups:
         yield (direction.peer, f"@{names.members_set(group)}"), (members(scope, family, group),)
 
 
-def _by_service(rules: Iterable[Rule]) -> list[tuple[Service, list[IPv4Network], list[str]]]:
+def _by_service(rules: Iterable[Rule]) -> list[tuple[Service, list[IPv4Network], list[GroupRef]]]:
     """The peers of each service, in order and without repetition. Peers of other families have no rule here."""
     networks: dict[Service, list[IPv4Network]] = {}
-    groups: dict[Service, set[str]] = {}
+    groups: dict[Service, set[GroupRef]] = {}
     for rule in rules:
         for service in _services(rule.protocol, rule.ports):
             match rule.peer:
                 case IPv4Network() as network:
                     networks.setdefault(service, []).append(network)
-                case GroupRef(name):
-                    groups.setdefault(service, set()).add(name)
+                case GroupRef() as group:
+                    groups.setdefault(service, set()).add(group)
     return [
-        (service, list(collapse_addresses(networks.get(service, ()))), sorted(groups.get(service, ())))
+        (service, list(collapse_addresses(networks.get(service, ()))), sorted(groups.get(service, ()), key=str))
         for service in sorted(networks.keys() | groups.keys())
     ]
 
@@ -129,6 +129,6 @@ def _services(protocol: Protocol, ports: PortRange | None) -> tuple[Service, ...
             return (Service(_TCP, *span), Service(_UDP, *span)) if ports else (Service(0),)
 
 
-def _element(network: IPv4Network) -> str:
+def element_of(network: IPv4Network) -> str:
     """As nft prints it: one address has no prefix length."""
     return str(network.network_address) if network.prefixlen == 32 else str(network)

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from weftwork.base.addresses import Mac
 from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.settings import HostProfile
+from weftwork.model.security_group import GroupRef
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 
@@ -14,6 +15,10 @@ NFT_NAME_BYTES_MAX = 255
 
 VLAN_BRIDGE = "br0"
 EXTERNAL_LEG = "ext0"
+PEER_LEGS = "peer*"
+"""Matches the names of all legs towards peers, and no other interface."""
+PEERINGS_SCOPE = "weft-peerings"
+PEERINGS_MARK = "peerings"
 
 NO_EPOCH = 1
 """A mark that is never an epoch."""
@@ -47,7 +52,7 @@ def gateway_mac(vpc: Vpc) -> Mac:
 
 
 def external_mac(vpc: Vpc) -> Mac:
-    """Unique on the external network, where the routers of all VPCs meet: it holds the VNI (24 bits)."""
+    """Unique on the external network and among peers, where routers meet: it holds the VNI (24 bits)."""
     return _router_mac(vpc.vni.to_bytes(4, "big"))
 
 
@@ -59,6 +64,26 @@ def uplink_peer(vpc: Vpc) -> str:
     return f"up{vpc.vni}"
 
 
+def peer_leg(peer: Vpc) -> str:
+    """The interface towards a peer: at most 12 bytes."""
+    return f"peer{peer.vni}"
+
+
+def peer_leg_end(vpc: Vpc, peer: Vpc) -> str:
+    """The other end of the VPC's leg towards a peer: at most 13 bytes."""
+    return f"{vpc.vni:x}-{peer.vni:x}"
+
+
+def peering_bridge(one: Vpc, other: Vpc) -> str:
+    """Where the legs of two VPCs meet: at most 15 bytes."""
+    low, high = sorted((one.vni, other.vni))
+    return f"br{low:x}-{high:x}"
+
+
+def peering_bridge_mac(one: Vpc, other: Vpc) -> Mac:
+    return _router_mac(_digest(peering_bridge(one, other), 4))
+
+
 def out_chain(group: str) -> str:
     return f"out.{group}"
 
@@ -67,7 +92,7 @@ def in_chain(group: str) -> str:
     return f"in.{group}"
 
 
-def members_set(group: str) -> str:
+def members_set(group: GroupRef | str) -> str:
     return f"members.{group}"
 
 

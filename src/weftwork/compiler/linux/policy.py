@@ -19,6 +19,8 @@ EPOCH_SET = "epoch"
 STAMP_MAP = "stamp"
 SAME_SET = "same"
 """Each port's address beside itself: how a rule asks whether two addresses of a packet are one, and a port's."""
+PEERS_SET = "peers"
+"""The ranges of the peers, whose routers judge what their guests send and get."""
 ALLOW_OUT = "accept"
 """What an egress rule says: the flow goes on to the ingress stage."""
 ALLOW_IN = "goto stamp"
@@ -53,6 +55,8 @@ _OF_AN_END = (
     "ip saddr . ct reply ip saddr @same return",
     "ip saddr . ct original ip saddr @same return",
 )
+_FROM_PEER = f'iifname "{names.PEER_LEGS}"'
+_TO_PEER = f'oifname "{names.PEER_LEGS}"'
 _NOTHING_TO_JUDGE = "meta mark 0 accept"
 # The packet's priority holds the number of a combination of groups between two rules: the mark is in use.
 _OUT_STAGE = (
@@ -65,7 +69,6 @@ _IN_STAGE = (
     "meta priority set none",
     "meta priority set ct reply ip saddr map @ingress",
     "meta priority vmap @in_policy",
-    "goto to_outside",
 )
 # Only if it is the epoch still: judged by what came after it, a flow would pass when the policy comes back to it.
 _STAMP = ("meta mark @epoch ct mark set meta mark", "meta priority set none", "accept")
@@ -83,7 +86,7 @@ _BRIDGED = {
     "judged": (_ERRORS, _JUDGED, "meta protocol arp accept", _INVALID, *_TO_JUDGE),
     "errors": (*_OF_AN_END, _drop("forged_error")),
     "leave": (_NOTHING_TO_JUDGE, *_OUT_STAGE, "goto from_outside"),
-    "arrive": _IN_STAGE,
+    "arrive": (*_IN_STAGE, "goto to_outside"),
     "from_outside": (_drop("denied_from_outside"),),
     "to_outside": (_drop("denied_to_outside"),),
     "stamp": _STAMP,
@@ -92,7 +95,8 @@ _BRIDGED = {
 # A translated flow must be one of today's DNAT rules, whoever began it.
 _ROUTED = {
     "judged": (_ERRORS, _JUDGED, _INVALID, *_TO_JUDGE),
-    "errors": (*_OF_AN_END, f'iifname "{names.EXTERNAL_LEG}" return', _drop("forged_error")),
+    # The router of a peer has asked the same about its own end.
+    "errors": (*_OF_AN_END, f'iifname "{names.EXTERNAL_LEG}" return', f"{_FROM_PEER} return", _drop("forged_error")),
     "leave": (_NOTHING_TO_JUDGE, "ct status dnat goto translated", "goto origin"),
     "translated": (
         f"meta l4proto 6 {_DNAT_TUPLE} goto origin",
@@ -100,11 +104,20 @@ _ROUTED = {
         _drop("denied_from_outside"),
     ),
     "origin": (*_OUT_STAGE, "goto from_outside"),
-    "from_outside": ("ct status dnat accept", _drop("denied_from_outside")),
-    "arrive": _IN_STAGE,
+    "from_outside": (
+        f"ct original ip saddr @{PEERS_SET} goto from_peer",
+        "ct status dnat accept",
+        _drop("denied_from_outside"),
+    ),
+    "arrive": (*_IN_STAGE, f"ct reply ip saddr @{PEERS_SET} goto to_peer", "goto to_outside"),
+    # The peer's router judges its own guests. A flow with a peer goes by the leg in either direction, so that none
+    # slips outside while the route is not there yet.
+    "from_peer": (f"{_FROM_PEER} accept", f"{_TO_PEER} accept", _drop("denied_from_peer")),
+    "to_peer": (f"{_FROM_PEER} goto stamp", f"{_TO_PEER} goto stamp", _drop("denied_to_peer")),
     "stamp": _STAMP,
     # The router offers an answer to ping; DHCP is read from a packet socket, before this.
     "router": (
+        f"{_FROM_PEER} {_drop('denied_router')}",
         f'iifname != "{names.EXTERNAL_LEG}" ip daddr @gateways icmp type echo-request '
         "limit rate 200/second burst 200 packets accept",
         _drop("denied_router"),
@@ -133,6 +146,7 @@ def families(profile: HostProfile) -> tuple[Family, ...]:
 def policy_of_vpc(scope: str, profile: HostProfile) -> Iterator[Resource]:
     yield NftTable(scope, Family.INET)
     yield NftSet(scope, Family.INET, "gateways", "ipv4_addr")
+    yield NftSet(scope, Family.INET, PEERS_SET, "ipv4_addr", flags=("interval",))
     yield NftSet(scope, Family.INET, "dnat_flows", "ipv4_addr . inet_proto . inet_service . ipv4_addr . inet_service")
     for name, rules in _ROUTED.items():
         yield NftChain(scope, Family.INET, name, _ROUTED_HOOKS.get(name, ""), rules)

@@ -1,7 +1,7 @@
 """A port's slice: its device, what its guard lets pass, and which rules its address obeys.
 
 A port without an attachment has an empty slice: no device, no lease, and its address is a member of no group, for
-nobody can speak with it. What a port's slice costs does not depend on how many ports there are.
+nobody can speak with it. What a port's slice costs does not depend on how many ports there are, but on how many peers.
 """
 
 from collections.abc import Iterator
@@ -10,9 +10,10 @@ from ipaddress import IPv4Address
 from weftwork.compiler.linux import names
 from weftwork.compiler.linux.group import members
 from weftwork.compiler.linux.guard import guard_of_port
+from weftwork.compiler.linux.peering import memberships_at_peers
 from weftwork.compiler.linux.policy import SAME_SET, families
 from weftwork.compiler.settings import HostProfile
-from weftwork.model.intent import ProjectIntent
+from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.model.port import Attachment, AttachmentKind, Port
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
@@ -21,7 +22,8 @@ from weftwork.program.linux import Family, LinkKind, Neighbour, NftChain, NftEle
 from weftwork.program.resource import Resource
 
 
-def compile_port(vpc: Vpc, project: ProjectIntent, port: Port, profile: HostProfile) -> Iterator[Resource]:
+def compile_port(intent: Intent, vpc: Vpc, port: Port, profile: HostProfile) -> Iterator[Resource]:
+    project = intent[vpc.owner]
     subnet = project.subnets.get(port.subnet)
     if port.attachment is None or subnet is None:
         return
@@ -30,6 +32,7 @@ def compile_port(vpc: Vpc, project: ProjectIntent, port: Port, profile: HostProf
         yield from guard_of_port(scope, port, address)
         for family in families(profile):
             yield from _policy(scope, family, project, port, str(address))
+        yield from memberships_at_peers(intent, port, str(address))
         yield Neighbour(scope, leg, address, port.mac)
         if subnet.dhcp_enabled:
             yield DhcpBinding(scope, leg, port.mac, address, port.name)

@@ -10,12 +10,14 @@ from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.linux.group import compile_group
 from weftwork.compiler.linux.host import compile_host
 from weftwork.compiler.linux.nat import compile_nat
+from weftwork.compiler.linux.peering import compile_peerings
 from weftwork.compiler.linux.port import compile_port
 from weftwork.compiler.linux.subnet import compile_subnet
 from weftwork.compiler.linux.vpc import compile_vpc
 from weftwork.compiler.settings import HostProfile
 from weftwork.compiler.slices import HOST
-from weftwork.model.intent import Intent, ProjectIntent
+from weftwork.model.intent import Intent
+from weftwork.model.vpc import Vpc
 from weftwork.program.resource import Program, Resource, SliceId
 
 
@@ -25,18 +27,18 @@ def compile_slice(intent: Intent, slice_id: SliceId, profile: HostProfile) -> Pr
         return frozenset(compile_host(profile))
     kind, org, name, *rest = slice_id
     project = intent.get(ProjectKey(org, name))
-    return frozenset(_compile(project, kind, *rest, profile=profile) if project else ())
+    return frozenset(_compile(intent, project.vpc, kind, *rest, profile=profile) if project and project.vpc else ())
 
 
-def _compile(project: ProjectIntent, kind: str, name: str = "", *, profile: HostProfile) -> Iterator[Resource]:
-    vpc = project.vpc
-    if vpc is None:
-        return
+def _compile(intent: Intent, vpc: Vpc, kind: str, name: str = "", *, profile: HostProfile) -> Iterator[Resource]:
+    project = intent[vpc.owner]
     match kind:
         case "vpc":
             yield from compile_vpc(vpc, profile)
         case "nat":
             yield from compile_nat(vpc, project, profile)
+        case "peerings":
+            yield from compile_peerings(intent, vpc, profile)
         case "subnet":
             if subnet := project.subnets.get(name):
                 yield from compile_subnet(vpc, subnet, profile)
@@ -45,6 +47,6 @@ def _compile(project: ProjectIntent, kind: str, name: str = "", *, profile: Host
                 yield from compile_group(vpc, group, profile)
         case "port":
             if port := project.ports.get(name):
-                yield from compile_port(vpc, project, port, profile)
+                yield from compile_port(intent, vpc, port, profile)
         case _:
             raise AssertionError(f"no slice is called {kind}")

@@ -1,6 +1,7 @@
 """Random cases from a seed: an intent, what it is changed to, and packets that look for the corners of both.
 
-Two tenants share all addresses. Ports stand at the edges of the ranges that rules speak of.
+Two tenants share all addresses; two more can be peered with them and with each other. Ports stand at the edges of the
+ranges that rules speak of.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 from random import Random
 
 from weftwork.base.tenancy import ProjectKey
-from weftwork.model.intent import Intent, ProjectIntent
+from weftwork.model.intent import Intent, ProjectIntent, peers_of
 from weftwork.model.nat import Dnat, Snat
 from weftwork.model.port import Attachment, AttachmentKind, Port
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule, SecurityGroup
@@ -22,23 +23,37 @@ from weftwork.verifier.packet import ICMP, TCP, UDP, Inside, Outside, Phase, Pro
 GUESTS = "weq-guests"
 """The namespace that holds the far ends of all ports."""
 
-TENANTS = make.TENANTS
+TENANTS = (*make.PROJECTS, make.AMBER)
+_WORLDS = (TENANTS[:2], TENANTS[:3], (TENANTS[0], *TENANTS[2:]))
+"""The tenants of a case."""
 GROUPS = ("a", "b", "c", "d")
 EXPERIMENT = 253
 """A protocol number for experiments (RFC 3692): what is neither TCP, UDP nor ICMP."""
 
 _PLACES = (("default", 63), ("default", 64), ("default", 127), ("default", 128), ("data", 2), ("data", 254))
-"""Subnet and last octet of each tenant's ports: the edges of 10.0.1.64/26, the first and last of 10.0.2.0/24."""
+"""Subnet and last octet of each tenant's ports: the edges of 10.<net>.1.64/26, first and last of 10.<net>.2.0/24."""
+_FEW_PLACES = (_PLACES[1], _PLACES[3], _PLACES[5])
+"""Of the tenants that are there to be peers."""
 
 _SUBNETS = {"default": 1, "data": 2}
+
+
+def _places(owner: ProjectKey) -> tuple[tuple[str, int], ...]:
+    return _PLACES if owner in make.TENANTS else _FEW_PLACES
+
+
+def _at(owner: ProjectKey, place: tuple[str, int]) -> IPv4Address:
+    subnet, octet = place
+    return IPv4Address(f"10.{make.net_of(owner)}.{_SUBNETS[subnet]}.{octet}")
+
+
 _ADDRESSES = {
-    Inside(owner, make.port(owner, number + 1).id): IPv4Address(f"10.0.{_SUBNETS[subnet]}.{octet}")
+    Inside(owner, make.port(owner, number + 1).id): _at(owner, place)
     for owner in TENANTS
-    for number, (subnet, octet) in enumerate(_PLACES)
+    for number, place in enumerate(_places(owner))
 }
 _EXTERNAL = {
-    TENANTS[0]: ("198.51.100.10", "198.51.100.11"),
-    TENANTS[1]: ("198.51.100.12", "198.51.100.13"),
+    owner: (f"198.51.100.{10 + 2 * number}", f"198.51.100.{11 + 2 * number}") for number, owner in enumerate(TENANTS)
 }
 EXTERNAL = tuple(IPv4Address(text) for pair in _EXTERNAL.values() for text in pair)
 """The external addresses that the tenants use, two each."""
@@ -53,6 +68,9 @@ _CIDRS = (
     "10.0.1.128/25",
     "10.0.2.0/24",
     "10.0.2.254/32",
+    "10.1.0.0/16",
+    "10.1.1.64/26",
+    "10.0.0.0/8",
     "203.0.113.64/26",
     "198.51.100.0/24",
     "198.51.100.12/31",
@@ -76,6 +94,8 @@ _NOBODY = tuple(
         ),
     )
 )
+_NOBODY_AT_PEERS = ("1.0", "1.1", "1.65", "2.1", "2.255", "77.7", "255.255")
+"""The ends of addresses in the other tenants' ranges: nobody's, and the gateways."""
 _FIRST_SOURCE_PORT = 30000
 _TRIES = 8
 
@@ -125,7 +145,9 @@ class Case:
 def draw_case(seed: int, *, packets: int = 20) -> Case:
     """`packets` are sent under the first intent, half as many new ones under the second."""
     random = Random(seed)
-    before = {owner: _project(random, owner) for owner in TENANTS}
+    before = {owner: _project(random, owner) for owner in random.choice(_WORLDS)}
+    for _ in range(random.choice((2, 3, 4, 5, 6)) if len(before) > 2 else 1):
+        _make_half(random, before)
     after = deepcopy(before)
     for _ in range(random.randint(1, 4)):
         _change(random, after)
@@ -141,10 +163,10 @@ def device_of(port: Port) -> str:
 
 def _project(random: Random, owner: ProjectKey) -> ProjectIntent:
     own = make.project(
-        make.vpc(owner, vni=101 + TENANTS.index(owner)),
+        make.vpc(owner, vni=make.vni_of(owner)),
         *(make.subnet(owner, name, vlan=vlan) for name, vlan in _SUBNETS.items()),
         *(_group(random, owner, name) for name in GROUPS),
-        *(_port(random, owner, number) for number in range(len(_PLACES))),
+        *(_port(random, owner, number) for number in range(len(_places(owner)))),
     )
     if random.random() < 0.7:
         own.snat = _snat(random, owner)
@@ -154,13 +176,13 @@ def _project(random: Random, owner: ProjectKey) -> ProjectIntent:
 
 
 def _port(random: Random, owner: ProjectKey, number: int) -> Port:
-    subnet, octet = _PLACES[number]
+    subnet, octet = _places(owner)[number]
     port = make.port(owner, number + 1, subnet=subnet, vlan=_SUBNETS[subnet], groups=_groups(random))
     attached = Attachment(AttachmentKind.NETNS, GUESTS, f"{owner.org}{number}")
     return replace(
         port,
         name=str(number),
-        addresses=(IPv4Address(f"10.0.{_SUBNETS[subnet]}.{octet}"),),
+        addresses=(_at(owner, (subnet, octet)),),
         attachment=attached if random.random() < 0.96 else None,
     )
 
@@ -180,8 +202,21 @@ def _group(random: Random, owner: ProjectKey, name: str) -> SecurityGroup:
 def _rule(random: Random) -> Rule:
     protocol = random.choice((Protocol.TCP, Protocol.TCP, Protocol.UDP, Protocol.ICMP, Protocol.ALL))
     span = None if protocol is Protocol.ICMP else random.choice(_RANGES)
-    peer = GroupRef(random.choice(GROUPS)) if random.random() < 0.45 else IPv4Network(random.choice(_CIDRS))
+    chance = random.random()
+    peer: GroupRef | IPv4Network = IPv4Network(random.choice(_CIDRS))
+    if chance < 0.35:
+        peer = GroupRef(random.choice(GROUPS))
+    elif chance < 0.5:
+        peer = GroupRef(random.choice(GROUPS), random.choice(TENANTS))
     return Rule(protocol, PortRange(*span) if span else None, peer)
+
+
+def _make_half(random: Random, intent: Intent) -> None:
+    """An offer, or the answer to one, of anybody who may; rarely towards nobody."""
+    owner = random.choice(list(intent))
+    nobody, *peers = make.can_peer(intent, owner, tuple(intent))
+    wanted = [peer for peer in peers if owner in intent[peer].peerings] or peers or [nobody]
+    make.put(intent[owner], make.peering(owner, random.choice(wanted)))
 
 
 def _snat(random: Random, owner: ProjectKey) -> Snat:
@@ -189,20 +224,24 @@ def _snat(random: Random, owner: ProjectKey) -> Snat:
 
 
 def _dnat(random: Random, owner: ProjectKey) -> Dnat:
-    subnet, octet = random.choice(_PLACES)
     return make.dnat(
         owner,
         f"{random.choice(_EXTERNAL[owner])}:{random.choice((80, 81, 65535))}",
-        f"10.0.{_SUBNETS[subnet]}.{octet}:{random.choice((80, 1000, 2001, 65535))}",
+        f"{_at(owner, random.choice(_places(owner)))}:{random.choice((80, 1000, 2001, 65535))}",
         random.choice((Protocol.TCP, Protocol.UDP)),
     )
 
 
 def _change(random: Random, intent: Intent) -> None:
     """One thing that a tenant may change."""
-    own = intent[random.choice(TENANTS)]
-    owner = next(iter(own.ports.values())).owner
-    match random.choice(("group", "group", "port", "port", "snat", "dnat", "attach")):
+    owner = random.choice(list(intent))
+    own = intent[owner]
+    match random.choice(("group", "group", "port", "port", "snat", "dnat", "attach", "peering", "peering")):
+        case "peering":
+            if own.peerings and random.random() < 0.5:
+                del own.peerings[random.choice(sorted(own.peerings))]
+            else:
+                _make_half(random, intent)
         case "group":
             group = random.choice(list(own.groups.values()))
             ingress, egress = list(group.ingress), list(group.egress)
@@ -223,7 +262,7 @@ def _change(random: Random, intent: Intent) -> None:
             else:
                 make.put(own, _dnat(random, owner))
         case "attach":
-            number = random.randrange(len(_PLACES))
+            number = random.randrange(len(own.ports))
             port = list(own.ports.values())[number]
             attached = Attachment(AttachmentKind.NETNS, GUESTS, f"{owner.org}{number}")
             make.put(own, replace(port, attachment=None if port.attachment else attached))
@@ -234,15 +273,15 @@ class _Numbers:
 
     def __init__(self, random: Random) -> None:
         self._next = _FIRST_SOURCE_PORT + random.randrange(10000)
-        self._portless: set[tuple[ProjectKey, IPv4Address]] = set()
+        self._portless: set[IPv4Address] = set()
 
     def source_port(self) -> int:
         self._next += 1
         return self._next
 
-    def is_new(self, owner: ProjectKey, end: IPv4Address) -> bool:
-        new = (owner, end) not in self._portless
-        self._portless.add((owner, end))
+    def is_new(self, end: IPv4Address) -> bool:
+        new = end not in self._portless
+        self._portless.add(end)
         return new
 
 
@@ -264,7 +303,7 @@ def _shots(random: Random, intent: Intent, numbers: _Numbers, packets: int) -> l
 def _from_outside(random: Random, intent: Intent, numbers: _Numbers) -> Shot | None:
     source = Outside(random.choice(_OUTSIDE))
     if random.random() < 0.05:
-        source = Outside(IPv4Address("10.0.1.64"))
+        source = Outside(IPv4Address(random.choice(("10.0.1.64", "10.1.1.64"))))
     forwards = [dnat for own in intent.values() for dnat in own.dnats.values()]
     protocol = random.choice((TCP, UDP, UDP, ICMP))
     if forwards and random.random() < 0.8:
@@ -277,12 +316,12 @@ def _from_outside(random: Random, intent: Intent, numbers: _Numbers) -> Shot | N
         destination = random.choice(EXTERNAL)
         port = random.choice((80, 22, 65535))
         if random.random() < 0.3:
-            destination = IPv4Address(random.choice(("10.0.1.64", "10.0.2.254")))
+            destination = IPv4Address(random.choice(("10.0.1.64", "10.0.2.254", "10.1.1.64")))
     return _formed(random, Probe(source, destination, protocol, numbers.source_port(), port % 65536), numbers)
 
 
 def _from_port(random: Random, intent: Intent, numbers: _Numbers) -> Shot | None:
-    owner = random.choice(TENANTS)
+    owner = random.choice(list(intent))
     attached = [port for port in intent[owner].ports.values() if port.attachment]
     if not attached:
         return None
@@ -303,17 +342,24 @@ def _from_port(random: Random, intent: Intent, numbers: _Numbers) -> Shot | None
 
 
 def _destination(random: Random, intent: Intent, owner: ProjectKey) -> IPv4Address:
-    def of_ports() -> list[IPv4Address]:
-        return [IPv4Address(f"10.0.{_SUBNETS[subnet]}.{octet}") for subnet, octet in _PLACES]
+    def of_ports(whose: ProjectKey) -> list[IPv4Address]:
+        return [_at(whose, place) for place in _places(whose)]
 
     def external(whose: ProjectKey) -> list[IPv4Address]:
         found = [one.external_ip for one in intent[whose].dnats.values() if isinstance(one.external_ip, IPv4Address)]
         return found or [IPv4Address(text) for text in _EXTERNAL[whose]]
 
-    other = TENANTS[1 - TENANTS.index(owner)]
+    other = random.choice([one for one in intent if one != owner])
     chance = random.random()
+    peers = [peer for peer, _ in peers_of(intent, owner)]
+    if peers and chance < 0.45:
+        other = random.choice(peers)
+    if chance < (0.45 if peers else 0.15) and make.net_of(other) != make.net_of(owner):
+        if random.random() < 0.9:
+            return random.choice(of_ports(other))
+        return IPv4Address(f"10.{make.net_of(other)}.{random.choice(_NOBODY_AT_PEERS)}")
     if chance < 0.6:
-        return random.choice(of_ports())
+        return random.choice(of_ports(owner))
     if chance < 0.68:
         return random.choice(external(owner))
     if chance < 0.76:
@@ -321,7 +367,7 @@ def _destination(random: Random, intent: Intent, owner: ProjectKey) -> IPv4Addre
     if chance < 0.90:
         return random.choice(_OUTSIDE)
     if chance < 0.94:
-        return IPv4Address(random.choice(("10.0.1.1", "10.0.2.1")))
+        return IPv4Address(f"10.{make.net_of(owner)}.{random.choice((1, 2))}.1")
     return random.choice(_NOBODY)
 
 
@@ -365,8 +411,7 @@ def _formed(random: Random, probe: Probe, numbers: _Numbers) -> Shot | None:
             return Shot(probe, answers=(Phase.REPLY,))
         case _:
             assert isinstance(probe.source, Inside), "from outside come TCP, UDP and ICMP"
-            owner, source = probe.source.owner, _ADDRESSES[probe.source]
-            unique = numbers.is_new(owner, probe.destination) and numbers.is_new(owner, source)
+            unique = numbers.is_new(probe.destination) and numbers.is_new(_ADDRESSES[probe.source])
             return Shot(replace(probe, source_port=0), answers=(Phase.REPLY,)) if unique else None
 
 

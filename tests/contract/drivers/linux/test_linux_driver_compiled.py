@@ -63,7 +63,7 @@ def test_after_each_edit_the_kernel_holds_the_program(guests: tuple[str, ...], h
         assembly.replace_slices({("host",): compile_slice(intent, ("host",), PROFILE)})
         for edit in history:
             edit.apply(intent)
-            assembly.replace_slices({one: compile_slice(intent, one, PROFILE) for one in affected_by(edit.key)})
+            assembly.replace_slices({one: compile_slice(intent, one, PROFILE) for one in affected_by(edit.key, intent)})
             desired = program_of(assembly)
             make_guests(desired)
             observed = await driver.observe()
