@@ -13,6 +13,7 @@ from weftwork.base.tenancy import ProjectKey
 from weftwork.model import keys
 from weftwork.model.intent import Thing
 from weftwork.model.nat import Dnat, Snat
+from weftwork.model.peering import Peering
 from weftwork.model.port import AttachmentKind, Port
 from weftwork.model.security_group import GroupRef, SecurityGroup
 from weftwork.model.vpc import Vpc
@@ -50,6 +51,8 @@ def claims_of(thing: Thing) -> tuple[Claim, ...]:
             return (Claim(keys.external_use(thing.external_ip, "snat"), _owner(thing.owner), False),)
         case Dnat():
             return _dnat_claims(thing)
+        case Peering():
+            return _peering_claims(thing)
         case _:
             return ()
 
@@ -110,9 +113,19 @@ def _port_claims(port: Port) -> tuple[Claim, ...]:
 
 def _group_claims(group: SecurityGroup) -> tuple[Claim, ...]:
     """References to other groups only: a group that names itself can still be deleted."""
-    named = {rule.peer.name for rule in (*group.ingress, *group.egress) if isinstance(rule.peer, GroupRef)}
-    return tuple(
-        Claim(keys.group_reference(group.owner, name, group.name), b"", False) for name in sorted(named - {group.name})
+    named = {rule.peer for rule in (*group.ingress, *group.egress) if isinstance(rule.peer, GroupRef)}
+    own = {one.name for one in named if one.owner is None} - {group.name}
+    peers = {one.owner for one in named if one.owner is not None}
+    return (
+        *(Claim(keys.group_reference(group.owner, name, group.name), b"", False) for name in sorted(own)),
+        *(Claim(keys.peer_group_reference(group.owner, peer, group.name), b"", False) for peer in sorted(peers)),
+    )
+
+
+def _peering_claims(half: Peering) -> tuple[Claim, ...]:
+    return (
+        Claim(keys.peering_name(half.owner, half.name), str(half.peer).encode(), True),
+        Claim(keys.peering_offer(half.peer, half.owner), b"", False),
     )
 
 

@@ -8,6 +8,7 @@ from weftwork.actions.network import Network
 from weftwork.base import codes
 from weftwork.base.codes import Code
 from weftwork.base.tenancy import ProjectKey
+from weftwork.model.peering import Peering
 from weftwork.model.port import Port
 from weftwork.model.security_group import SecurityGroup
 from weftwork.model.subnet import Subnet
@@ -44,6 +45,15 @@ def port_of(here: ProjectIndex, owner: ProjectKey, text: str) -> Port:
     if port is None:
         raise _not_found(codes.PORT_NOT_FOUND, "port", owner, text)
     return port
+
+
+def peering_of(here: ProjectIndex, owner: ProjectKey, text: str) -> Peering:
+    """By its name, its id, or its peer: `acme/shop`. Refusal PEERING_NOT_FOUND."""
+    by_peer = here.intent.peerings.get(ProjectKey(*text.split("/"))) if text.count("/") == 1 else None
+    found = by_peer or here.peering_named(_local(owner, text))
+    if found is None:
+        raise _not_found(codes.PEERING_NOT_FOUND, "peering", owner, text)
+    return found
 
 
 def _named(things: Mapping[str, T], owner: ProjectKey, text: str, code: Code, noun: str) -> T:

@@ -8,8 +8,9 @@ from weftwork.allocator.addresses import offset_of
 from weftwork.allocator.bitmap import Bitmap
 from weftwork.base.addresses import Address, Cidr, Mac
 from weftwork.model.intent import ProjectIntent, Thing
-from weftwork.model.keys import ThingKey
+from weftwork.model.keys import ThingKey, peer_in
 from weftwork.model.nat import Dnat, Snat
+from weftwork.model.peering import Peering
 from weftwork.model.port import Port
 from weftwork.model.security_group import GroupRef, SecurityGroup
 from weftwork.model.subnet import Subnet
@@ -48,6 +49,8 @@ class ProjectIndex:
                 self.remove(rows.key_of(thing))
                 self.intent.dnats[thing.name] = thing
                 self._dnats_at.setdefault(thing.internal_ip, {})[thing.name] = None
+            case Peering():
+                self.intent.peerings[thing.peer] = thing
             case _:
                 assert_never(thing)
 
@@ -68,6 +71,8 @@ class ProjectIndex:
                 dnat = self.intent.dnats.pop(key.name, None)
                 if dnat:
                     _drop(self._dnats_at, dnat.internal_ip, dnat.name)
+            case "peering":
+                self.intent.peerings.pop(peer_in(key), None)
             case _:
                 assert_never(key.kind)
 
@@ -85,12 +90,15 @@ class ProjectIndex:
                 return self.intent.snat
             case "dnat":
                 return self.intent.dnats.get(key.name)
+            case "peering":
+                return self.intent.peerings.get(peer_in(key))
             case _:
                 assert_never(key.kind)
 
     def things(self) -> Iterator[Thing]:
         """Everything of the project, dependents before what they depend on."""
         intent = self.intent
+        yield from intent.peerings.values()
         yield from intent.dnats.values()
         if intent.snat:
             yield intent.snat
@@ -113,6 +121,9 @@ class ProjectIndex:
     def groups_naming(self, group: str) -> Iterator[SecurityGroup]:
         """Other groups with a rule that names `group`."""
         return (one for one in self.intent.groups.values() if one.name != group and _names(one, group))
+
+    def peering_named(self, name: str) -> Peering | None:
+        return next((one for one in self.intent.peerings.values() if one.name == name), None)
 
     def dnats_at(self, address: Address) -> Iterator[Dnat]:
         return (self.intent.dnats[name] for name in self._dnats_at.get(address, ()))
@@ -191,7 +202,7 @@ class _Used:
 
 
 def _names(group: SecurityGroup, other: str) -> bool:
-    return any(isinstance(rule.peer, GroupRef) and rule.peer.name == other for rule in (*group.ingress, *group.egress))
+    return any(rule.peer == GroupRef(other) for rule in (*group.ingress, *group.egress))
 
 
 def _drop(index: dict[K, dict[str, None]], key: K, name: str) -> None:

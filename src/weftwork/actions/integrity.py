@@ -57,8 +57,10 @@ def _parents(thing: Thing) -> Iterator[ThingKey]:
         yield ThingKey("subnet", owner, thing.subnet)
         yield from (ThingKey("security-group", owner, group) for group in thing.groups)
     if isinstance(thing, SecurityGroup):
-        peers = {rule.peer.name for rule in (*thing.ingress, *thing.egress) if isinstance(rule.peer, GroupRef)}
-        yield from (ThingKey("security-group", owner, name) for name in sorted(peers))
+        named = {rule.peer for rule in (*thing.ingress, *thing.egress) if isinstance(rule.peer, GroupRef)}
+        yield from (ThingKey("security-group", owner, one.name) for one in named if one.owner is None)
+        # The group of a peer may be there or not; the half towards its project is.
+        yield from (ThingKey("peering", owner, str(one.owner)) for one in named if one.owner is not None)
 
 
 def _mismatched(things: dict[ThingKey, Thing], claims: dict[str, bytes]) -> Iterator[Orphan]:

@@ -120,11 +120,22 @@ def _stored(network: Network, thing: ThingT) -> Stored[ThingT]:
 def _page(
     network: Network, names: Sequence[str], get: Callable[[str], ThingT | None], page_size: int, page_token: str
 ) -> Page[ThingT]:
-    """The things behind the last name of the page before; a page is not a snapshot of the pages before it."""
+    def stored(name: str) -> Stored[ThingT] | None:
+        thing = get(name)
+        return None if thing is None else _stored(network, thing)
+
+    return page_of(names, stored, page_size, page_token)
+
+
+def page_of(names: Sequence[str], get: Callable[[str], Stored[T] | None], page_size: int, page_token: str) -> Page[T]:
+    """What is behind the last name of the page before; a page is not a snapshot of the pages before it.
+
+    Refusal INVALID_PAGE_TOKEN.
+    """
     size = min(page_size or PAGE_SIZE, PAGE_SIZE_MAX)
     start = bisect_right(names, _name_in(page_token)) if page_token else 0
     shown = names[start : start + size]
-    items = tuple(_stored(network, thing) for name in shown if (thing := get(name)) is not None)
+    items = tuple(one for name in shown if (one := get(name)) is not None)
     return Page(items, _token_of(shown[-1]) if start + size < len(names) else "")
 
 

@@ -3,6 +3,7 @@
 Law: decode(key, encode(thing)) == thing. Who a thing belongs to is said by its key; the ids inside are for readers.
 """
 
+from dataclasses import replace
 from ipaddress import ip_address, ip_network
 from typing import assert_never
 
@@ -11,8 +12,9 @@ import msgspec
 from weftwork.base.addresses import Mac
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import Thing
-from weftwork.model.keys import ThingKey
+from weftwork.model.keys import ThingKey, peer_in
 from weftwork.model.nat import Dnat, Snat
+from weftwork.model.peering import Peering
 from weftwork.model.port import Attachment, AttachmentKind, Port
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule, SecurityGroup
 from weftwork.model.subnet import Subnet
@@ -106,6 +108,13 @@ class _DnatRow(_Row):
     created_at: int
 
 
+class _PeeringRow(_Row):
+    vpc_id: str
+    name: str
+    peer: str
+    created_at: int
+
+
 _encode = msgspec.json.Encoder().encode
 _read_vpc = msgspec.json.Decoder(_VpcRow).decode
 _read_subnet = msgspec.json.Decoder(_SubnetRow).decode
@@ -113,6 +122,7 @@ _read_port = msgspec.json.Decoder(_PortRow).decode
 _read_group = msgspec.json.Decoder(_GroupRow).decode
 _read_snat = msgspec.json.Decoder(_SnatRow).decode
 _read_dnat = msgspec.json.Decoder(_DnatRow).decode
+_read_peering = msgspec.json.Decoder(_PeeringRow).decode
 
 _CIDR = "Cidr"
 _SECURITY_GROUP = "SecurityGroup"
@@ -132,6 +142,8 @@ def key_of(thing: Thing) -> ThingKey:
             return ThingKey("snat", thing.owner)
         case Dnat():
             return ThingKey("dnat", thing.owner, thing.name)
+        case Peering():
+            return ThingKey("peering", thing.owner, str(thing.peer))
         case _:
             assert_never(thing)
 
@@ -150,6 +162,8 @@ def encode(thing: Thing) -> bytes:
             return _encode(_SnatRow(str(thing.owner), str(thing.external_ip), thing.enabled, thing.created_at))
         case Dnat():
             return _encode(_dnat_row(thing))
+        case Peering():
+            return _encode(_PeeringRow(str(thing.owner), thing.name, str(thing.peer), thing.created_at))
         case _:
             assert_never(thing)
 
@@ -170,6 +184,9 @@ def decode(key: ThingKey, value: bytes) -> Thing:
             return Snat(key.owner, ip_address(row.external_ip), row.enabled, row.created_at)
         case "dnat":
             return _dnat(key.owner, _read_dnat(value))
+        case "peering":
+            half = _read_peering(value)
+            return Peering(key.owner, half.name, peer_in(key), half.created_at)
         case _:
             assert_never(key.kind)
 
@@ -270,8 +287,8 @@ def _group(owner: ProjectKey, row: _GroupRow) -> SecurityGroup:
         owner=owner,
         name=row.name,
         description=row.description,
-        ingress=tuple(_rule(one) for one in row.ingress_rules),
-        egress=tuple(_rule(one) for one in row.egress_rules),
+        ingress=tuple(_rule(owner, one) for one in row.ingress_rules),
+        egress=tuple(_rule(owner, one) for one in row.egress_rules),
         created_at=row.created_at,
     )
 
@@ -279,13 +296,21 @@ def _group(owner: ProjectKey, row: _GroupRow) -> SecurityGroup:
 def _rule_row(owner: ProjectKey, rule: Rule) -> _RuleRow:
     ports = (rule.ports.min, rule.ports.max) if rule.ports else None
     if isinstance(rule.peer, GroupRef):
-        return _RuleRow(rule.protocol.value, ports, _SECURITY_GROUP, f"{owner}/{rule.peer.name}")
+        return _RuleRow(
+            rule.protocol.value, ports, _SECURITY_GROUP, str(replace(rule.peer, owner=rule.peer.owner or owner))
+        )
     return _RuleRow(rule.protocol.value, ports, _CIDR, str(rule.peer))
 
 
-def _rule(row: _RuleRow) -> Rule:
-    peer = GroupRef(_last(row.source)) if row.source_type == _SECURITY_GROUP else ip_network(row.source)
+def _rule(owner: ProjectKey, row: _RuleRow) -> Rule:
+    peer = _group_ref(owner, row.source) if row.source_type == _SECURITY_GROUP else ip_network(row.source)
     return Rule(Protocol(row.protocol), PortRange(*row.port_range) if row.port_range else None, peer)
+
+
+def _group_ref(owner: ProjectKey, full_id: str) -> GroupRef:
+    org, project, name = full_id.split("/")
+    whose = ProjectKey(org, project)
+    return GroupRef(name, None if whose == owner else whose)
 
 
 def _dnat_row(dnat: Dnat) -> _DnatRow:

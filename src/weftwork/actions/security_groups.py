@@ -174,9 +174,21 @@ def _rules(here: ProjectIndex, owner: ProjectKey, rules: tuple[Rule, ...], *, it
         raise codes.TOO_MANY_RULES.refusal(f"{len(distinct)} rules in one direction, at most {RULES_MAX} fit")
     for rule in distinct:
         _check_ports(rule.protocol, rule.ports)
-        if isinstance(rule.peer, GroupRef) and rule.peer.name != itself:
-            group_of(here, owner, rule.peer.name)
+        if isinstance(rule.peer, GroupRef):
+            _check_group(here, owner, rule.peer, itself)
     return distinct
+
+
+def _check_group(here: ProjectIndex, owner: ProjectKey, named: GroupRef, itself: str) -> None:
+    """A group of a peer's is not looked for: whether there is one is not told."""
+    if named.owner is not None:
+        if named.owner not in here.intent.peerings:
+            raise codes.PEERING_NOT_FOUND.refusal(
+                f"project {owner} has no peering with {named.owner}, whose group {named.name!r} a rule names"
+            )
+        check_name(named.name, "security group")
+    elif named.name != itself:
+        group_of(here, owner, named.name)
 
 
 def _canonical(owner: ProjectKey, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
@@ -186,7 +198,8 @@ def _canonical(owner: ProjectKey, rules: tuple[Rule, ...]) -> tuple[Rule, ...]:
 def _by_name(owner: ProjectKey, rule: Rule) -> Rule:
     """A full id of this project's becomes the name."""
     if isinstance(rule.peer, GroupRef):
-        return replace(rule, peer=GroupRef(rule.peer.name.removeprefix(f"{owner}/")))
+        whose = None if rule.peer.owner == owner else rule.peer.owner
+        return replace(rule, peer=GroupRef(rule.peer.name.removeprefix(f"{owner}/"), whose))
     return rule
 
 
@@ -200,14 +213,19 @@ def _check_ports(protocol: Protocol, ports: PortRange | None) -> None:
 
 
 def _named_still_there(network: Network, new: SecurityGroup, old: SecurityGroup | None) -> tuple[Compare, ...]:
-    """The groups that rules name now and did not name before."""
-    names = _named(new) - (_named(old) if old else set()) - {new.name}
-    groups = (ThingKey("security-group", new.owner, name) for name in sorted(names))
-    return tuple(Unchanged(str(key), network.view.revision_of(key)) for key in groups)
+    """What rules name now and did not name before: groups, and of a peer's groups the half towards it."""
+    names = _named(new) - (_named(old) if old else set()) - {ThingKey("security-group", new.owner, new.name)}
+    return tuple(Unchanged(str(key), network.view.revision_of(key)) for key in sorted(names, key=str))
 
 
-def _named(group: SecurityGroup) -> set[str]:
-    return {rule.peer.name for rule in (*group.ingress, *group.egress) if isinstance(rule.peer, GroupRef)}
+def _named(group: SecurityGroup) -> set[ThingKey]:
+    named = {rule.peer for rule in (*group.ingress, *group.egress) if isinstance(rule.peer, GroupRef)}
+    return {
+        ThingKey("peering", group.owner, str(one.owner))
+        if one.owner
+        else ThingKey("security-group", group.owner, one.name)
+        for one in named
+    }
 
 
 def _without(
@@ -221,7 +239,7 @@ def _without(
 
 def _told(rule: Rule, word: str) -> str:
     """As a person writes it: `tcp 80 from group web`."""
-    peer = f"group {rule.peer.name}" if isinstance(rule.peer, GroupRef) else str(rule.peer)
+    peer = f"group {rule.peer}" if isinstance(rule.peer, GroupRef) else str(rule.peer)
     span = rule.ports
     ports = "" if span is None else f" {span.min}" if span.min == span.max else f" {span.min}-{span.max}"
     return f"{rule.protocol.value}{ports} {word} {peer[:80]}"

@@ -5,7 +5,7 @@ controller compiles it. It may be behind the store: every decision names the rev
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_address
@@ -21,6 +21,7 @@ from weftwork.base.tenancy import ProjectKey
 from weftwork.model import keys
 from weftwork.model.intent import Intent, Thing
 from weftwork.model.keys import ROOT, ThingKey, parse_thing_key
+from weftwork.model.peering import Peering
 from weftwork.model.vpc import Vpc
 from weftwork.seams.store import Change, Compacted, Store
 
@@ -30,7 +31,20 @@ RETRY_S = (0.05, 0.2, 1.0)
 _POOL = keys.cidr_used(IPv4Network("0.0.0.0/0")).removesuffix("0.0.0.0-0")
 _EXTERNAL = keys.external_claim()
 _PLUGS = f"{ROOT}plugs/"
-_CLAIMS = tuple(f"{ROOT}{folder}/" for folder in ("ipam", "macs", "members", "port_names", "mac_blocks", "vnis"))
+_CLAIMS = tuple(
+    f"{ROOT}{folder}/"
+    for folder in (
+        "ipam",
+        "macs",
+        "members",
+        "port_names",
+        "mac_blocks",
+        "vnis",
+        "peering_names",
+        "peering_offers",
+        "peer_group_references",
+    )
+)
 """Claims that the view knows from their things."""
 
 
@@ -76,6 +90,7 @@ class IntentView:
         self.external: dict[Address, ExternalClaim] = {}
         self.plugs: dict[str, str] = {}
         self._projects: dict[ProjectKey, ProjectIndex] = {}
+        self._offers: dict[ProjectKey, dict[ProjectKey, Peering]] = {}
         self._revisions: dict[str, int] = {}
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._ticket = itertools.count()
@@ -97,6 +112,10 @@ class IntentView:
 
     def project(self, owner: ProjectKey) -> ProjectIndex | None:
         return self._projects.get(owner)
+
+    def offers_to(self, owner: ProjectKey) -> Mapping[ProjectKey, Peering]:
+        """The halves of other projects towards this one, by whose they are."""
+        return self._offers.get(owner, {})
 
     def find(self, key: ThingKey) -> Thing | None:
         project = self._projects.get(key.owner)
@@ -160,6 +179,7 @@ class IntentView:
         """Everything anew, into new indexes: a project that was deleted and made again meanwhile is another one."""
         everything = await store.range(ROOT)
         self._projects.clear()
+        self._offers.clear()
         self._revisions.clear()
         self.intent.clear()
         self.vnis = Bitmap()
@@ -205,6 +225,8 @@ class IntentView:
         if isinstance(thing, Vpc):
             self._forget_vni(project)
             self.vnis.add(thing.vni)
+        if isinstance(thing, Peering):
+            self._offers.setdefault(thing.peer, {})[thing.owner] = thing
         project.put(thing)
         return thing_key
 
@@ -221,6 +243,8 @@ class IntentView:
             return thing_key
         if thing_key.kind == "vpc":
             self._forget_vni(project)
+        if thing_key.kind == "peering":
+            self._forget_offer(project.get(thing_key))
         project.remove(thing_key)
         if project.intent.is_empty:
             del self._projects[thing_key.owner], self.intent[thing_key.owner]
@@ -229,6 +253,13 @@ class IntentView:
     def _forget_vni(self, project: ProjectIndex) -> None:
         if project.intent.vpc:
             self.vnis.discard(project.intent.vpc.vni)
+
+    def _forget_offer(self, half: Thing | None) -> None:
+        if isinstance(half, Peering):
+            offers = self._offers[half.peer]
+            del offers[half.owner]
+            if not offers:
+                del self._offers[half.peer]
 
     def _put_claim(self, key: str, value: bytes, revision: int) -> None:
         if key.startswith(_POOL):

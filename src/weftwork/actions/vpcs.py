@@ -149,7 +149,7 @@ def _goes_with_its_vpc(thing: Thing) -> bool:
 def _removal(network: Network, here: ProjectIndex, vpc: Vpc, things: list[Thing]) -> Draft:
     owner = vpc.owner
     view = network.view
-    prefixes = (keys.things(kind, owner) for kind in ("port", "subnet", "security-group", "dnat"))
+    prefixes = (keys.things(kind, owner) for kind in ("port", "subnet", "security-group", "dnat", "peering"))
     seen_all: tuple[Compare, ...] = tuple(Empty(prefix, view.revision) for prefix in prefixes)
     if here.intent.snat is None:
         seen_all += (Unchanged(str(keys.ThingKey("snat", owner)), 0),)

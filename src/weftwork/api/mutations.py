@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from weftwork.actions import nat, ports, security_groups, subnets, vpcs
 from weftwork.actions.network import Network, Stored
+from weftwork.api import peerings
 from weftwork.api.doors import Doors
 from weftwork.model.nat import Dnat, Snat
 from weftwork.model.port import Port
@@ -17,6 +18,7 @@ from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 from weftwork.rpc import decode
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
+from weftwork.rpc.generated.weftwork.v1 import peering_pb2
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 
 _UPDATABLE = frozenset({"description", "ingress_rules", "egress_rules"})
@@ -260,5 +262,11 @@ MUTATIONS: Mapping[str, Mutation] = {
     ),
     "add_rules": Mutation(_GROUPS + "AddRules", weft.ChangeRulesRequest, _add_rules, Doors.security_group),
     "remove_rules": Mutation(_GROUPS + "RemoveRules", weft.ChangeRulesRequest, _remove_rules, Doors.security_group),
+    "create_peering": Mutation(
+        peerings.SERVICE + "CreatePeering", peering_pb2.CreatePeeringRequest, peerings.create, peerings.told
+    ),
+    "delete_peering": Mutation(
+        peerings.SERVICE + "DeletePeering", peering_pb2.DeletePeeringRequest, peerings.delete, _nothing
+    ),
 }
 """By the name of the field that carries the request in a PlanRequest."""

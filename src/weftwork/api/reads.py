@@ -2,26 +2,20 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from weftwork.actions import reads
-from weftwork.api import telling
+from weftwork.api import peerings, telling
 from weftwork.api.doors import Doors
 from weftwork.api.mutations import MUTATIONS
 from weftwork.base import codes
 from weftwork.rpc import decode
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
+from weftwork.rpc.generated.weftwork.v1 import peering_pb2
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
-
-
-class _PageRequest(Protocol):
-    @property
-    def page_size(self) -> int: ...
-    @property
-    def page_token(self) -> str: ...
 
 
 async def _get_vpc(doors: Doors, request: pb.GetVpcRequest) -> pb.Vpc:
@@ -33,7 +27,7 @@ async def _list_vpcs(doors: Doors, request: pb.ListVpcsRequest) -> pb.ListVpcsRe
         doors.network,
         org=decode.optional_name(request.org_id, "org_id"),
         project=decode.optional_name(request.project_id, "project_id"),
-        **_page(request),
+        **decode.page(request),
     )
     return pb.ListVpcsResponse(vpcs=map(doors.vpc, page.items), next_page_token=page.next_page_token)
 
@@ -44,7 +38,7 @@ async def _get_subnet(doors: Doors, request: pb.GetSubnetRequest) -> pb.Subnet:
 
 
 async def _list_subnets(doors: Doors, request: pb.ListSubnetsRequest) -> pb.ListSubnetsResponse:
-    page = await reads.list_subnets(doors.network, owner=decode.owner(request), **_page(request))
+    page = await reads.list_subnets(doors.network, owner=decode.owner(request), **decode.page(request))
     return pb.ListSubnetsResponse(subnets=map(doors.subnet, page.items), next_page_token=page.next_page_token)
 
 
@@ -55,7 +49,7 @@ async def _get_port(doors: Doors, request: pb.GetPortRequest) -> pb.Port:
 
 async def _list_ports(doors: Doors, request: pb.ListPortsRequest) -> pb.ListPortsResponse:
     subnet = decode.reference(request.subnet_id, "subnet_id") if request.subnet_id else ""
-    page = await reads.list_ports(doors.network, owner=decode.owner(request), subnet=subnet, **_page(request))
+    page = await reads.list_ports(doors.network, owner=decode.owner(request), subnet=subnet, **decode.page(request))
     return pb.ListPortsResponse(ports=map(doors.port, page.items), next_page_token=page.next_page_token)
 
 
@@ -65,27 +59,20 @@ async def _get_security_group(doors: Doors, request: pb.GetSecurityGroupRequest)
 
 
 async def _list_security_groups(doors: Doors, request: pb.ListSecurityGroupsRequest) -> pb.ListSecurityGroupsResponse:
-    page = await reads.list_security_groups(doors.network, owner=decode.owner(request), **_page(request))
+    page = await reads.list_security_groups(doors.network, owner=decode.owner(request), **decode.page(request))
     return pb.ListSecurityGroupsResponse(
         security_groups=map(doors.security_group, page.items), next_page_token=page.next_page_token
     )
 
 
 async def _list_snats(doors: Doors, request: weft.ListNatsRequest) -> weft.ListSnatsResponse:
-    page = await reads.list_snats(doors.network, owner=decode.owner(request), **_page(request))
+    page = await reads.list_snats(doors.network, owner=decode.owner(request), **decode.page(request))
     return weft.ListSnatsResponse(snats=map(doors.snat, page.items), next_page_token=page.next_page_token)
 
 
 async def _list_dnats(doors: Doors, request: weft.ListNatsRequest) -> weft.ListDnatsResponse:
-    page = await reads.list_dnats(doors.network, owner=decode.owner(request), **_page(request))
+    page = await reads.list_dnats(doors.network, owner=decode.owner(request), **decode.page(request))
     return weft.ListDnatsResponse(dnats=map(doors.dnat, page.items), next_page_token=page.next_page_token)
-
-
-def _page(request: _PageRequest) -> dict[str, Any]:
-    return {
-        "page_size": decode.page_size(request.page_size),
-        "page_token": decode.page_token(request.page_token),
-    }
 
 
 async def _plan(doors: Doors, request: weft.PlanRequest) -> weft.PlanResponse:
@@ -136,6 +123,9 @@ READS: Mapping[str, Read] = {
         Read(_NETWORK + "ListSecurityGroups", pb.ListSecurityGroupsRequest, _list_security_groups),
         Read("/weftwork.v1.NatService/ListSnats", weft.ListNatsRequest, _list_snats),
         Read("/weftwork.v1.NatService/ListDnats", weft.ListNatsRequest, _list_dnats),
+        Read(peerings.SERVICE + "GetPeering", peering_pb2.GetPeeringRequest, peerings.get),
+        Read(peerings.SERVICE + "ListPeerings", peering_pb2.ListPeeringsRequest, peerings.list_peerings),
+        Read(peerings.SERVICE + "ListPeeringOffers", peering_pb2.ListPeeringsRequest, peerings.list_offers),
         Read("/weftwork.v1.PlanService/Plan", weft.PlanRequest, _plan),
         Read(_TARGETS + "ListTargets", Empty, _list_targets),
         Read(_TARGETS + "GetTarget", weft.GetTargetRequest, _get_target),

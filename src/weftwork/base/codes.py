@@ -159,7 +159,7 @@ CIDR_OVERLAP = _code(
     Kind.CONFLICT,
     "CIDR_OVERLAP",
     "Overlapping CIDR",
-    "The range overlaps another subnet of the VPC, or a range that the operator reserved.",
+    "The range overlaps another subnet of the VPC, a peer's range, or a range that the operator reserved.",
     "Choose a range that does not overlap, or leave it out to get a free one.",
 )
 SUBNET_OUTSIDE_VPC = _code(
@@ -422,6 +422,37 @@ EXTERNAL_POOL_EXHAUSTED = _code(
     "No free external address",
     "Every external address is taken, or the operator offers none.",
     "Ask the operator for external addresses, or use one that your VPC has.",
+)
+
+# Peerings.
+
+PEERING_NOT_FOUND = _code(
+    Kind.UNKNOWN,
+    "PEERING_NOT_FOUND",
+    "No such peering",
+    "The project has no half of a peering of this name, or with this project.",
+    "See `weft peering list`; make the project's half with `weft peering create`.",
+)
+PEERING_ALREADY_EXISTS = _code(
+    Kind.EXISTS,
+    "PEERING_ALREADY_EXISTS",
+    "Peering already exists",
+    "The project has a peering of this name with another project, or one with this project under another name.",
+    "Choose another name, or use the peering that is there.",
+)
+INVALID_PEER = _code(
+    Kind.INVALID,
+    "INVALID_PEER",
+    "Invalid peer",
+    "A VPC is peered with the VPC of another project.",
+    "Name the other project as ORG/PROJECT.",
+)
+TOO_MANY_PEERINGS = _code(
+    Kind.EXHAUSTED,
+    "TOO_MANY_PEERINGS",
+    "Too many peerings",
+    "A VPC has at most 50 peerings.",
+    "Delete peerings that are not needed.",
 )
 
 # Every noun.

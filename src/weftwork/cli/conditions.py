@@ -45,7 +45,7 @@ def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) 
     examples=(
         "weft wait port web1",
         "weft wait security-group web --for Programmed --timeout 2m",
-        "weft wait port web1 --for Deleted",
+        "weft wait peering backend --for Peered",
     ),
 )
 @click.argument("kind", type=NounType(), metavar="NOUN")
@@ -53,7 +53,7 @@ def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) 
 @click.option(
     "--for",
     "type_",
-    type=click.Choice(["Accepted", "Programmed", DELETED], case_sensitive=False),
+    type=click.Choice(["Accepted", "Programmed", "Peered", DELETED], case_sensitive=False),
     default="Programmed",
     help="The condition, or Deleted.  [default: Programmed]",
 )
@@ -61,7 +61,7 @@ def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) 
 async def wait(kind: str, name: str, type_: str, timeout_s: float) -> None:
     """Wait until a condition of a thing is true.
 
-    NOUN is vpc, subnet, port, security-group, snat or dnat. NAME may be left out for a vpc and its snat.
+    NOUN is vpc, subnet, port, security-group, snat, dnat or peering. NAME may be left out for a vpc and its snat.
     """
     noun = NOUNS[kind]
     async with connected() as session:
@@ -165,7 +165,8 @@ def _print_event(event: Document, name: str) -> None:
     elif event["deleted"]:
         print(f"{_now()}  {resource['kind']} {name}  deleted", flush=True)
     else:
-        states = "  ".join(_state(event, type_) for type_ in ("Accepted", "Programmed") if condition(event, type_))
+        types = ("Accepted", "Programmed", "Peered")
+        states = "  ".join(_state(event, type_) for type_ in types if condition(event, type_))
         print(printable(f"{_now()}  {resource['kind']} {name}  {states}"), flush=True)
 
 

@@ -236,4 +236,34 @@ DNAT = Noun(
         *_TAIL,
     ),
 )
-NOUNS = {noun.kind: noun for noun in (VPC, SUBNET, PORT, SECURITY_GROUP, SNAT, DNAT)}
+PEERING = Noun(
+    kind="peering",
+    title="Peering",
+    plural="peerings",
+    name=lambda document: str(document["name"]),
+    id=lambda document: str(document["peer"]),
+    columns=(
+        Column("NAME", field("name")),
+        Column("PEER", field("peer")),
+        Column("STATE", field("state")),
+        Column("PEER CIDR", field("peer_cidr")),
+        _PROGRAMMED,
+        _ID,
+        _CREATED,
+        *_TAIL,
+    ),
+)
+PEERING_OFFER = Noun(
+    kind="peering-offer",
+    title="PeeringOffer",
+    plural="offers of peerings",
+    name=lambda document: str(document["by"]),
+    id=lambda document: str(document["by"]),
+    columns=(
+        Column("BY", field("by")),
+        Column("CIDR", field("cidr")),
+        Column("ACCEPTED", field("accepted")),
+        _CREATED,
+    ),
+)
+NOUNS = {noun.kind: noun for noun in (VPC, SUBNET, PORT, SECURITY_GROUP, SNAT, DNAT, PEERING)}

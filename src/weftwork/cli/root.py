@@ -10,6 +10,7 @@ from weftwork.cli.conditions import wait, watch
 from weftwork.cli.document import API_VERSION
 from weftwork.cli.nat import dnat, snat
 from weftwork.cli.output import is_text, print_data
+from weftwork.cli.peering import peering
 from weftwork.cli.port import port
 from weftwork.cli.reference import reference
 from weftwork.cli.security_group import security_group
@@ -18,7 +19,21 @@ from weftwork.cli.subnet import subnet
 from weftwork.cli.target import leaks, target
 from weftwork.cli.vpc import vpc
 
-_COMMANDS = (vpc, subnet, port, security_group, snat, dnat, target, leaks, wait, watch, completion, reference)
+_COMMANDS = (
+    vpc,
+    subnet,
+    port,
+    security_group,
+    snat,
+    dnat,
+    peering,
+    target,
+    leaks,
+    wait,
+    watch,
+    completion,
+    reference,
+)
 
 
 def make_weft(local: Mapping[str, LocalCommand]) -> Root:

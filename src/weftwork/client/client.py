@@ -22,8 +22,9 @@ from weftwork.client.errors import ApiError, api_error
 from weftwork.client.messages import ConditionEvent, PlanResponse, ResourceRef, SecurityRule
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as network
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2_grpc
+from weftwork.rpc.generated.weftwork.v1 import peering_pb2 as peering
+from weftwork.rpc.generated.weftwork.v1 import peering_pb2_grpc, weftwork_pb2_grpc
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weftwork
-from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2_grpc
 
 Project = ProjectKey | str
 """`acme/web`, or the same as a value."""
@@ -69,7 +70,10 @@ class Mutation(Generic[T]):
 
 
 def resource_ref(kind: str, project: Project, id: str = "") -> ResourceRef:
-    """`kind` is vpc, subnet, port, security-group, snat or dnat; `id` a name or id, empty for a VPC and its SNAT."""
+    """`kind` is vpc, subnet, port, security-group, snat, dnat or peering; `id` a name or id.
+
+    A VPC and its SNAT need none.
+    """
     key = _project(project)
     return ResourceRef(kind=kind, org_id=key.org, project_id=key.project, id=id)
 
@@ -90,6 +94,7 @@ class Client:
         self._ports = weftwork_pb2_grpc.PortServiceStub(channel)
         self._groups = weftwork_pb2_grpc.SecurityGroupServiceStub(channel)
         self._nat = weftwork_pb2_grpc.NatServiceStub(channel)
+        self._peerings = peering_pb2_grpc.PeeringServiceStub(channel)
         self._conditions = weftwork_pb2_grpc.ConditionServiceStub(channel)
         self._plan = weftwork_pb2_grpc.PlanServiceStub(channel)
         self._targets = weftwork_pb2_grpc.TargetServiceStub(channel)
@@ -367,6 +372,32 @@ class Client:
             **_in(project), external_ip=external_ip, external_port=external_port, protocol=_protocol(protocol)
         )
         return self._deletion(self._network.DeleteDnat, "delete_dnat", request)
+
+    # --- Peerings -------------------------------------------------------------------------------------------------
+
+    def create_peering(self, project: Project, peer: Project, *, name: str = "") -> Mutation[messages.Peering]:
+        """The project's half; the peering is active once the peer has made its own."""
+        request = peering.CreatePeeringRequest(**_in(project), name=name, peer=str(_project(peer)))
+        return self._mutation(self._peerings.CreatePeering, "create_peering", request, retry=True)
+
+    async def get_peering(self, project: Project, peering_or_peer: str) -> messages.Peering:
+        """By name or id, or by the peer: `acme/shop`."""
+        request = peering.GetPeeringRequest(**_in(project), peering=peering_or_peer)
+        return await self._call(self._peerings.GetPeering, request)
+
+    def list_peerings(self, project: Project) -> AsyncIterator[messages.Peering]:
+        request = peering.ListPeeringsRequest(**_in(project))
+        return self._pages(self._peerings.ListPeerings, request, lambda page: page.peerings)
+
+    def list_peering_offers(self, project: Project) -> AsyncIterator[messages.PeeringOffer]:
+        """The halves of other projects towards this one."""
+        request = peering.ListPeeringsRequest(**_in(project))
+        return self._pages(self._peerings.ListPeeringOffers, request, lambda page: page.offers)
+
+    def delete_peering(self, project: Project, peering_or_peer: str, *, cascade: bool = False) -> Mutation[None]:
+        """Takes the project's half back; with `cascade`, with the rules that name groups of the peer."""
+        request = peering.DeletePeeringRequest(**_in(project), peering=peering_or_peer, cascade=cascade)
+        return self._deletion(self._peerings.DeletePeering, "delete_peering", request)
 
     # --- Conditions and targets ---------------------------------------------------------------------------------
 

@@ -14,6 +14,7 @@ from weftwork.rpc.generated.overlay_network.v1.network_pb2 import (
     Subnet,
     Vpc,
 )
+from weftwork.rpc.generated.weftwork.v1.peering_pb2 import Peering, PeeringOffer
 from weftwork.rpc.generated.weftwork.v1.weftwork_pb2 import (
     ConditionEvent,
     Leak,
@@ -30,6 +31,8 @@ __all__ = [
     "ConditionEvent",
     "DnatConfig",
     "Leak",
+    "Peering",
+    "PeeringOffer",
     "PlanResponse",
     "PlanStep",
     "Port",

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from weftwork.actions.view import IntentView
 from weftwork.base.errors import Failure
 from weftwork.controller.publisher import Publisher
-from weftwork.model.keys import ThingKey
+from weftwork.model.keys import ThingKey, peer_in
 from weftwork.program.resource import Key
 from weftwork.seams.channel import Report
 from weftwork.seams.clock import Clock
@@ -32,7 +32,7 @@ class ConditionBoard:
             if self._publisher is not None:
                 self._waiting.update(dict.fromkeys(change.keys, change.revision))
                 self._announce_tried()
-            self._tell(change.keys)
+            self._tell(change.keys | {_other_half(key) for key in change.keys if key.kind == "peering"})
 
     def take(self, report: Report) -> None:
         """An agent's report arrived."""
@@ -46,7 +46,8 @@ class ConditionBoard:
         if revision == 0:
             return ()
         accepted = Condition("Accepted", Status.TRUE, "", "", revision, self._accepted_at(key))
-        return (accepted, self._programmed(key, revision))
+        peered = (self._peered(key, revision),) if key.kind == "peering" else ()
+        return (accepted, self._programmed(key, revision), *peered)
 
     async def watch(self) -> AsyncIterator[ConditionChange]:
         mailbox = _Mailbox()
@@ -68,6 +69,15 @@ class ConditionBoard:
             message = "removed from the intent; the host still has to let go of it"
             return (Condition("Programmed", Status.FALSE, "DELETING", message, gone_at, self._clock.now_s()),)
         return ()
+
+    def _peered(self, key: ThingKey, revision: int) -> Condition:
+        """As of the half that came last. Why the other is missing, whether it could be there, is not told."""
+        other = self._view.revision_of(_other_half(key))
+        if not other:
+            message = "the other project has no half towards this one"
+            return Condition("Peered", Status.FALSE, "PENDING", message, revision, self._accepted_at(key))
+        since = max(self._accepted_at(key), self._accepted_at(_other_half(key)))
+        return Condition("Peered", Status.TRUE, "", "", revision, since)
 
     def _programmed(self, key: ThingKey, revision: int) -> Condition:
         status, reason, message = self._judge(key, revision)
@@ -124,6 +134,10 @@ class ConditionBoard:
     def _tell(self, keys: frozenset[ThingKey]) -> None:
         for mailbox in self._watchers:
             mailbox.put(keys)
+
+
+def _other_half(key: ThingKey) -> ThingKey:
+    return ThingKey("peering", peer_in(key), str(key.owner))
 
 
 class _Mailbox:

@@ -15,6 +15,7 @@ from weftwork.controller.reach_changes import reach_changes
 from weftwork.model.intent import Intent, ProjectIntent, Thing
 from weftwork.model.keys import ROOT, parse_thing_key
 from weftwork.model.nat import Dnat, Snat
+from weftwork.model.peering import Peering
 from weftwork.model.port import Port
 from weftwork.model.security_group import SecurityGroup
 from weftwork.model.subnet import Subnet
@@ -59,7 +60,7 @@ class ControllerInsight:
             return PlanPreview(objects, (), reach)
         overlay = _overlay(self._view.intent, writes)
         keys = frozenset(key for write in writes if (key := parse_thing_key(write.key)))
-        slices = frozenset(slice_id for key in keys for slice_id in affected_by(key))
+        slices = frozenset(slice_id for key in keys for slice_id in affected_by(key, overlay))
         publisher = self._hosted.publisher
         compiled = {slice_id: publisher.compile_slice(overlay, slice_id) for slice_id in slices}
         delta = publisher.assembly.preview(compiled)
@@ -182,6 +183,8 @@ def _told_thing(thing: Thing | None) -> str:
             return f" {thing.external_ip}"
         case Dnat():
             return f" {thing.external} to {thing.internal_ip}:{thing.internal_port}"
+        case Peering():
+            return f"/{thing.name} with {thing.peer}"
         case None:
             return ""
 

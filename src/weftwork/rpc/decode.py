@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from ipaddress import ip_address, ip_network
 from typing import Protocol as Shape
-from typing import TypeVar
+from typing import TypedDict, TypeVar
 
 from weftwork.base import codes
 from weftwork.base.addresses import Address, Cidr, Mac, parse_mac
@@ -47,8 +47,10 @@ _PROTOCOLS: dict[int, Protocol] = {
     pb.PROTOCOL_ICMP: Protocol.ICMP,
     pb.PROTOCOL_ALL: Protocol.ALL,
 }
-_KINDS: dict[str, Kind] = {kind: kind for kind in ("vpc", "subnet", "port", "security-group", "snat", "dnat")}
-_CONDITION_TYPES = ("Accepted", "Programmed")
+_KINDS: dict[str, Kind] = {
+    kind: kind for kind in ("vpc", "subnet", "port", "security-group", "snat", "dnat", "peering")
+}
+_CONDITION_TYPES = ("Accepted", "Programmed", "Peered")
 _NAMELESS = ("vpc", "snat")
 
 
@@ -74,6 +76,19 @@ def vpc_owner(org_id: str, project_id: str, vpc_id: str) -> ProjectKey:
             codes.VPC_NOT_FOUND, "vpc_id", f"project {key} has no VPC {quoted(vpc_id)}; its VPC's id is {key}"
         )
     return key
+
+
+def project(text: str, field: str) -> ProjectKey:
+    """`acme/web`."""
+    org, slash, rest = required(text, field).partition("/")
+    if not slash:
+        raise refusal(codes.INVALID_NAME, field, f"{quoted(text)} is not ORG/PROJECT")
+    return ProjectKey(name(org, field), name(rest, field))
+
+
+def peering(text: str, field: str) -> str:
+    """What a person types for a peering: its name, its full id, or its peer `{org}/{project}`."""
+    return str(project(text, field)) if text.count("/") == 1 else reference(text, field)
 
 
 def name(text: str, field: str) -> str:
@@ -170,16 +185,14 @@ def _peer(message: pb.SecurityRule, field: str, project: ProjectKey) -> Cidr | G
         case pb.SOURCE_TYPE_CIDR:
             return cidr(message.source, at)
         case pb.SOURCE_TYPE_SECURITY_GROUP:
-            return GroupRef(_group_of(message.source, at, project))
+            return _group_of(message.source, at, project)
     raise refusal(codes.INVALID_SOURCE, f"{field}.source_type", "the source type says neither CIDR nor security group")
 
 
-def _group_of(text: str, field: str, project: ProjectKey) -> str:
-    """The name of a group of the same project; another project's group is not found."""
-    org_project, _, group = reference(text, field).rpartition("/")
-    if org_project and org_project != str(project):
-        raise refusal(codes.SECURITY_GROUP_NOT_FOUND, field, f"project {project} has no security group {quoted(text)}")
-    return group
+def _group_of(text: str, field: str, own: ProjectKey) -> GroupRef:
+    """A group of the same project by name or id; a peer's by id."""
+    whose, _, group = reference(text, field).rpartition("/")
+    return GroupRef(group, project(whose, field) if whose and whose != str(own) else None)
 
 
 def protocol(number: int, field: str) -> Protocol:
@@ -223,6 +236,22 @@ def each(parse: Callable[[T, str], R], items: Sequence[T], field: str) -> tuple[
     if len(items) > LIST_MAX:
         raise refusal(codes.FIELD_TOO_LONG, field, f"the list has {len(items)} entries, at most {LIST_MAX} are allowed")
     return tuple(parse(item, f"{field}[{index}]") for index, item in enumerate(items))
+
+
+class _Paged(Shape):
+    @property
+    def page_size(self) -> int: ...
+    @property
+    def page_token(self) -> str: ...
+
+
+class Paging(TypedDict):
+    page_size: int
+    page_token: str
+
+
+def page(message: _Paged) -> Paging:
+    return {"page_size": page_size(message.page_size), "page_token": page_token(message.page_token)}
 
 
 def page_size(number: int) -> int:
@@ -271,6 +300,8 @@ def thing_name(which: Kind, text: str, field: str, project: ProjectKey) -> str:
         if text and text != str(project):
             raise refusal(codes.INVALID_ARGUMENT, field, f"a {which} has no name: a project has one")
         return ""
+    if which == "peering":
+        return peering(text, field)
     if which == "dnat":
         return _dnat_name(text, field)
     return reference(text, field)

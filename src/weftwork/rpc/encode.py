@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable
 
-from weftwork.base.addresses import Address
+from weftwork.base.addresses import Address, Cidr
 from weftwork.model.nat import Dnat, Snat
+from weftwork.model.peering import Peering
 from weftwork.model.port import AttachmentKind, Port
 from weftwork.model.security_group import GroupRef, Protocol, Rule, SecurityGroup
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
+from weftwork.rpc.generated.weftwork.v1 import peering_pb2
 
 Conditions = Iterable[pb.Condition]
 
@@ -106,7 +108,9 @@ def _rule(value: Rule, group: SecurityGroup) -> pb.SecurityRule:
         protocol=_PROTOCOLS[value.protocol],
         port_range=pb.PortRange(min=value.ports.min, max=value.ports.max) if value.ports else None,
         source_type=pb.SOURCE_TYPE_SECURITY_GROUP if is_group else pb.SOURCE_TYPE_CIDR,
-        source=f"{group.owner}/{value.peer.name}" if isinstance(value.peer, GroupRef) else str(value.peer),
+        source=f"{value.peer.owner or group.owner}/{value.peer.name}"
+        if isinstance(value.peer, GroupRef)
+        else str(value.peer),
     )
 
 
@@ -128,6 +132,22 @@ def dnat(value: Dnat, revision: int, conditions: Conditions) -> pb.DnatConfig:
         internal_ip=str(value.internal_ip),
         internal_port=value.internal_port,
         protocol=_PROTOCOLS[value.protocol],
+        revision=revision,
+        conditions=conditions,
+    )
+
+
+def peering(value: Peering, revision: int, conditions: Conditions, *, peer_cidr: Cidr | None) -> peering_pb2.Peering:
+    """`peer_cidr` is None while it is not active."""
+    return peering_pb2.Peering(
+        id=value.id,
+        org_id=value.owner.org,
+        project_id=value.owner.project,
+        name=value.name,
+        peer=str(value.peer),
+        state=peering_pb2.Peering.STATE_ACTIVE if peer_cidr else peering_pb2.Peering.STATE_PENDING,
+        peer_cidr=str(peer_cidr or ""),
+        created_at=value.created_at,
         revision=revision,
         conditions=conditions,
     )

@@ -16,7 +16,7 @@ class Status(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """`type` is `Accepted` or `Programmed`; `observed_revision` is the intent's revision it speaks of."""
+    """`type` is `Accepted`, `Programmed` or, of a peering, `Peered`; `observed_revision` is the intent's."""
 
     type: str
     status: Status

@@ -6,6 +6,7 @@ from hypothesis import given
 
 from weftwork.actions import rows
 from weftwork.model.intent import Intent
+from weftwork.model.keys import parse_thing_key
 from weftwork.testing.strategies import TENANTS, intents, port
 
 
@@ -15,8 +16,10 @@ def test_decode_undoes_encode(intent: Intent) -> None:
         single = [one for one in (project.vpc, project.snat) if one]
         for thing in (*single, *project.subnets.values(), *project.groups.values(), *project.ports.values()):
             assert rows.decode(rows.key_of(thing), rows.encode(thing)) == thing
-        for dnat in project.dnats.values():
-            assert rows.decode(rows.key_of(dnat), rows.encode(dnat)) == dnat
+        for named in (*project.dnats.values(), *project.peerings.values()):
+            key = rows.key_of(named)
+            assert rows.decode(key, rows.encode(named)) == named
+            assert parse_thing_key(str(key)) == key
 
 
 def test_a_stored_port_has_the_names_of_the_specification() -> None:

@@ -19,9 +19,9 @@ from weftwork.testing.internet import Internet
 
 T = TypeVar("T")
 
-OTHER, FULL = "crash/other", "crash/full"
+OTHER, FULL, PEER = "crash/other", "crash/full", "crash/peer"
 SNAT_IP, DNAT_IP, FULL_IP = "203.0.113.50", "203.0.113.51", "203.0.113.60"
-C_ADDRESS, FAR_ADDRESS = "10.30.0.77", "10.30.9.77"
+C_ADDRESS, FAR_ADDRESS, D_ADDRESS = "10.30.0.77", "10.30.9.77", "10.50.0.77"
 LAB = (allow("tcp", 8080, "10.30.0.0/16"), allow("udp", 53, "10.30.0.0/16"))
 """Lets the probe pair's `a` reach port 8080 of whoever has the group."""
 
@@ -210,6 +210,35 @@ def full_vpc(world: World) -> None:
     cloud.dnat(FULL, FULL_IP, 53, "udp", C_ADDRESS, 53)
 
 
+def peer_vpc(world: World) -> None:
+    """The VPC of a peer, with its guest in `d`."""
+    if has_vpc(PEER)(world):
+        return
+    cloud = world.cloud
+    cloud.vpc(PEER, "10.50.0.0/16")
+    cloud.group(PEER, "web", ingress=[allow("tcp", 80, "10.30.0.0/16")])
+    cloud.plug(PEER, cloud.port(PEER, "guest", groups=["web"], address=D_ADDRESS).id, world.d.name)
+    configured(world.d, D_ADDRESS)
+
+
+def halves(*, own: bool, peer: bool) -> Callable[[World], None]:
+    def prepare(world: World) -> None:
+        peer_vpc(world)
+        for project, other, there in ((PROBE, PEER, own), (PEER, PROBE, peer)):
+            if there:
+                world.cloud.do(world.cloud.client.create_peering(project, other))
+            else:
+                gone(world, world.cloud.client.delete_peering(project, other))
+        world.cloud.settle()
+
+    return prepare
+
+
+def is_peered(world: World) -> bool:
+    half = found(world, world.cloud.client.get_peering(PROBE, PEER))
+    return half is not None and half.state == half.STATE_ACTIVE
+
+
 # --- packets
 
 
@@ -293,6 +322,14 @@ def see_full(world: World, done: bool) -> None:
         assert guest.tcp(world.b.address, 80, timeout_s=SILENCE_S) is None, "two tenants can talk"
     else:
         assert world.internet.tcp(FULL_IP, 80, timeout_s=SILENCE_S) is None
+
+
+def see_peer(world: World, done: bool) -> None:
+    there = is_peered(world)
+    assert has_vpc(PEER)(world) or not there
+    answer = world.a.tcp(D_ADDRESS, 80, timeout_s=None if there else SILENCE_S)
+    assert (answer is not None) == there
+    assert world.a.tcp(D_ADDRESS, 81, timeout_s=SILENCE_S) is None, "the peer is too open"
 
 
 # --- the cases
@@ -423,4 +460,25 @@ CASES = (
         see_dnat,
     ),
     Case("delete DNAT", lambda w: dnat(w, there=True), delete_dnat, lambda w: not has_dnat(w), see_dnat),
+    Case(
+        "accept peering",
+        halves(own=False, peer=True),
+        lambda c: c.create_peering(PROBE, PEER),
+        is_peered,
+        see_peer,
+    ),
+    Case(
+        "delete peering",
+        halves(own=True, peer=True),
+        lambda c: c.delete_peering(PROBE, PEER),
+        lambda w: not is_peered(w),
+        see_peer,
+    ),
+    Case(
+        "delete VPC of a peer",
+        halves(own=True, peer=True),
+        lambda c: c.delete_vpc(PEER, cascade=True),
+        lambda w: not has_vpc(PEER)(w),
+        see_peer,
+    ),
 )

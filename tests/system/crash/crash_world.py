@@ -16,6 +16,7 @@ from typing import Self
 from weftwork.actions.integrity import orphans
 from weftwork.client.client import Client
 from weftwork.client.errors import ApiError
+from weftwork.compiler.linux.names import PEERINGS_SCOPE
 from weftwork.model.keys import ROOT
 from weftwork.seams.store import Record
 from weftwork.testing.cloud import Cloud, NotProgrammedError, allow
@@ -33,7 +34,7 @@ SILENCE_S = 0.15
 
 
 class World:
-    """One node, one VPC with a probe pair `a` → `b`, and a namespace `c` to plug in."""
+    """One node, one VPC with a probe pair `a` → `b`, and namespaces to plug in: `c` there, `d` in a peer's VPC."""
 
     def __init__(self, folder: Path) -> None:
         assert not [name for name in _namespaces() if name.startswith("weft-")], (
@@ -77,7 +78,9 @@ class World:
         cloud.group(PROBE, "web", ingress=[allow("tcp", 80, "0.0.0.0/0")], egress=[allow("all", None, "0.0.0.0/0")])
         self.a, self.b = (self._boot(name) for name in "ab")
         self.c = self._stack.enter_context(Guest.boot("wc-c"))
-        self.c.serve(tcp=[80, 81])
+        self.d = self._stack.enter_context(Guest.boot("wc-d"))
+        for guest in (self.c, self.d):
+            guest.serve(tcp=[80, 81])
         self.b.serve(tcp=[80, 81, 8080])
         self._flow = self.a.connect(self.b.address, 80)
         self._stack.callback(lambda: self._flow.close())
@@ -207,7 +210,10 @@ class World:
         assert self.a.tcp(self.b.address, 81, timeout_s=SILENCE_S) is None, "the probe pair can talk too much"
 
     def _namespaces_wanted(self) -> set[str]:
-        return {"weft-ext", *(f"weft-{vpc.vni}" for vpc in self.cloud.collect(self.cloud.client.list_vpcs()))}
+        vpcs = self.cloud.collect(self.cloud.client.list_vpcs())
+        peerings = self.cloud.collect(self.cloud.client.list_peerings(PROBE))
+        active = {PEERINGS_SCOPE for one in peerings if one.state == one.STATE_ACTIVE}
+        return {"weft-ext", *active, *(f"weft-{vpc.vni}" for vpc in vpcs)}
 
     def _records(self) -> list[Record]:
         """What is in the store, not asking the node."""

@@ -78,7 +78,7 @@ def test_every_reason_of_a_failure_is_told() -> None:
 
 def test_the_page_of_keys_is_what_the_code_makes() -> None:
     owner, port, address = ProjectKey("acme", "shop"), str(uuid.UUID(int=1)), ip_address("10.0.0.5")
-    dnat = "203.0.113.1:80:tcp"
+    dnat, peer = "203.0.113.1:80:tcp", ProjectKey("acme", "data")
     made = [
         str(keys.ThingKey("vpc", owner)),
         str(keys.ThingKey("subnet", owner, "back")),
@@ -86,15 +86,19 @@ def test_the_page_of_keys_is_what_the_code_makes() -> None:
         str(keys.ThingKey("security-group", owner, "web")),
         str(keys.ThingKey("snat", owner)),
         str(keys.ThingKey("dnat", owner, dnat)),
+        str(keys.ThingKey("peering", owner, str(peer))),
         keys.allocated(owner, "back", address),
         keys.mac_claim(owner, "02:57:00:00:00:01"),
         keys.port_name(owner, "web1"),
+        keys.peering_name(owner, "data"),
         keys.plug("web1", "eth0"),
         keys.cidr_used(ip_network("10.0.0.0/16")),
         keys.vni_claim(1001),
         keys.external_claim(address),
         keys.member(owner, "web", port),
         keys.group_reference(owner, "web", "db"),
+        keys.peer_group_reference(owner, peer, "db"),
+        keys.peering_offer(owner, peer),
         keys.dnat_target(owner, address, dnat),
         keys.external_use(address, "snat"),
         keys.mac_counter(owner),
@@ -105,4 +109,4 @@ def test_the_page_of_keys_is_what_the_code_makes() -> None:
 
     assert len(patterns) == len(made)
     for key, pattern in zip(made, patterns, strict=True):
-        assert re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", pattern), key), f"{key} is not {pattern}"
+        assert re.fullmatch(re.sub(r"\{[\w ]+\}", "[^/]+", pattern), key), f"{key} is not {pattern}"

@@ -90,9 +90,12 @@ def test_rules_become_values() -> None:
         protocol=pb.PROTOCOL_ALL, source_type=pb.SOURCE_TYPE_SECURITY_GROUP, source="acme/web/db"
     )
 
-    assert decode.rules([by_cidr, by_group], "ingress_rules", ACME) == (
+    by_peer = pb.SecurityRule(protocol=pb.PROTOCOL_ALL, source_type=pb.SOURCE_TYPE_SECURITY_GROUP, source="lab/web/db")
+
+    assert decode.rules([by_cidr, by_group, by_peer], "ingress_rules", ACME) == (
         Rule(Protocol.TCP, PortRange(80, 90), ip_network("0.0.0.0/0")),
         Rule(Protocol.ALL, None, GroupRef("db")),
+        Rule(Protocol.ALL, None, GroupRef("db", ProjectKey("lab", "web"))),
     )
 
 
@@ -108,8 +111,8 @@ def test_rules_become_values() -> None:
             "port_range",
         ),
         (
-            pb.SecurityRule(protocol=pb.PROTOCOL_TCP, source_type=pb.SOURCE_TYPE_SECURITY_GROUP, source="rival/lab/db"),
-            "SECURITY_GROUP_NOT_FOUND",
+            pb.SecurityRule(protocol=pb.PROTOCOL_TCP, source_type=pb.SOURCE_TYPE_SECURITY_GROUP, source="lab/db"),
+            "INVALID_NAME",
             "source",
         ),
     ],

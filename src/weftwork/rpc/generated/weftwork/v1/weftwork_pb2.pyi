@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as _network_pb2
+from weftwork.rpc.generated.weftwork.v1 import peering_pb2 as _peering_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -226,7 +227,7 @@ class ResourceRef(_message.Message):
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """"vpc", "subnet", "port", "security-group", "snat", "dnat" """
+    """"vpc", "subnet", "port", "security-group", "snat", "dnat", "peering" """
     org_id: _builtins.str
     project_id: _builtins.str
     id: _builtins.str
@@ -364,6 +365,8 @@ class PlanRequest(_message.Message):
     SET_SECURITY_GROUPS_FIELD_NUMBER: _builtins.int
     ADD_RULES_FIELD_NUMBER: _builtins.int
     REMOVE_RULES_FIELD_NUMBER: _builtins.int
+    CREATE_PEERING_FIELD_NUMBER: _builtins.int
+    DELETE_PEERING_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def create_vpc(self) -> _network_pb2.CreateVpcRequest: ...
     @_builtins.property
@@ -404,6 +407,10 @@ class PlanRequest(_message.Message):
     def add_rules(self) -> Global___ChangeRulesRequest: ...
     @_builtins.property
     def remove_rules(self) -> Global___ChangeRulesRequest: ...
+    @_builtins.property
+    def create_peering(self) -> _peering_pb2.CreatePeeringRequest: ...
+    @_builtins.property
+    def delete_peering(self) -> _peering_pb2.DeletePeeringRequest: ...
     def __init__(
         self,
         *,
@@ -427,12 +434,14 @@ class PlanRequest(_message.Message):
         set_security_groups: Global___SetSecurityGroupsRequest | None = ...,
         add_rules: Global___ChangeRulesRequest | None = ...,
         remove_rules: Global___ChangeRulesRequest | None = ...,
+        create_peering: _peering_pb2.CreatePeeringRequest | None = ...,
+        delete_peering: _peering_pb2.DeletePeeringRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["add_rules", b"add_rules", "attach_port", b"attach_port", "create_dnat", b"create_dnat", "create_port", b"create_port", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_subnet", b"create_subnet", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_port", b"delete_port", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_subnet", b"delete_subnet", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_rules", b"remove_rules", "set_security_groups", b"set_security_groups", "unplug_port", b"unplug_port", "update_security_group", b"update_security_group"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add_rules", b"add_rules", "attach_port", b"attach_port", "create_dnat", b"create_dnat", "create_peering", b"create_peering", "create_port", b"create_port", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_subnet", b"create_subnet", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_subnet", b"delete_subnet", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_rules", b"remove_rules", "set_security_groups", b"set_security_groups", "unplug_port", b"unplug_port", "update_security_group", b"update_security_group"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_rules", b"add_rules", "attach_port", b"attach_port", "create_dnat", b"create_dnat", "create_port", b"create_port", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_subnet", b"create_subnet", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_port", b"delete_port", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_subnet", b"delete_subnet", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_rules", b"remove_rules", "set_security_groups", b"set_security_groups", "unplug_port", b"unplug_port", "update_security_group", b"update_security_group"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_rules", b"add_rules", "attach_port", b"attach_port", "create_dnat", b"create_dnat", "create_peering", b"create_peering", "create_port", b"create_port", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_subnet", b"create_subnet", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_subnet", b"delete_subnet", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_rules", b"remove_rules", "set_security_groups", b"set_security_groups", "unplug_port", b"unplug_port", "update_security_group", b"update_security_group"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_mutation: _TypeAlias = _typing.Literal["create_vpc", "delete_vpc", "create_subnet", "delete_subnet", "create_port", "delete_port", "attach_port", "detach_port", "create_security_group", "update_security_group", "delete_security_group", "create_snat", "delete_snat", "create_dnat", "delete_dnat", "plug_port", "unplug_port", "set_security_groups", "add_rules", "remove_rules"]  # noqa: Y015
+    _WhichOneofReturnType_mutation: _TypeAlias = _typing.Literal["create_vpc", "delete_vpc", "create_subnet", "delete_subnet", "create_port", "delete_port", "attach_port", "detach_port", "create_security_group", "update_security_group", "delete_security_group", "create_snat", "delete_snat", "create_dnat", "delete_dnat", "plug_port", "unplug_port", "set_security_groups", "add_rules", "remove_rules", "create_peering", "delete_peering"]  # noqa: Y015
     _WhichOneofArgType_mutation: _TypeAlias = _typing.Literal["mutation", b"mutation"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_mutation) -> _WhichOneofReturnType_mutation | None: ...
 
