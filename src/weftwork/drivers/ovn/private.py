@@ -57,7 +57,7 @@ class PrivateOvn:
         """What had to be started. Raises Failure OVN_NOT_STARTED."""
         missing = [tool for tool in TOOLS if shutil.which(tool, path=_PATH) is None]
         if missing:
-            raise Failure("OVN_NOT_INSTALLED_HERE", f"not found: {', '.join(missing)}")
+            raise Failure("OVN_TOOLS_MISSING", f"not found: {', '.join(missing)}")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         started = []
         for daemon in self._daemons():
