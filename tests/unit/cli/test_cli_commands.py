@@ -431,10 +431,10 @@ def test_wait_for_deleted_is_over_when_the_thing_is_not_there(net: Weft) -> None
 def weft_process(
     net: Weft, *args: str, stdin: int = subprocess.DEVNULL, stdout: int = subprocess.PIPE, **env: str
 ) -> subprocess.Popen[str]:
-    """`weft` as a process of its own."""
+    """`weft` as a process of its own. It hears Ctrl-C even when we run in the background of a shell and do not."""
     clean = {name: value for name, value in os.environ.items() if name != "NO_COLOR"}
     told = {**clean, "PYTHONPATH": str(SRC), "WEFT_SERVER": net.server, "WEFT_PROJECT": net.project, **env}
-    command = [sys.executable, "-m", "weftwork.apps.weft", *args]
+    command = ["env", "--default-signal=INT", sys.executable, "-m", "weftwork.apps.weft", *args]
     return subprocess.Popen(command, env=told, text=True, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE)
 
 
