@@ -1,6 +1,7 @@
-"""Every reason code a caller can meet: what it means and what to do. A code, once published, never changes meaning.
+"""Every code a refused caller can meet: what it means and what to do. A code, once published, never changes meaning.
 
-`CODE.refusal(message)` makes the error; `ALL` is for the reference page and `weft explain`.
+`CODE.refusal(message)` makes the error; `ALL` is for the reference page. Why packets pass or not is the registry's
+other half, `base/reasons.py`; no code is in both.
 """
 
 from dataclasses import dataclass

@@ -103,7 +103,7 @@ class Model:
                 port = vpc.project.ports.get(port_id) if vpc else None
                 address = address_of(port) if port else None
                 if vpc is None or port is None or address is None:
-                    return _denied(Reason(ReasonCode.PORT_NOT_FOUND, owner, port_id))
+                    return _denied(Reason(ReasonCode.SENDER_NOT_FOUND, owner, port_id))
                 return self._from_port(vpc, port, address, probe)
             case Outside(address):
                 return self._from_outside(_sent(address, probe), probe)

@@ -83,7 +83,7 @@ def test_what_nobody_may_send_and_where_nobody_is() -> None:
     assert stops(from_client("10.0.1.11")) == [ReasonCode.OWN_ADDRESS]
     assert stops(from_client("10.0.1.14")) == [ReasonCode.RECEIVER_NOT_ATTACHED]
     assert ReasonCode.SENDER_NOT_ATTACHED in stops(Probe(Inside(RED, LOOSE), address("10.0.1.12"), TCP, 40000, 80))
-    assert stops(Probe(Inside(RED, "nobody"), address("10.0.1.12"), TCP)) == [ReasonCode.PORT_NOT_FOUND]
+    assert stops(Probe(Inside(RED, "nobody"), address("10.0.1.12"), TCP)) == [ReasonCode.SENDER_NOT_FOUND]
 
 
 def test_a_gateway_answers_pings_and_nothing_else() -> None:
