@@ -1,0 +1,173 @@
+"""A change that would let a packet pass, in steps that a person can take: each becomes one call and one command."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+from enum import Enum
+from ipaddress import IPv4Address
+
+from weftwork.model.intent import ProjectIntent
+from weftwork.model.keys import ThingKey
+from weftwork.model.nat import Dnat, Snat
+from weftwork.model.port import Attachment, AttachmentKind, Port
+from weftwork.model.security_group import Rule, SecurityGroup
+
+
+class Direction(Enum):
+    INGRESS = "ingress"
+    EGRESS = "egress"
+
+
+@dataclass(frozen=True, slots=True)
+class AddRule:
+    """`instead_of` is a rule of the same group that goes: the new one is that with other bounds."""
+
+    group: str
+    direction: Direction
+    rule: Rule
+    instead_of: Rule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CreateGroup:
+    """A group of one rule, for a port that is in no group or whose groups are full."""
+
+    group: str
+    direction: Direction
+    rule: Rule
+
+
+@dataclass(frozen=True, slots=True)
+class JoinGroup:
+    """The port gets the group beside those that it has."""
+
+    port: str
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttachPort:
+    """To which VM or namespace is for a person to say."""
+
+    port: str
+
+
+@dataclass(frozen=True, slots=True)
+class CreateSnat:
+    """`is_there`: it exists and lets nobody out, so it has to be deleted first."""
+
+    external_ip: IPv4Address
+    is_there: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CreateDnat:
+    dnat: Dnat
+
+
+Edit = AddRule | CreateGroup | JoinGroup | AttachPort | CreateSnat | CreateDnat
+Changed = Port | SecurityGroup | Snat | Dnat
+
+
+def applied(project: ProjectIntent, edits: Iterable[Edit]) -> tuple[ProjectIntent, tuple[ThingKey, ...]]:
+    """A copy with the edits made, and what they touched. The given project stays as it is."""
+    copy = copied(project)
+    keys = []
+    for edit in edits:
+        thing = _changed(copy, edit)
+        keys.append(key_of(thing))
+        put(copy, keys[-1], thing)
+    return copy, tuple(keys)
+
+
+def copied(project: ProjectIntent) -> ProjectIntent:
+    """Another one that holds the same."""
+    copy = replace(project)
+    for one in fields(project):
+        if isinstance(things := getattr(project, one.name), dict):
+            setattr(copy, one.name, dict(things))
+    return copy
+
+
+def key_of(thing: Changed) -> ThingKey:
+    match thing:
+        case Port():
+            return ThingKey("port", thing.owner, thing.id)
+        case SecurityGroup():
+            return ThingKey("security-group", thing.owner, thing.name)
+        case Snat():
+            return ThingKey("snat", thing.owner)
+        case Dnat():
+            return ThingKey("dnat", thing.owner, thing.name)
+
+
+def find(project: ProjectIntent, key: ThingKey) -> Changed | None:
+    match key.kind:
+        case "port":
+            return project.ports.get(key.name)
+        case "security-group":
+            return project.groups.get(key.name)
+        case "dnat":
+            return project.dnats.get(key.name)
+        case "snat":
+            return project.snat
+        case _:
+            raise AssertionError(f"no edit changes a {key.kind}")
+
+
+def put(project: ProjectIntent, key: ThingKey, thing: Changed | None) -> None:
+    """Make `project` hold the thing, or with None nothing of that name."""
+    match thing:
+        case Port():
+            project.ports[thing.id] = thing
+        case SecurityGroup():
+            project.groups[thing.name] = thing
+        case Dnat():
+            project.dnats[thing.name] = thing
+        case Snat():
+            project.snat = thing
+        case None:
+            _remove(project, key)
+
+
+def _remove(project: ProjectIntent, key: ThingKey) -> None:
+    match key.kind:
+        case "port":
+            project.ports.pop(key.name, None)
+        case "security-group":
+            project.groups.pop(key.name, None)
+        case "dnat":
+            project.dnats.pop(key.name, None)
+        case "snat":
+            project.snat = None
+
+
+def _changed(project: ProjectIntent, edit: Edit) -> Changed:
+    """What the edit makes, or makes of what is there."""
+    assert project.vpc is not None, "where there is no VPC there is nobody to ask"
+    owner = project.vpc.owner
+    match edit:
+        case AddRule(name, direction, rule, old):
+            return _with_rule(project.groups[name], direction, rule, old)
+        case CreateGroup(name, direction, rule):
+            return _with_rule(SecurityGroup(owner, name, "", (), (), created_at=0), direction, rule, None)
+        case JoinGroup(port, name):
+            return joined(project.ports[port], name)
+        case AttachPort(port):
+            return replace(project.ports[port], attachment=Attachment(AttachmentKind.TAP))
+        case CreateSnat(external_ip):
+            return Snat(owner, external_ip, enabled=True, created_at=0)
+        case CreateDnat(dnat):
+            return dnat
+
+
+def joined(port: Port, group: str) -> Port:
+    return replace(port, groups=tuple(sorted({*port.groups, group})))
+
+
+def _with_rule(group: SecurityGroup, direction: Direction, rule: Rule, old: Rule | None) -> SecurityGroup:
+    def rules(now: tuple[Rule, ...]) -> tuple[Rule, ...]:
+        return (*(one for one in now if one != old), rule)
+
+    if direction is Direction.INGRESS:
+        return replace(group, ingress=rules(group.ingress))
+    return replace(group, egress=rules(group.egress))
