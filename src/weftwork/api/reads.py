@@ -10,12 +10,14 @@ from google.protobuf.message import Message
 from weftwork.actions import reads
 from weftwork.api import peerings, telling
 from weftwork.api.doors import Doors
+from weftwork.api.explain import explain
 from weftwork.api.mutations import MUTATIONS
 from weftwork.base import codes
 from weftwork.rpc import decode
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
 from weftwork.rpc.generated.weftwork.v1 import peering_pb2
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
+from weftwork.rpc.generated.weftwork.v1.explain_pb2 import ExplainRequest
 
 
 async def _get_vpc(doors: Doors, request: pb.GetVpcRequest) -> pb.Vpc:
@@ -130,5 +132,6 @@ READS: Mapping[str, Read] = {
         Read(_TARGETS + "ListTargets", Empty, _list_targets),
         Read(_TARGETS + "GetTarget", weft.GetTargetRequest, _get_target),
         Read(_TARGETS + "ListLeaks", Empty, _list_leaks),
+        Read("/weftwork.v1.ExplainService/Explain", ExplainRequest, explain),
     )
 }

@@ -8,6 +8,7 @@ from weftwork.cli.command import Command, LocalCommand, Root
 from weftwork.cli.completion import completion
 from weftwork.cli.conditions import wait, watch
 from weftwork.cli.document import API_VERSION
+from weftwork.cli.explain import explain
 from weftwork.cli.nat import dnat, snat
 from weftwork.cli.output import is_text, print_data
 from weftwork.cli.peering import peering
@@ -29,6 +30,7 @@ _COMMANDS = (
     peering,
     target,
     leaks,
+    explain,
     wait,
     watch,
     completion,

@@ -22,8 +22,8 @@ from weftwork.client.errors import ApiError, api_error
 from weftwork.client.messages import ConditionEvent, PlanResponse, ResourceRef, SecurityRule
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as network
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2_grpc
+from weftwork.rpc.generated.weftwork.v1 import explain_pb2, explain_pb2_grpc, peering_pb2_grpc, weftwork_pb2_grpc
 from weftwork.rpc.generated.weftwork.v1 import peering_pb2 as peering
-from weftwork.rpc.generated.weftwork.v1 import peering_pb2_grpc, weftwork_pb2_grpc
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weftwork
 
 Project = ProjectKey | str
@@ -98,6 +98,7 @@ class Client:
         self._conditions = weftwork_pb2_grpc.ConditionServiceStub(channel)
         self._plan = weftwork_pb2_grpc.PlanServiceStub(channel)
         self._targets = weftwork_pb2_grpc.TargetServiceStub(channel)
+        self._explain = explain_pb2_grpc.ExplainServiceStub(channel)
         self._health: Any = health_pb2_grpc.HealthStub(channel)
 
     @classmethod
@@ -439,6 +440,32 @@ class Client:
     async def list_leaks(self) -> Sequence[messages.Leak]:
         """Whatever of ours has no owner, across store and hosts."""
         return (await self._call(self._targets.ListLeaks, Empty())).leaks
+
+    async def explain(
+        self,
+        project: Project,
+        source: str,
+        destination: str,
+        *,
+        protocol: str,
+        port: int = 0,
+        both: bool = False,
+        live: bool = False,
+    ) -> messages.ExplainResponse:
+        """Why `source` reaches `destination` or not: each a port's name or id, an address, or `internet`.
+
+        `protocol` is tcp or udp with a `port`, or icmp. `live` also sends a packet.
+        """
+        request = explain_pb2.ExplainRequest(
+            **_in(project),
+            source=source,
+            destination=destination,
+            protocol=_protocol(protocol),
+            destination_port=port,
+            both=both,
+            live=live,
+        )
+        return await self._call(self._explain.Explain, request)
 
     # --- How ----------------------------------------------------------------------------------------------------
 

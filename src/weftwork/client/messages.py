@@ -14,6 +14,7 @@ from weftwork.rpc.generated.overlay_network.v1.network_pb2 import (
     Subnet,
     Vpc,
 )
+from weftwork.rpc.generated.weftwork.v1.explain_pb2 import ExplainResponse, Explanation
 from weftwork.rpc.generated.weftwork.v1.peering_pb2 import Peering, PeeringOffer
 from weftwork.rpc.generated.weftwork.v1.weftwork_pb2 import (
     ConditionEvent,
@@ -30,6 +31,8 @@ __all__ = [
     "Condition",
     "ConditionEvent",
     "DnatConfig",
+    "ExplainResponse",
+    "Explanation",
     "Leak",
     "Peering",
     "PeeringOffer",

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from weftwork.base.addresses import Address, Cidr
+from weftwork.base.tenancy import ProjectKey
 from weftwork.model.nat import Dnat, Snat
 from weftwork.model.peering import Peering
 from weftwork.model.port import AttachmentKind, Port
@@ -94,24 +95,28 @@ def security_group(value: SecurityGroup, revision: int, conditions: Conditions) 
         project_id=value.owner.project,
         name=value.name,
         description=value.description,
-        ingress_rules=[_rule(one, value) for one in value.ingress],
-        egress_rules=[_rule(one, value) for one in value.egress],
+        ingress_rules=[rule(one, value.owner) for one in value.ingress],
+        egress_rules=[rule(one, value.owner) for one in value.egress],
         created_at=value.created_at,
         revision=revision,
         conditions=conditions,
     )
 
 
-def _rule(value: Rule, group: SecurityGroup) -> pb.SecurityRule:
+def rule(value: Rule, owner: ProjectKey) -> pb.SecurityRule:
     is_group = isinstance(value.peer, GroupRef)
     return pb.SecurityRule(
         protocol=_PROTOCOLS[value.protocol],
         port_range=pb.PortRange(min=value.ports.min, max=value.ports.max) if value.ports else None,
         source_type=pb.SOURCE_TYPE_SECURITY_GROUP if is_group else pb.SOURCE_TYPE_CIDR,
-        source=f"{value.peer.owner or group.owner}/{value.peer.name}"
+        source=f"{value.peer.owner or owner}/{value.peer.name}"
         if isinstance(value.peer, GroupRef)
         else str(value.peer),
     )
+
+
+def protocol(value: Protocol) -> pb.Protocol.ValueType:
+    return _PROTOCOLS[value]
 
 
 def snat(value: Snat, revision: int, conditions: Conditions) -> pb.SnatConfig:

@@ -56,6 +56,7 @@ GOOD: dict[str, object] = {
 }
 ESPECIALLY: dict[str, dict[str, object]] = {
     "CreateVpcRequest": {"project_id": "fresh"},
+    "ExplainRequest": {"source": "p1", "destination": "p2", "destination_port": 80},
     "ResourceRef": {"kind": "port", "id": "p1"},
     "PortRange": {"min": 80, "max": 90},
     "DeleteDnatRequest": {"external_ip": "203.0.113.2", "external_port": 80},

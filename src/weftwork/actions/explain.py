@@ -1,0 +1,138 @@
+"""Who reaches whom, and why not: from what a person types to a question, and the verifier's answer to it."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address
+
+from weftwork.actions.find import port_of, vpc_of
+from weftwork.actions.index import ProjectIndex
+from weftwork.actions.network import Network
+from weftwork.allocator.external import next_external
+from weftwork.base import codes
+from weftwork.base.tenancy import ProjectKey
+from weftwork.model.intent import ProjectIntent
+from weftwork.model.port import Port
+from weftwork.model.vpc import Vpc
+from weftwork.verifier.explain import Explanation, explain
+from weftwork.verifier.packet import Inside, Outside
+from weftwork.verifier.question import Question, snapshot
+
+INTERNET = "internet"
+_FAR = tuple(map(IPv4Address, ("192.0.2.1", "198.51.100.1", "203.0.113.1", "1.1.1.1")))
+"""Who stands for the internet: the first that is neither the VPC's nor the operator's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """`project` is the asker's, as it was when the answer was found."""
+
+    explanation: Explanation
+    project: ProjectIntent
+    source: str
+    destination: str
+
+
+async def explain_flow(
+    network: Network, *, owner: ProjectKey, source: str, destination: str, protocol: int, destination_port: int
+) -> Explained:
+    """Each end is a port's name or id, an address, or `internet`.
+
+    Refusals VPC_NOT_FOUND, PORT_NOT_FOUND, IPV6_NOT_SUPPORTED, INVALID_ARGUMENT when no end is the project's.
+    """
+    here, vpc = vpc_of(network, owner)
+    question = Question(
+        project=owner,
+        source=_source(network, here, vpc, source),
+        destination=_destination(network, here, vpc, destination),
+        protocol=protocol,
+        destination_port=destination_port,
+        anyone=INTERNET in (source, destination),
+    )
+    _check_ours(here, vpc, question)
+    spare = next_external(
+        network.settings.external, network.settings.external_gateway, network.view.external.__contains__
+    )
+    # In a thread of its own, because a large project takes a while; so it works on what nobody changes meanwhile.
+    intent = snapshot(network.view.intent, question)
+    explanation = await asyncio.to_thread(explain, intent, question, spare=spare)
+    return Explained(explanation, intent[owner], _shown(here, source), _shown(here, destination))
+
+
+def _source(network: Network, here: ProjectIndex, vpc: Vpc, text: str) -> Inside | Outside:
+    if text == INTERNET:
+        return Outside(_far(network, vpc))
+    address = _address(text, "source")
+    if address is None:
+        return _inside(port_of(here, vpc.owner, text))
+    if port := _port_at(here, address):
+        return _inside(port)
+    if address in vpc.cidr:
+        message = f"no port of project {vpc.owner} has the address {address}, so nobody sends from it"
+        raise codes.PORT_NOT_FOUND.refusal(message, field="source")
+    return Outside(address)
+
+
+def _destination(network: Network, here: ProjectIndex, vpc: Vpc, text: str) -> Inside | IPv4Address:
+    if text == INTERNET:
+        return _far(network, vpc)
+    address = _address(text, "destination")
+    if address is None:
+        return _inside(port_of(here, vpc.owner, text))
+    port = _port_at(here, address)
+    return _inside(port) if port else address
+
+
+def _check_ours(here: ProjectIndex, vpc: Vpc, question: Question) -> None:
+    if isinstance(question.source, Inside) or isinstance(question.destination, Inside):
+        return
+    if question.destination in vpc.cidr or question.destination in set(_external(here)):
+        return
+    raise codes.INVALID_ARGUMENT.refusal(
+        f"neither end is of project {vpc.owner}",
+        hint="Name a port, or an address that is inside the VPC or is one of its external addresses.",
+        field="destination",
+    )
+
+
+def _external(here: ProjectIndex) -> Iterator[object]:
+    yield from (dnat.external_ip for dnat in here.intent.dnats.values())
+    if here.intent.snat:
+        yield here.intent.snat.external_ip
+
+
+def _far(network: Network, vpc: Vpc) -> IPv4Address:
+    taken = (vpc.cidr, *network.settings.external)
+    return next((one for one in _FAR if not any(one in cidr for cidr in taken)), _FAR[-1])
+
+
+def _address(text: str, field: str) -> IPv4Address | None:
+    """None for what is no address, and so a name."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        return None
+    if not isinstance(address, IPv4Address):
+        raise codes.IPV6_NOT_SUPPORTED.refusal(f"{address}: VPCs carry IPv4 for now", field=field)
+    return address
+
+
+def _port_at(here: ProjectIndex, address: IPv4Address) -> Port | None:
+    port_id = here.port_by_address.get(address)
+    return here.intent.ports.get(port_id) if port_id else None
+
+
+def _inside(port: Port) -> Inside:
+    return Inside(port.owner, port.id)
+
+
+def _shown(here: ProjectIndex, text: str) -> str:
+    """The port's name, when an address or an id was typed."""
+    try:
+        address = ip_address(text)
+    except ValueError:
+        port = here.intent.ports.get(text)
+        return port.name or port.id if port else text
+    port_id = here.port_by_address.get(address)
+    port = here.intent.ports.get(port_id) if port_id else None
+    return (port.name or port.id) if port else text

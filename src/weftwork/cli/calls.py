@@ -1,0 +1,72 @@
+"""A call as the command that makes it: the other way round than everywhere else."""
+
+import os
+import re
+import shlex
+from collections.abc import Iterator
+
+from weftwork.cli.document import Document
+from weftwork.cli.endpoints import external_name
+from weftwork.cli.nouns import rule_text
+from weftwork.cli.rules import Direction
+from weftwork.cli.settings import DEFAULT_PROJECT, DEFAULT_SERVER, current
+
+PLACEHOLDER = "VM"
+"""What a person has to fill in: no call knows to whom a port should go."""
+
+_SIDES: tuple[tuple[Direction, str], ...] = (("ingress", "--from"), ("egress", "--to"))
+
+
+def command_of(kind: str, call: Document) -> str:
+    """`kind` is the call's field in a PlanRequest. What stands in the environment need not be typed."""
+    project = f"{call['org_id']}/{call['project_id']}"
+    return shlex.join(["weft", *_where(project), *_words(kind, call, f"{project}/")])
+
+
+def _where(project: str) -> Iterator[str]:
+    server = current().server
+    if server not in (os.environ.get("WEFT_SERVER"), DEFAULT_SERVER):
+        yield from ("--server", server)
+    if project != os.environ.get("WEFT_PROJECT", DEFAULT_PROJECT):
+        yield from ("-P", project)
+
+
+def _words(kind: str, call: Document, prefix: str) -> Iterator[str]:
+    match kind:
+        case "add_rules" | "remove_rules":
+            yield from ("security-group", "rule", kind.removesuffix("_rules"), call["security_group_id"])
+            yield from _one_rule(call, prefix)
+        case "create_security_group":
+            yield from ("security-group", "create", call["name"])
+            for direction, _ in _SIDES:
+                for rule in call[f"{direction}_rules"]:
+                    yield from (f"--{direction}", rule_text(rule, direction, prefix))
+        case "set_security_groups":
+            yield from ("port", "set-groups", call["port_id"], *call["security_group_ids"])
+        case "attach_port":
+            yield from ("port", "attach", call["port_id"], "--vm", call["vm_id"] or PLACEHOLDER)
+        case "create_snat" | "delete_snat":
+            yield from ("snat", kind.removesuffix("_snat"))
+            if call["external_ip"]:
+                yield from ("--external", call["external_ip"])
+        case "create_dnat":
+            outer = external_name(call["external_ip"], call["external_port"], call["protocol"])
+            yield from ("dnat", "create", "--external", outer)
+            yield from ("--to", f"{call['internal_ip']}:{call['internal_port']}")
+        case _:
+            raise AssertionError(f"nobody proposes {kind}")
+
+
+def _one_rule(call: Document, prefix: str) -> Iterator[str]:
+    for direction, word in _SIDES:
+        for rule in call[f"{direction}_rules"]:
+            yield from (f"--{direction}", "--protocol", rule["protocol"])
+            if span := rule["port_range"]:
+                yield from (
+                    "--ports",
+                    str(span["min"]) if span["min"] == span["max"] else f"{span['min']}-{span['max']}",
+                )
+            peer = rule["source"].removeprefix(prefix)
+            looks_like_none = peer == "any" or re.fullmatch(r"[0-9./:]+", peer)
+            is_group = rule["source_type"] == "security-group"
+            yield from (word, f"group {peer}" if is_group and looks_like_none else peer)
