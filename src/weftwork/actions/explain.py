@@ -1,6 +1,5 @@
 """Who reaches whom, and why not: from what a person types to a question, and the verifier's answer to it."""
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, ip_address
@@ -16,7 +15,7 @@ from weftwork.model.port import Port
 from weftwork.model.vpc import Vpc
 from weftwork.verifier.explain import Explanation, explain
 from weftwork.verifier.packet import Inside, Outside
-from weftwork.verifier.question import Question, snapshot
+from weftwork.verifier.question import Question
 
 INTERNET = "internet"
 _FAR = tuple(map(IPv4Address, ("192.0.2.1", "198.51.100.1", "203.0.113.1", "1.1.1.1")))
@@ -25,7 +24,7 @@ _FAR = tuple(map(IPv4Address, ("192.0.2.1", "198.51.100.1", "203.0.113.1", "1.1.
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """`project` is the asker's, as it was when the answer was found."""
+    """`project` is the asker's."""
 
     explanation: Explanation
     project: ProjectIntent
@@ -53,10 +52,8 @@ async def explain_flow(
     spare = next_external(
         network.settings.external, network.settings.external_gateway, network.view.external.__contains__
     )
-    # In a thread of its own, because a large project takes a while; so it works on what nobody changes meanwhile.
-    intent = snapshot(network.view.intent, question)
-    explanation = await asyncio.to_thread(explain, intent, question, spare=spare)
-    return Explained(explanation, intent[owner], _shown(here, source), _shown(here, destination))
+    explanation = explain(network.view.intent, question, spare=spare, standing=lambda: network.reach.of(owner))
+    return Explained(explanation, here.intent, _shown(here, source), _shown(here, destination))
 
 
 def _source(network: Network, here: ProjectIndex, vpc: Vpc, text: str) -> Inside | Outside:

@@ -143,13 +143,14 @@ class ReasonCode(Enum):
     NO_SNAT = _stops(
         "The destination is outside, and the VPC has no SNAT.",
         "`web1` calls `192.0.2.1`, and the VPC has no SNAT, or one that lets nobody out.",
-        "Create one with `weft snat create`.",
+        "Create one with `weft snat create`; where no external address is free, ask the operator for some.",
     )
     NO_DNAT = _stops(
         "No DNAT is for this external address, protocol and port.",
         "Somebody outside calls `203.0.113.10:443`, and only `203.0.113.10:8080/tcp` is forwarded; or calls "
         "`10.20.0.3`, which is an address inside a VPC and means nothing outside.",
-        "Forward the external port with `weft dnat create`.",
+        "Forward the external port with `weft dnat create`; where no external address is free, ask the operator for "
+        "some.",
     )
     NOT_FROM_OUTSIDE = _stops(
         "A packet from outside has a source address of the VPC, of a peer, or of nobody.",

@@ -46,7 +46,7 @@ def parse_service(text: str) -> Service:
     cls=Command,
     examples=(
         "weft explain web1 db1 tcp/5432",
-        "weft explain internet web1 tcp/443 --live",
+        "weft explain internet web1 tcp/443",
         "weft explain web1 192.0.2.1 udp/53 --both -o json",
     ),
 )
@@ -54,19 +54,18 @@ def parse_service(text: str) -> Service:
 @click.argument("destination", metavar="TO", shell_complete=complete_kind("port"))
 @click.argument("service", type=Parsed("service", parse_service), metavar="SERVICE")
 @click.option("--both", is_flag=True, help="Also the other way round.")
-@click.option("--live", is_flag=True, help="Also send a packet, and follow it through the data plane.")
-async def explain(source: str, destination: str, service: Service, both: bool, live: bool) -> None:
+async def explain(source: str, destination: str, service: Service, both: bool) -> None:
     """Say why one reaches another or not, everything that stops it, and the smallest change.
 
     FROM and TO are each a port (name or id), an address, or `internet`; one of them is the project's. SERVICE is
     tcp/PORT, udp/PORT or icmp. For a port it is the guest's own, whatever it is called outside.
 
-    Exit code 0: it is reachable; 1: it is not, or with --live the data plane disagrees. A code such as NO_INGRESS_RULE
+    Exit code 0: it is reachable; 1: it is not. A code such as NO_INGRESS_RULE
     has a page in docs/reference/reasons.
     """
     async with connected() as session:
         answer = await session.client.explain(
-            session.project, source, destination, protocol=service.protocol, port=service.port, both=both, live=live
+            session.project, source, destination, protocol=service.protocol, port=service.port, both=both
         )
     data = document(answer)
     told = [one for one in (data["there"], data["back"]) if one]
@@ -78,12 +77,8 @@ async def explain(source: str, destination: str, service: Service, both: bool, l
         print("\n".join("reachable" if one["reachable"] else "unreachable" for one in told))
     else:
         print_data({"apiVersion": data["apiVersion"], "kind": "Explanation", "items": told})
-    if not all(one["reachable"] and not _disagrees(one) for one in told):
+    if not all(one["reachable"] for one in told):
         click.get_current_context().exit(EXIT_UNREACHABLE)
-
-
-def _disagrees(one: Document) -> bool:
-    return bool(one["live"] and one["live"]["outcome"] == "disagrees")
 
 
 def _lines(one: Document) -> list[str]:
@@ -92,8 +87,6 @@ def _lines(one: Document) -> list[str]:
         lines += ["", "What stops it:", *_blockers(one)]
         lines += _changes(one)
     lines += ["", printable(one["replies"]) + "."]
-    if one["live"]:
-        lines += ["", *_live(one["live"])]
     return lines
 
 
@@ -134,8 +127,7 @@ def _opens(change: Document) -> str:
     if not count:
         return "opens just this"
     examples = [
-        f"{_end(pair['source'])} to {_end(pair['destination'])} {','.join(pair['services'])}"
-        for pair in change["examples"]
+        f"{_end(pair['source'])} to {_end(pair['destination'])} {pair['services']}" for pair in change["examples"]
     ]
     more = ", …" if count > len(examples) else ""
     return f"opens more than this, for {count} pair{'s' if count > 1 else ''}: {'; '.join(examples)}{more}"
@@ -143,18 +135,6 @@ def _opens(change: Document) -> str:
 
 def _end(name: str) -> str:
     return name or "outside"
-
-
-def _live(live: Document) -> list[str]:
-    heads = {
-        "agrees": "Live: the data plane agrees",
-        "disagrees": "Live: THE DATA PLANE DISAGREES",
-        "not-tried": "Live: not tried",
-    }
-    return [
-        printable(f"{heads[live['outcome']]}. {live['detail']}"),
-        *(printable(f"  {line}") for line in live["trace"]),
-    ]
 
 
 def _add_commands(one: Document) -> None:

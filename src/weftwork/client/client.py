@@ -450,11 +450,10 @@ class Client:
         protocol: str,
         port: int = 0,
         both: bool = False,
-        live: bool = False,
     ) -> messages.ExplainResponse:
         """Why `source` reaches `destination` or not: each a port's name or id, an address, or `internet`.
 
-        `protocol` is tcp or udp with a `port`, or icmp. `live` also sends a packet.
+        `protocol` is tcp or udp with a `port`, or icmp.
         """
         request = explain_pb2.ExplainRequest(
             **_in(project),
@@ -463,7 +462,6 @@ class Client:
             protocol=_protocol(protocol),
             destination_port=port,
             both=both,
-            live=live,
         )
         return await self._call(self._explain.Explain, request)
 

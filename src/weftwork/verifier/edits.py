@@ -1,7 +1,7 @@
 """A change that would let a packet pass, in steps that a person can take: each becomes one call and one command."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from ipaddress import IPv4Address
 
@@ -70,22 +70,13 @@ Changed = Port | SecurityGroup | Snat | Dnat
 
 def applied(project: ProjectIntent, edits: Iterable[Edit]) -> tuple[ProjectIntent, tuple[ThingKey, ...]]:
     """A copy with the edits made, and what they touched. The given project stays as it is."""
-    copy = copied(project)
+    copy = project.copy()
     keys = []
     for edit in edits:
         thing = _changed(copy, edit)
         keys.append(key_of(thing))
-        put(copy, keys[-1], thing)
+        copy.put(keys[-1], thing)
     return copy, tuple(keys)
-
-
-def copied(project: ProjectIntent) -> ProjectIntent:
-    """Another one that holds the same."""
-    copy = replace(project)
-    for one in fields(project):
-        if isinstance(things := getattr(project, one.name), dict):
-            setattr(copy, one.name, dict(things))
-    return copy
 
 
 def key_of(thing: Changed) -> ThingKey:
@@ -98,47 +89,6 @@ def key_of(thing: Changed) -> ThingKey:
             return ThingKey("snat", thing.owner)
         case Dnat():
             return ThingKey("dnat", thing.owner, thing.name)
-
-
-def find(project: ProjectIntent, key: ThingKey) -> Changed | None:
-    match key.kind:
-        case "port":
-            return project.ports.get(key.name)
-        case "security-group":
-            return project.groups.get(key.name)
-        case "dnat":
-            return project.dnats.get(key.name)
-        case "snat":
-            return project.snat
-        case _:
-            raise AssertionError(f"no edit changes a {key.kind}")
-
-
-def put(project: ProjectIntent, key: ThingKey, thing: Changed | None) -> None:
-    """Make `project` hold the thing, or with None nothing of that name."""
-    match thing:
-        case Port():
-            project.ports[thing.id] = thing
-        case SecurityGroup():
-            project.groups[thing.name] = thing
-        case Dnat():
-            project.dnats[thing.name] = thing
-        case Snat():
-            project.snat = thing
-        case None:
-            _remove(project, key)
-
-
-def _remove(project: ProjectIntent, key: ThingKey) -> None:
-    match key.kind:
-        case "port":
-            project.ports.pop(key.name, None)
-        case "security-group":
-            project.groups.pop(key.name, None)
-        case "dnat":
-            project.dnats.pop(key.name, None)
-        case "snat":
-            project.snat = None
 
 
 def _changed(project: ProjectIntent, edit: Edit) -> Changed:

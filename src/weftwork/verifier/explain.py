@@ -4,30 +4,34 @@ The verdict is the reference model's; a change is told only after the model said
 could be left out.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from itertools import chain, product
 
 from weftwork.model.intent import Intent, ProjectIntent
+from weftwork.model.nat import Dnat
 from weftwork.model.security_group import Rule
-from weftwork.verifier.edits import Direction, Edit, applied
+from weftwork.verifier.edits import CreateDnat, CreateSnat, Direction, Edit, applied
 from weftwork.verifier.hops import Hop, hops_of
 from weftwork.verifier.model import NUMBERS, guarded
-from weftwork.verifier.opening import OUTSIDE, Opened, Opening, Openings
+from weftwork.verifier.opening import OUTSIDE, Opened, Opening, opening_of
 from weftwork.verifier.packet import Inside, Probe
 from weftwork.verifier.question import Answer, Case, Question
 from weftwork.verifier.reasons import Reason, ReasonCode
 from weftwork.verifier.remedies import ANYWHERE, Remedies, Steps, rules_of
 from weftwork.verifier.route import Route, Way, route_of
-from weftwork.verifier.wording import service_text
+from weftwork.verifier.trial import Standing
+from weftwork.verifier.words import service
 
 CHANGES_MAX = 3
-_LOOKED_AT_MAX = 6
+_LOOKED_AT_MAX = 4
 """How many changes are compared by what they open."""
 _ROUNDS_MAX = 4
 """What one change uncovers may need another: a DNAT, then a rule for who comes through it."""
 _NEAR_MAX = 3
+_IMAGINED = IPv4Address("192.0.2.254")
+"""An external address where none is free: to see what else stops a packet that needs one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +75,19 @@ class Explanation:
     replies_stopped: ReasonCode | None
 
 
-def explain(intent: Intent, question: Question, *, spare: IPv4Address | None = None) -> Explanation:
-    """`spare` is a free external address, for NAT that does not exist yet."""
+def explain(
+    intent: Intent,
+    question: Question,
+    *,
+    spare: IPv4Address | None = None,
+    standing: Callable[[], Standing] | None = None,
+) -> Explanation:
+    """`spare` is a free external address, for NAT that does not exist yet; `standing` the project's reach, if somebody
+    keeps it: reading it anew costs what the project is large."""
     case = Case(intent, question)
     whole = intent[question.project]
     answer = case.ask(case.project)
-    search = _Search(case, Remedies(question, whole, spare))
+    search = _Search(case, Remedies(question, whole, spare or _IMAGINED))
     search.look(case.project)
     route = route_of(case.project, answer.probe, case.meant(case.project))
     stops = tuple(search.blockers)
@@ -89,7 +100,7 @@ def explain(intent: Intent, question: Question, *, spare: IPv4Address | None = N
         hops=hops_of(case.project, answer.probe, route, _at_their_places(stops, passing), answer.verdict.delivered),
         decides=tuple(one for one in answer.reasons if not one.stops) if answer.verdict.delivered else stops,
         blockers=tuple(Blocker(one, tuple(_near_misses(case.project, route, one))) for one in stops),
-        changes=_best(whole, case, search.solutions),
+        changes=_best(whole, case, _possible(search.solutions), standing or (lambda: Standing(whole))),
         replies_stopped=_replies_stopped(answer),
     )
 
@@ -137,7 +148,9 @@ class _Search:
             self.look(changed, (*steps, *more), wider, rounds=rounds - 1, first=first and not number)
 
 
-def _best(whole: ProjectIntent, case: Case, solutions: dict[Steps, int]) -> tuple[Change, ...]:
+def _best(
+    whole: ProjectIntent, case: Case, solutions: dict[Steps, int], standing: Callable[[], Standing]
+) -> tuple[Change, ...]:
     found: dict[frozenset[Edit], tuple[int, Steps]] = {}
     for steps, width in solutions.items():
         needed = _needed(case, steps)
@@ -145,9 +158,23 @@ def _best(whole: ProjectIntent, case: Case, solutions: dict[Steps, int]) -> tupl
     ranked = sorted((one for one in found.values() if one[1]), key=lambda one: (len(one[1]), one[0]))
     if not ranked:
         return ()
-    openings = Openings(whole)
-    changes = [Change(steps, openings.of(steps, _asked(case, steps))) for _, steps in ranked[:_LOOKED_AT_MAX]]
+    here = standing()
+    changes = [
+        Change(steps, opening_of(here, whole, steps, _asked(case, steps))) for _, steps in ranked[:_LOOKED_AT_MAX]
+    ]
     return tuple(sorted(changes, key=lambda one: (len(one.steps), one.opening.others)))[:CHANGES_MAX]
+
+
+def _possible(solutions: dict[Steps, int]) -> dict[Steps, int]:
+    """Without those that need an external address where none is free; they have shown what else is in the way."""
+
+    def is_imagined(step: Edit) -> bool:
+        match step:
+            case CreateSnat(external_ip) | CreateDnat(Dnat(external_ip=external_ip)):
+                return external_ip == _IMAGINED
+        return False
+
+    return {steps: width for steps, width in solutions.items() if not any(map(is_imagined, steps))}
 
 
 def _needed(case: Case, steps: Steps) -> Steps:
@@ -167,7 +194,7 @@ def _asked(case: Case, steps: Steps) -> Opened:
     return Opened(
         route.sender.id if route.sender else OUTSIDE,
         route.receiver.id if route.receiver and route.way is not Way.OUTWARDS else OUTSIDE,
-        (service_text(route.protocol, route.destination_port),),
+        service(route.protocol, route.destination_port),
     )
 
 

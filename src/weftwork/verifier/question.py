@@ -7,7 +7,6 @@ from ipaddress import IPv4Address
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.model.port import Port
-from weftwork.verifier.edits import copied
 from weftwork.verifier.model import NUMBERS, Model, address_of
 from weftwork.verifier.packet import ICMP, Inside, Outside, Probe, Verdict
 from weftwork.verifier.reasons import Reason, ReasonCode
@@ -41,23 +40,17 @@ class Answer:
     reasons: tuple[Reason, ...]
 
 
-def snapshot(intent: Intent, question: Question) -> Intent:
-    """What the answer depends on, as it is now: the asker's project, and of others who stands at the other end."""
-    others = {
-        owner: _focused(project, question)
-        for owner, project in intent.items()
-        if owner != question.project and _holds(project, question.destination)
-    }
-    return {**others, question.project: copied(intent[question.project])}
-
-
 class Case:
     """A question with the little of an intent that its answer depends on."""
 
     def __init__(self, intent: Intent, question: Question) -> None:
         self.question = question
         self.project = _focused(intent[question.project], question)
-        self._others = {owner: one for owner, one in snapshot(intent, question).items() if owner != question.project}
+        self._others = {
+            owner: _focused(project, question)
+            for owner, project in intent.items()
+            if owner != question.project and _holds(project, question.destination)
+        }
 
     def meant(self, project: ProjectIntent) -> Port | None:
         """The port that the question names as its destination."""

@@ -140,15 +140,28 @@ class Trial:
         return Kin(groups, groups, [member for member in self.was.members(groups) if member not in left])
 
 
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    old: Boxes
+    new: Boxes
+    gained: Boxes
+    lost: Boxes
+
+
 def diff_of(trial: Trial) -> ReachDiff:
     """What the change changes; to be read before the trial ends."""
     gained: list[Change] = []
     lost: list[Change] = []
+    differences: dict[tuple[int, int], _Difference] = {}
     for source, destination in trial.pairs():
         old, new = trial.between(source, destination)
         if old == new:
             continue
-        for changes, packets in ((gained, subtract(new, old)), (lost, subtract(old, new))):
+        # Many pairs share few sets, and an index holds each set once; it is kept here, so that its id stays its own.
+        known = differences.get((id(old), id(new)))
+        if known is None:
+            known = differences[id(old), id(new)] = _Difference(old, new, subtract(new, old), subtract(old, new))
+        for changes, packets in ((gained, known.gained), (lost, known.lost)):
             change = Change(source.members, destination.members, packets)
             if packets and change.count:
                 changes.append(change)
