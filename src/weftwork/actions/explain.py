@@ -10,7 +10,7 @@ from weftwork.actions.network import Network
 from weftwork.allocator.external import next_external
 from weftwork.base import codes
 from weftwork.base.tenancy import ProjectKey
-from weftwork.model.intent import ProjectIntent
+from weftwork.model.intent import ProjectIntent, peers_of
 from weftwork.model.port import Port
 from weftwork.model.vpc import Vpc
 from weftwork.verifier.explain import Explanation, explain
@@ -62,7 +62,7 @@ def _source(network: Network, here: ProjectIndex, vpc: Vpc, text: str) -> Inside
     address = _address(text, "source")
     if address is None:
         return _inside(port_of(here, vpc.owner, text))
-    if port := _port_at(here, address):
+    if port := _port_at(here, address) or _port_of_peer(network, vpc, address):
         return _inside(port)
     if address in vpc.cidr:
         message = f"no port of project {vpc.owner} has the address {address}, so nobody sends from it"
@@ -81,7 +81,8 @@ def _destination(network: Network, here: ProjectIndex, vpc: Vpc, text: str) -> I
 
 
 def _check_ours(here: ProjectIndex, vpc: Vpc, question: Question) -> None:
-    if isinstance(question.source, Inside) or isinstance(question.destination, Inside):
+    ends = (question.source, question.destination)
+    if any(isinstance(end, Inside) and end.owner == vpc.owner for end in ends):
         return
     if question.destination in vpc.cidr or question.destination in set(_external(here)):
         return
@@ -117,6 +118,15 @@ def _address(text: str, field: str) -> IPv4Address | None:
 def _port_at(here: ProjectIndex, address: IPv4Address) -> Port | None:
     port_id = here.port_by_address.get(address)
     return here.intent.ports.get(port_id) if port_id else None
+
+
+def _port_of_peer(network: Network, vpc: Vpc, address: IPv4Address) -> Port | None:
+    """Whoever sends from an address of a peered VPC; of that port nothing but its address is told."""
+    for owner, peer in peers_of(network.view.intent, vpc.owner):
+        there = network.view.project(owner)
+        if there is not None and peer.vpc and address in peer.vpc.cidr:
+            return _port_at(there, address)
+    return None
 
 
 def _inside(port: Port) -> Inside:

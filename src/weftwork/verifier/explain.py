@@ -20,7 +20,7 @@ from weftwork.verifier.packet import Inside, Probe
 from weftwork.verifier.question import Answer, Case, Question
 from weftwork.verifier.reasons import Reason, ReasonCode
 from weftwork.verifier.remedies import ANYWHERE, Remedies, Steps, rules_of
-from weftwork.verifier.route import Route, Way, route_of
+from weftwork.verifier.route import Route, Way
 from weftwork.verifier.trial import Standing
 from weftwork.verifier.words import service
 
@@ -89,7 +89,7 @@ def explain(
     answer = case.ask(case.project)
     search = _Search(case, Remedies(question, whole, spare or _IMAGINED))
     search.look(case.project)
-    route = route_of(case.project, answer.probe, case.meant(case.project))
+    route = case.route(case.project, answer.probe)
     stops = tuple(search.blockers)
     passing = tuple(one for one in (search.reached or answer).reasons if not one.stops)
     return Explanation(
@@ -100,7 +100,7 @@ def explain(
         hops=hops_of(case.project, answer.probe, route, _at_their_places(stops, passing), answer.verdict.delivered),
         decides=tuple(one for one in answer.reasons if not one.stops) if answer.verdict.delivered else stops,
         blockers=tuple(Blocker(one, tuple(_near_misses(case.project, route, one))) for one in stops),
-        changes=_best(whole, case, _possible(search.solutions), standing or (lambda: Standing(whole))),
+        changes=_best(intent, case, _possible(search.solutions), standing or (lambda: Standing(whole))),
         replies_stopped=_replies_stopped(answer),
     )
 
@@ -134,7 +134,7 @@ class _Search:
             self.blockers.update(dict.fromkeys(stops))
         if not rounds:
             return
-        route = route_of(project, answer.probe, self._case.meant(project))
+        route = self._case.route(project, answer.probe)
         choices = [self._remedies.choices(project, route, one) for one in stops]
         helped = [one for one in choices if one]
         if not helped:
@@ -149,7 +149,7 @@ class _Search:
 
 
 def _best(
-    whole: ProjectIntent, case: Case, solutions: dict[Steps, int], standing: Callable[[], Standing]
+    intent: Intent, case: Case, solutions: dict[Steps, int], standing: Callable[[], Standing]
 ) -> tuple[Change, ...]:
     found: dict[frozenset[Edit], tuple[int, Steps]] = {}
     for steps, width in solutions.items():
@@ -160,7 +160,8 @@ def _best(
         return ()
     here = standing()
     changes = [
-        Change(steps, opening_of(here, whole, steps, _asked(case, steps))) for _, steps in ranked[:_LOOKED_AT_MAX]
+        Change(steps, opening_of(here, intent, case.question.project, steps, _asked(case, steps)))
+        for _, steps in ranked[:_LOOKED_AT_MAX]
     ]
     return tuple(sorted(changes, key=lambda one: (len(one.steps), one.opening.others)))[:CHANGES_MAX]
 
@@ -190,10 +191,10 @@ def _needed(case: Case, steps: Steps) -> Steps:
 def _asked(case: Case, steps: Steps) -> Opened:
     """What the question is about, once the steps are made."""
     project, _ = applied(case.project, steps)
-    route = route_of(project, case.ask(project).probe, case.meant(project))
+    route = case.route(project, case.ask(project).probe)
     return Opened(
-        route.sender.id if route.sender else OUTSIDE,
-        route.receiver.id if route.receiver and route.way is not Way.OUTWARDS else OUTSIDE,
+        route.sender.id if route.sender else str(route.peer or OUTSIDE),
+        route.receiver.id if route.receiver and route.way is not Way.OUTWARDS else str(route.peer or OUTSIDE),
         service(route.protocol, route.destination_port),
     )
 

@@ -23,6 +23,8 @@ class Station(Enum):
     ROUTER = "router"
     NAT = "nat"
     OUTSIDE = "outside"
+    PEER = "peer"
+    """The VPC of a peered project."""
     INGRESS = "ingress"
     """The receiver's security groups."""
 
@@ -62,6 +64,8 @@ _AT: Mapping[ReasonCode, Station] = {
     ReasonCode.NO_DNAT: Station.NAT,
     ReasonCode.NOT_FROM_OUTSIDE: Station.NAT,
     ReasonCode.REFUSED_OUTSIDE: Station.OUTSIDE,
+    ReasonCode.PEERING: Station.PEER,
+    ReasonCode.REFUSED_BY_PEER: Station.PEER,
     ReasonCode.RECEIVER_NOT_ATTACHED: Station.PORT,
 }
 """Where a reason decides; all others do where the packet is led on, at the subnet or the router."""
@@ -108,11 +112,15 @@ def _stations(project: ProjectIntent, probe: Probe, route: Route) -> Iterator[tu
         yield Station.GUARD, port_text(route.sender), "its own MAC and address, no tunnels, no DHCP answers"
         if route.way is not Way.TO_ROUTER:
             yield Station.EGRESS, _groups(route.sender), "egress rules"
+    elif route.peer is not None:
+        yield Station.PEER, str(route.peer), f"{route.source}, of a peered VPC"
     else:
         yield Station.OUTSIDE, str(route.source), "beyond the external network"
     yield from _between(project, probe, route)
     if route.way is Way.OUTWARDS:
         yield Station.OUTSIDE, str(probe.destination), "beyond the external network"
+    elif route.way is Way.TO_PEER:
+        yield Station.PEER, str(route.peer), f"{probe.destination}, of a peered VPC"
     elif route.receiver is not None and route.way is not Way.TO_ROUTER:
         yield Station.INGRESS, _groups(route.receiver), "ingress rules"
         yield (Station.PORT, *_port(route.receiver))
@@ -129,7 +137,7 @@ def _between(project: ProjectIntent, probe: Probe, route: Route) -> Iterator[tup
     router = (Station.ROUTER, str(project.vpc.name if project.vpc else ""), gateways)
     if route.way is Way.DIRECT and _is_one_subnet(route):
         yield Station.SUBNET, subnets[0].name, str(subnets[0].cidr)
-    elif route.way in (Way.DIRECT, Way.TO_ROUTER):
+    elif route.way in (Way.DIRECT, Way.TO_ROUTER, Way.TO_PEER, Way.FROM_PEER):
         yield router
     elif route.way is Way.OUTWARDS:
         yield router

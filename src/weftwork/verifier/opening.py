@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
-from weftwork.model.intent import ProjectIntent
+from weftwork.base.tenancy import ProjectKey
+from weftwork.model.intent import Intent, ProjectIntent, peers_of
+from weftwork.verifier.across import across
 from weftwork.verifier.boxes import Boxes
-from weftwork.verifier.diff import Change, ReachDiff
+from weftwork.verifier.diff import Change, ReachDiff, diff
 from weftwork.verifier.edits import Edit, applied
 from weftwork.verifier.model import NUMBERS
 from weftwork.verifier.trial import Standing, Trial, diff_of
@@ -19,7 +21,8 @@ OUTSIDE = ""
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """From a port to a port, by id. One end may be OUTSIDE. `services`: `tcp 443`, `udp 5000-6000, icmp`, `all`."""
+    """From a port to a port, by id. One end may be OUTSIDE, or a peer, by its project alone. `services`: `tcp 443`,
+    `udp 5000-6000, icmp`, `all`."""
 
     source: str
     destination: str
@@ -36,16 +39,29 @@ class Opening:
     examples: tuple[Opened, ...]
 
 
-def opening_of(standing: Standing, project: ProjectIntent, edits: Iterable[Edit], asked: Opened) -> Opening:
-    """`project` is what stands."""
-    edited, keys = applied(project, edits)
+def opening_of(standing: Standing, intent: Intent, owner: ProjectKey, edits: Iterable[Edit], asked: Opened) -> Opening:
+    """In the owner's project, from and to outside, and between it and its peers."""
+    edited, keys = applied(intent[owner], edits)
+    with_peers = tuple(_with_peers(intent, owner, edited))
     with standing.trial({key: edited.get(key) for key in keys}) as trial:
         found = diff_of(trial)
-        singles = (*_forwarded(found, trial), *_outwards(found))
+        singles = (*_forwarded(found, trial), *_outwards(found), *with_peers)
         pairs = sum(change.count for change in found.gained) + len(singles)
-        known = sum(_is_in(asked, change) for change in found.gained) + singles.count(asked)
+        known = sum(_is_in(asked, change) for change in found.gained) + (asked in singles)
         others = (one for one in (*singles, *_pairs(found)) if one != asked)
         return Opening(pairs, pairs - known, tuple(islice(others, EXAMPLES_MAX)))
+
+
+def _with_peers(intent: Intent, owner: ProjectKey, edited: ProjectIntent) -> Iterator[Opened]:
+    """Pair by pair; of the other end only whose it is."""
+    after = {**intent, owner: edited}
+    for peer, _ in peers_of(intent, owner):
+        for change in diff(across(intent, owner, peer), across(after, owner, peer)).gained:
+            for one in _in_change(change):
+                source, destination = (
+                    end if end in edited.ports else str(peer) for end in (one.source, one.destination)
+                )
+                yield Opened(source, destination, one.services)
 
 
 def _forwarded(found: ReachDiff, trial: Trial) -> Iterator[Opened]:
@@ -63,9 +79,13 @@ def _outwards(found: ReachDiff) -> Iterator[Opened]:
 
 def _pairs(found: ReachDiff) -> Iterator[Opened]:
     for change in found.gained:
-        at = {port: address for address, port in (*change.sources, *change.destinations)}
-        for source, destination in change.pairs():
-            yield Opened(source, destination, services(_between(change.packets, at[source], at[destination])))
+        yield from _in_change(change)
+
+
+def _in_change(change: Change) -> Iterator[Opened]:
+    at = {port: address for address, port in (*change.sources, *change.destinations)}
+    for source, destination in change.pairs():
+        yield Opened(source, destination, services(_between(change.packets, at[source], at[destination])))
 
 
 def _is_in(asked: Opened, change: Change) -> bool:

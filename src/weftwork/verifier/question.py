@@ -5,11 +5,12 @@ from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from weftwork.base.tenancy import ProjectKey
-from weftwork.model.intent import Intent, ProjectIntent
+from weftwork.model.intent import Intent, ProjectIntent, peers_of
 from weftwork.model.port import Port
 from weftwork.verifier.model import NUMBERS, Model, address_of
 from weftwork.verifier.packet import ICMP, Inside, Outside, Probe, Verdict
 from weftwork.verifier.reasons import Reason, ReasonCode
+from weftwork.verifier.route import Route, peer_of, route_of
 
 SOURCE_PORT = 40000
 """Of the packet in question. Source ports decide nothing, but for those of DHCP."""
@@ -17,7 +18,8 @@ SOURCE_PORT = 40000
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """`source` or `destination`, or both, are of `project`; another project's ports are nobody's business.
+    """`source` or `destination`, or both, are of `project`; another project's ports are nobody's business. Only a
+    source may be a peer's port, of which its address was named.
 
     A destination that is a port means its guest, by whatever address leads there; then `destination_port` is the
     guest's own. `anyone`: the end that is outside stands for everybody there, so that a rule for it alone would not do.
@@ -40,12 +42,16 @@ class Answer:
     reasons: tuple[Reason, ...]
 
 
+_REFUSED = ReasonCode.REFUSED_OUTSIDE
+
+
 class Case:
     """A question with the little of an intent that its answer depends on."""
 
     def __init__(self, intent: Intent, question: Question) -> None:
         self.question = question
         self.project = _focused(intent[question.project], question)
+        self.peers = {owner: _focused(project, question) for owner, project in peers_of(intent, question.project)}
         self._others = {
             owner: _focused(project, question)
             for owner, project in intent.items()
@@ -59,13 +65,29 @@ class Case:
 
     def ask(self, project: ProjectIntent) -> Answer:
         """As if the asker's project were `project`. Of several ways in, the first that leads to the guest."""
-        model = Model({**self._others, self.question.project: project})
+        model = Model({**self._others, **self.peers, self.question.project: project})
         answers = [self._answer(model, probe) for probe in self._probes(project)]
         return next((one for one in answers if one.verdict.delivered), answers[0])
 
+    def route(self, project: ProjectIntent, probe: Probe) -> Route:
+        return route_of(project, probe, meant=self.meant(project), peers=self.peers)
+
     def _answer(self, model: Model, probe: Probe) -> Answer:
         verdict = model.verdict(probe)
-        return Answer(probe, verdict, tuple(dict.fromkeys(_told(verdict, self.question.project, probe))))
+        return Answer(probe, verdict, tuple(dict.fromkeys(self._told(verdict, probe))))
+
+    def _told(self, verdict: Verdict, probe: Probe) -> Iterator[Reason]:
+        """In the asker's words. A reason without an owner is nobody's: of the address, or of whoever has it."""
+        asker, peer = self.question.project, peer_of(probe, self.peers)
+        leaves = isinstance(probe.source, Inside) and not verdict.delivered
+        refused = Reason(ReasonCode.REFUSED_BY_PEER, asker, str(peer)) if peer else Reason(_REFUSED, asker)
+        for reason in verdict.reasons:
+            if reason.owner == asker or (reason.owner is None and not leaves):
+                yield reason
+            elif reason.stops:
+                yield refused
+            elif reason.code is ReasonCode.PEERING:
+                yield Reason(ReasonCode.PEERING, asker, str(peer))
 
     def _probes(self, project: ProjectIntent) -> Iterator[Probe]:
         question, meant = self.question, self.meant(project)
@@ -86,16 +108,6 @@ class Case:
         question = self.question
         source_port = 0 if question.protocol == ICMP else SOURCE_PORT
         return Probe(question.source, destination, question.protocol, source_port, port)
-
-
-def _told(verdict: Verdict, asker: ProjectKey, probe: Probe) -> Iterator[Reason]:
-    """In the asker's words. A reason without an owner is nobody's: of the address, or of whoever has it."""
-    leaves = isinstance(probe.source, Inside) and verdict.reasons and not verdict.delivered
-    for reason in verdict.reasons:
-        if reason.owner == asker or (reason.owner is None and not leaves):
-            yield reason
-        elif reason.stops:
-            yield Reason(ReasonCode.REFUSED_OUTSIDE, asker)
 
 
 def _focused(project: ProjectIntent, question: Question) -> ProjectIntent:

@@ -110,7 +110,7 @@ class Remedies:
                 continue
             wanted = route.destination_port
             wide = replace(rule, ports=PortRange(min(rule.ports.min, wanted), max(rule.ports.max, wanted)))
-            peers = self._sizes[rule.peer.name] if isinstance(rule.peer, GroupRef) else self._ports
+            peers = self._sizes[str(rule.peer)] if isinstance(rule.peer, GroupRef) else self._ports
             yield Choice((AddRule(group.name, direction, wide, instead_of=rule),), self._sizes[group.name] * peers + 1)
 
     def _joins(self, project: ProjectIntent, route: Route, direction: Direction, port: Port) -> Iterator[Choice]:
@@ -138,6 +138,7 @@ class Remedies:
             rule.peer.name
             for rule in rules
             if isinstance(rule.peer, GroupRef)
+            and rule.peer.owner is None
             and rule.peer.name not in other.groups
             and route.allowed_by(replace(rule, peer=ANYWHERE), direction)
         }
@@ -180,7 +181,7 @@ class Remedies:
         is_outside = route.way is (Way.INWARDS if direction is Direction.INGRESS else Way.OUTWARDS)
         if is_outside and self._question.anyone:
             return ANYWHERE
-        return IPv4Network(route.peer(direction).address)
+        return IPv4Network(route.seen_by(direction).address)
 
 
 _OTHER = {Direction.INGRESS: Direction.EGRESS, Direction.EGRESS: Direction.INGRESS}

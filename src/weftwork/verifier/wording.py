@@ -18,7 +18,7 @@ def service_text(protocol: int, port: int) -> str:
 def rule_text(rule: Rule, direction: Direction) -> str:
     """`tcp 80-90 from group web`, as `weft security-group create --ingress` takes it."""
     ports = f" {range_text(rule.ports)}" if rule.ports else ""
-    peer = f"group {rule.peer.name}" if isinstance(rule.peer, GroupRef) else str(rule.peer)
+    peer = f"group {rule.peer}" if isinstance(rule.peer, GroupRef) else str(rule.peer)
     return f"{rule.protocol.value}{ports} {'from' if direction is Direction.INGRESS else 'to'} {peer}"
 
 

@@ -96,6 +96,8 @@ def test_something_is_told_to_do_unless_no_change_of_the_project_could_help(case
         ReasonCode.ROUTER_OFFERS_NOTHING,
         ReasonCode.NOT_FROM_OUTSIDE,
         ReasonCode.REFUSED_OUTSIDE,
+        ReasonCode.REFUSED_BY_PEER,
+        ReasonCode.NOT_PEERED,
     }
     codes = {blocker.reason.code for blocker in told.blockers}
     nowhere_to_lead = ReasonCode.NO_DNAT in codes and (
