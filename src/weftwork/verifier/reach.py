@@ -111,13 +111,11 @@ class Reach:
 class ReachIndex:
     """The reach of one project, kept up to date at the cost of each change.
 
-    It reads the ProjectIntent that it was given: change that, and then say what changed. `routed` are the ranges of
-    the VPC's peers, which are not outside.
+    It reads the ProjectIntent that it was given: change that, and then say what changed.
     """
 
-    def __init__(self, project: ProjectIntent, routed: Iterable[IPv4Network] = ()) -> None:
+    def __init__(self, project: ProjectIntent) -> None:
         self._project = project
-        self._routed = frozenset(routed)
         self._sets = _Sets()
         self._vpc: Span = ADDRESSES
         self._classes: dict[Groups, _Class] = {}
@@ -203,22 +201,6 @@ class ReachIndex:
         self._refresh(touched)
         self._translate()
         return frozenset(touched)
-
-    @property
-    def routed(self) -> frozenset[IPv4Network]:
-        return self._routed
-
-    def route(self, routed: Iterable[IPv4Network]) -> None:
-        """These are the ranges of the peers now."""
-        ranges = frozenset(routed)
-        if ranges != self._routed:
-            self._routed = ranges
-            self._translate()
-
-    @property
-    def _inside(self) -> tuple[Span, ...]:
-        """What is never outside, nor comes from there."""
-        return (self._vpc, *sorted(map(span_of, self._routed)), *_NOWHERE_SPANS)
 
     def _read_vpc(self) -> None:
         vpc = self._project.vpc
@@ -359,7 +341,7 @@ class ReachIndex:
         self._outwards, self._forwards = {}, {}
         if snat:
             own = {_point(int(address)) for address in external | {snat}}
-            outside = subtract(EVERYTHING, tuple(Box(destination=span) for span in (*self._inside, *own)))
+            outside = subtract(EVERYTHING, tuple(Box(destination=span) for span in (self._vpc, *_NOWHERE_SPANS, *own)))
             number = self._sets.number(outside)
             for groups, one in self._classes.items():
                 allowed = self._sets.both(one.out.everywhere, number)
@@ -377,12 +359,12 @@ class ReachIndex:
         inner = _exactly(None, dnat.protocol, dnat.internal_port)
         outer = _exactly(dnat.external_ip, dnat.protocol, dnat.external_port)
         sources = union(outer._replace(source=box.source) for box in intersect(allowed, (inner,)))
-        return subtract(sources, tuple(Box(source=span) for span in self._inside))
+        return subtract(sources, tuple(Box(source=span) for span in (self._vpc, *_NOWHERE_SPANS)))
 
 
-def reach(project: ProjectIntent, routed: Iterable[IPv4Network] = ()) -> Reach:
+def reach(project: ProjectIntent) -> Reach:
     """Who reaches whom. To follow changes, keep a ReachIndex."""
-    return ReachIndex(project, routed).reach
+    return ReachIndex(project).reach
 
 
 class _Sets:

@@ -69,6 +69,8 @@ class Packet:
     icmp_type: int = ECHO_REQUEST
     arp: Arp | None = None
     length: int = 64
+    too_fast: bool = False
+    """It comes when its sender has used up every rate there is."""
     about: Tuple | None = None
     """An ICMP error: the ends of the answer that it stands for, which name its flow."""
     state: str = NEW

@@ -63,7 +63,8 @@ class Journey:
     """Packets of one conversation: the flows that it opens are remembered between them."""
 
     view: ProgramView
-    _flows: dict[str, list[Flow]] = field(default_factory=dict)
+    flows: dict[str, list[Flow]] = field(default_factory=dict)
+    """By namespace."""
     _hops: int = 0
 
     # --- where packets begin ------------------------------------------------------------------------------------
@@ -113,7 +114,12 @@ class Journey:
         stop = scope.tables[Family.INET].run("output", packet)
         return _lost(scope, stop, packet) if stop else self._out(scope, packet)
 
-    def asks(self, scope: Scope, device: str, arp: Arp) -> Stop | None:
+    def by_uplink(self, scope: Scope, interface: str, packet: Packet) -> Outcome:
+        """A packet that comes to a router by one of its uplinks."""
+        self._hops = 0
+        return self._in(scope, interface, packet)
+
+    def _asks(self, scope: Scope, device: str, arp: Arp) -> Stop | None:
         """Does the guard let an ARP message of a guest in? None: it does."""
         frame = Packet(
             ether_source=arp.sender_mac, ether_destination=BROADCAST, ether_type=ETHER_ARP, arp=arp, iif=device
@@ -130,7 +136,7 @@ class Journey:
             return Lost(scope.name, "link", "no router is on the link")
         if scope.is_broadcast(leg.name, destination):
             return BROADCAST
-        stop = self.asks(scope, port.name, Arp(1, port.mac, scope.address_of(port.name) or 0))
+        stop = self._asks(scope, port.name, Arp(1, port.mac, scope.address_of(port.name) or 0))
         if stop:
             return Lost(scope.name, stop.chain, stop.rule)
         if not scope.on_link(leg.name, destination) or destination in scope.addresses[leg.name]:
@@ -313,7 +319,7 @@ class Journey:
         if packet.flow is not None or packet.state == INVALID:
             return
         ends = packet.about if packet.about is not None else packet.ends
-        for flow in self._flows.get(scope.name, ()):
+        for flow in self.flows.get(scope.name, ()):
             if ends in (flow.original, flow.reply):
                 packet.flow, packet.is_reply = flow, ends == flow.reply
                 packet.state = RELATED if packet.about is not None else ESTABLISHED
@@ -326,7 +332,7 @@ class Journey:
         flow = packet.flow
         if flow is not None and not flow.confirmed:
             flow.confirmed = True
-            self._flows.setdefault(scope.name, []).append(flow)
+            self.flows.setdefault(scope.name, []).append(flow)
 
 
 def _is_new(packet: Packet) -> bool:

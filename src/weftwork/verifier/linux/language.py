@@ -215,7 +215,7 @@ def _remember(words: _Words) -> Step:
     words.expect("update")
     name = _set_name(words)
     words.expect("{")
-    _read_fields(words)
+    fields = _read_fields(words)
     if words.skip("timeout"):
         words.take()
     over = words.skip("limit", "rate", "over")
@@ -223,7 +223,7 @@ def _remember(words: _Words) -> Step:
         _rate(words)
     words.skip("counter")
     words.expect("}")
-    return Remember(name, over)
+    return Remember(name, fields, over)
 
 
 def _rate(words: _Words) -> None:

@@ -51,13 +51,15 @@ class Compare:
         if self.mask is not None:
             assert isinstance(value, int)
             value &= self.mask
+        if value == self.wanted[0][0]:
+            return not self.negated
         return _within(value, self.wanted) != self.negated
 
 
 def _within(value: Value, spans: tuple[tuple[Value, Value], ...]) -> bool:
     if isinstance(value, str):
         return any(_is_called(value, str(low)) for low, _ in spans)
-    return any(low <= value <= high for low, high in spans if isinstance(low, int) and isinstance(high, int))
+    return any(low <= value <= high for low, high in spans)  # type: ignore[operator]
 
 
 def _is_called(value: str, wanted: str) -> bool:
@@ -134,23 +136,26 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Remember:
-    """Adds an element to a dynamic set. With `over`, only who comes too often gets further: nobody here does."""
+    """Adds an element to a dynamic set. With `over`, only who comes too often gets further."""
 
     set: str
+    fields: tuple[Field, ...]
     over: bool
 
     def __call__(self, packet: Packet, sets: Sets) -> bool:
-        if self.set not in sets or not sets[self.set].dynamic:
-            raise NotUnderstood(f"update @{self.set}")
-        return not self.over
+        if not _set(sets, self.set, self.fields).dynamic:
+            raise NotUnderstood(f"update @{self.set}, which packets cannot change")
+        if "" in (_key(self.fields, packet) or ("",)):
+            raise NotUnderstood(f"update @{self.set} with what the packet does not have")
+        return packet.too_fast or not self.over
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A rate that nobody here exceeds."""
+    """Holds as long as nobody comes too often."""
 
     def __call__(self, packet: Packet, sets: Sets) -> bool:
-        return True
+        return not packet.too_fast
 
 
 @dataclass(frozen=True, slots=True)

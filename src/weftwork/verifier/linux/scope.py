@@ -187,6 +187,14 @@ class Scope:
         heard = Counter(self._heard.get(f"if {device}", ())) + Counter(self._heard.get(f"mac {link.mac}", ()))
         return min(heard, key=lambda address: (-heard[address], address), default=None)
 
+    def said_of(self, device: str) -> list[int]:
+        """The addresses that the guard lets a device have."""
+        return sorted(self._heard.get(f"if {device}", ()))
+
+    def said_of_mac(self, mac: str) -> list[int]:
+        """The addresses that neighbours and leases give to a MAC."""
+        return sorted(self._heard.get(f"mac {mac}", ()))
+
     def who_has(self, address: int) -> list[str]:
         """The devices whose guests have the address."""
         devices: set[str] = set()
@@ -194,6 +202,9 @@ class Scope:
             kind, _, name = who.partition(" ")
             devices.update({name} if kind == "if" else self._by_mac.get(name, ()))
         return sorted(name for name in devices if self.address_of(name) == address)
+
+    def with_mac(self, mac: str) -> list[str]:
+        return sorted(self._by_mac.get(mac, ()))
 
     def devices(self) -> list[str]:
         return [name for name, link in self.links.items() if isinstance(link, PortLink)]

@@ -1,7 +1,8 @@
 """nftables sets and maps as values: elements parsed once, by the types of the set."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network
 
 from weftwork.program.linux import NftSet
@@ -17,7 +18,7 @@ class NotUnderstood(Exception):
 class Elements:
     """A set, or a map where there is data. Of a set with intervals, the elements are networks."""
 
-    def __init__(self, declared: NftSet) -> None:
+    def __init__(self, declared: NftSet, elements: "Elements | None" = None) -> None:
         self.types = tuple(declared.type.split(" . "))
         self.data_types = tuple(declared.data.split(" . ")) if declared.data else ()
         self.dynamic = "dynamic" in declared.flags
@@ -29,6 +30,10 @@ class Elements:
             raise NotUnderstood(f"set {declared.name}: intervals of {declared.type}")
         self._values: dict[Values, Values] = {}
         self._lengths: Counter[int] = Counter()
+        if elements is not None and len(elements):
+            if (elements.types, elements.data_types, elements.interval) != (self.types, self.data_types, self.interval):
+                raise NotUnderstood(f"set {declared.name}: its elements are of {elements.types}")
+            self._values, self._lengths = elements._values, elements._lengths
 
     def __len__(self) -> int:
         return len(self._values)
@@ -47,6 +52,18 @@ class Elements:
         key = self.key_of(element)
         if self._values.pop(key, None) is not None and self.interval:
             self._lengths[_number(key[1])] -= 1
+
+    @contextmanager
+    def holding(self, elements: Iterable[str]) -> Iterator[None]:
+        """These and no others, for a while."""
+        values, lengths = self._values, self._lengths
+        self._values, self._lengths = {}, Counter()
+        try:
+            for element in elements:
+                self.put(element, "")
+            yield
+        finally:
+            self._values, self._lengths = values, lengths
 
     def key_of(self, element: str) -> Values:
         if not self.interval:

@@ -2,12 +2,23 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from weftwork.program.linux import Family, NftChain, NftElement, NftSet, NftTable
 from weftwork.verifier.linux.frame import Packet
 from weftwork.verifier.linux.language import parse_rule
-from weftwork.verifier.linux.rules import Rule, Sets, Verdict
+from weftwork.verifier.linux.rules import (
+    Assign,
+    Decide,
+    Dispatch,
+    Member,
+    Remember,
+    Rule,
+    Sets,
+    Translate,
+    Verdict,
+)
 from weftwork.verifier.linux.sets import Elements, NotUnderstood
 
 _HOOK = re.compile(r"type (filter|nat) hook (\w+) priority ([\w-]+); policy (accept|drop);")
@@ -40,6 +51,18 @@ class Chain:
     rules: tuple[Rule, ...]
     texts: tuple[str, ...]
 
+    @property
+    def speaks_of(self) -> Iterator[str]:
+        """The chains and `@` sets that its rules name."""
+        for step in (step for rule in self.rules for step in rule):
+            match step:
+                case Decide(Verdict(chain=str(name))) if name:
+                    yield name
+                case Member(set=name) | Remember(set=name) | Dispatch(map=name):
+                    yield f"@{name}"
+                case Assign(map=name) | Translate(map=name) if name:
+                    yield f"@{name}"
+
 
 @dataclass(frozen=True, slots=True)
 class Stop:
@@ -58,13 +81,16 @@ class Table:
         self.sets: Sets = {}
         self.chains: dict[str, Chain] = {}
         self._hooks: dict[str, tuple[Chain, ...]] = {}
+        self._without_set: Sets = {}
+        """What a program says of elements when it says nothing of their set."""
 
     def put(self, resource: NftTable | NftSet | NftChain | NftElement) -> None:
         match resource:
             case NftTable():
                 self.declared = True
             case NftSet():
-                self.sets[resource.name] = Elements(resource)
+                self.sets[resource.name] = Elements(resource, self._without_set.get(resource.name))
+                self._without_set.pop(resource.name, None)
             case NftChain():
                 self.chains[resource.name] = _chain(resource)
                 self._hooks.clear()
@@ -76,7 +102,7 @@ class Table:
             case NftTable():
                 self.declared = False
             case NftSet():
-                self.sets.pop(resource.name, None)
+                self._without_set[resource.name] = self.sets.pop(resource.name)
             case NftChain():
                 self.chains.pop(resource.name, None)
                 self._hooks.clear()
@@ -89,6 +115,14 @@ class Table:
         if name not in self._hooks:
             self._hooks = _by_hook(self.chains)
         return self._hooks.get(name, ())
+
+    def missing(self) -> set[str]:
+        """Chains and sets that rules speak of and that are not there."""
+        return (
+            {name for chain in self.chains.values() for name in chain.speaks_of}
+            - self.chains.keys()
+            - {f"@{name}" for name in self.sets}
+        )
 
     def run(self, hook: str, packet: Packet) -> Stop | None:
         """None when every chain of the hook lets it pass."""
@@ -106,6 +140,10 @@ class Table:
         if decided is None:
             return Stop(chain.name, "policy drop") if chain.base.policy == "drop" else None
         return decided if isinstance(decided, Stop) else None
+
+    def decides(self, name: str, packet: Packet) -> Stop | Verdict | None:
+        """What one chain says by itself; None: it comes to its end."""
+        return self._walk(self.chains[name], packet, _DEPTH_MAX)
 
     def _walk(self, chain: Chain, packet: Packet, depth: int) -> Stop | Verdict | None:
         """None: it came to the end of the chain, and whoever called goes on."""

@@ -1,7 +1,8 @@
 """A program indexed for questions, and changed at the cost of the change."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from ipaddress import IPv4Address
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ from weftwork.base.addresses import Address
 from weftwork.program.linux import Bridge, InterfaceAddress, Namespace, Uplink
 from weftwork.program.resource import Resource
 from weftwork.verifier.linux.scope import Scope
+from weftwork.verifier.linux.sets import NotUnderstood
 
 _M = TypeVar("_M")
 
@@ -22,27 +24,43 @@ class ProgramView:
     def __init__(self, program: Iterable[Resource] = (), *, gateway: Address | None = None) -> None:
         self.gateway = int(gateway) if isinstance(gateway, IPv4Address) else None
         self.scopes: dict[str, Scope] = {}
+        self.ids: dict[str, str] = {}
+        """Ids of ports by device, as far as anybody has looked them up. A help, not a truth."""
         self._owned: defaultdict[str, set[str]] = defaultdict(set)
         self._uplinks: defaultdict[Segment, set[tuple[str, str]]] = defaultdict(set)
         self._holders: defaultdict[int, set[tuple[str, str]]] = defaultdict(set)
         self.apply(added=program)
 
     def apply(self, *, added: Iterable[Resource] = (), removed: Iterable[Resource] = ()) -> None:
-        """What is removed goes first: a resource that changes is in both."""
-        for resource in sorted(removed, key=lambda one: -one.rank):
-            scope = self.scopes.get(resource.scope)
-            if scope is not None:
-                self._index(resource, present=False)
-                scope.drop(resource)
-        for resource in sorted(added, key=lambda one: one.rank):
-            scope = self.scopes.get(resource.scope)
-            if scope is None:
-                scope = self.scopes[resource.scope] = Scope(resource.scope)
-            scope.put(resource)
-            self._index(resource, present=True)
-        for name in {one.scope for one in removed}:
+        """What is removed goes first: a resource that changes is in both. What is not understood changes nothing."""
+        gone = sorted(removed, key=lambda one: -one.rank)
+        come = sorted(added, key=lambda one: one.rank)
+        done: list[Resource] = []
+        try:
+            for resource in gone:
+                self._drop(resource)
+            for resource in come:
+                self._put(resource)
+                done.append(resource)
+        except NotUnderstood:
+            for resource in reversed(done):
+                self._drop(resource)
+            for resource in reversed(gone):
+                self._put(resource)
+            raise
+        for name in {one.scope for one in gone}:
             if name in self.scopes and self.scopes[name].is_empty:
                 del self.scopes[name]
+
+    @contextmanager
+    def changed(self, *, added: Iterable[Resource] = (), removed: Iterable[Resource] = ()) -> Iterator[None]:
+        """As it would be, for a while."""
+        added, removed = tuple(added), tuple(removed)
+        self.apply(added=added, removed=removed)
+        try:
+            yield
+        finally:
+            self.apply(added=removed, removed=added)
 
     def owned(self, mark: str) -> list[Scope]:
         """The namespaces that carry an owner's mark."""
@@ -68,6 +86,16 @@ class ProgramView:
             if isinstance(other := self.scopes[scope].links.get(name), Uplink)
         ]
 
+    def guests_of(self, scope: str) -> list[tuple[Scope, Uplink]]:
+        """All uplinks that end in a namespace."""
+        return [
+            (self.scopes[name], link)
+            for segment in sorted(self._uplinks)
+            if segment[0] == scope
+            for name, interface in sorted(self._uplinks[segment])
+            if isinstance(link := self.scopes[name].links.get(interface), Uplink)
+        ]
+
     def holders(self, address: int) -> list[tuple[Scope, Uplink]]:
         """Who has an address on an external network."""
         return [
@@ -75,6 +103,19 @@ class ProgramView:
             for scope, name in sorted(self._holders.get(address, ()))
             if isinstance(link := self.scopes[scope].links.get(name), Uplink)
         ]
+
+    def _put(self, resource: Resource) -> None:
+        scope = self.scopes.get(resource.scope)
+        if scope is None:
+            scope = self.scopes[resource.scope] = Scope(resource.scope)
+        scope.put(resource)
+        self._index(resource, present=True)
+
+    def _drop(self, resource: Resource) -> None:
+        scope = self.scopes.get(resource.scope)
+        if scope is not None:
+            self._index(resource, present=False)
+            scope.drop(resource)
 
     def _index(self, resource: Resource, *, present: bool) -> None:
         match resource:
