@@ -11,7 +11,7 @@ APART := $(PYTHON) tools/private_network.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check test crash test-stock equivalence demo bench proto lock clean packages-demo packages-test
+.PHONY: help setup check test crash test-stock equivalence faults demo bench proto lock clean packages-demo packages-test
 
 help:
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 - \2/p' $(MAKEFILE_LIST)
@@ -53,6 +53,12 @@ FIRST_SEED := $(shell date +%s)
 
 equivalence: packages-test $(VENV)/project ## send N=1000 random cases through the kernel and the reference model; FIRST_SEED=...
 	$(APART) $(PYTHON) -m weftwork.testing.equivalence $(N) $(FIRST_SEED)
+
+FAULTS := 500
+PROGRAMS := 10000
+
+faults: $(VENV)/project ## seed FAULTS=500 faults into programs, all to be found; judge PROGRAMS=10000 right ones (half an hour)
+	$(PYTHON) -m weftwork.testing.faults $(FAULTS) $(PROGRAMS)
 
 demo: packages-demo $(VENV)/project ## two tenants on this machine, told packet by packet; KEEP=1 leaves them running
 	$(PYTHON) -m weftwork.apps.demo

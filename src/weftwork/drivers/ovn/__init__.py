@@ -1,1 +1,0 @@
-"""The northbound database of OVN as a target, and a private OVN for one machine."""

@@ -1,0 +1,90 @@
+"""Seeds faults, and judges right programs.
+
+A run finds every fault but the hidden ones, which no packet can show, and has nothing to say about right programs.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from random import Random
+
+from weftwork.compiler.assembly import Assembly, Delta
+from weftwork.compiler.linux.slices import compile_slice
+from weftwork.compiler.settings import HostProfile
+from weftwork.compiler.slices import slices_of
+from weftwork.model.intent import Intent
+from weftwork.testing import strategies as make
+from weftwork.testing.equivalence.cases import draw_case
+from weftwork.testing.faults.draw import draw_fault
+from weftwork.testing.faults.hidden import is_hidden
+from weftwork.verifier.linux.judge import judge
+from weftwork.verifier.linux.view import ProgramView
+
+PROFILES = {
+    "br_netfilter": HostProfile(external=make.EXTERNAL),
+    "bridge": HostProfile(filter_mode="bridge", external=make.EXTERNAL),
+    "vlan": HostProfile(filter_mode="bridge", layout="vlan", external=make.EXTERNAL),
+}
+_PER_CASE = 4
+
+
+@dataclass(slots=True)
+class Faults:
+    """`proven`: with a packet about which the program and the intent disagree. `hidden` change nothing."""
+
+    seeded: Counter[str] = field(default_factory=Counter)
+    found: int = 0
+    proven: int = 0
+    hidden: int = 0
+    missed: list[str] = field(default_factory=list)
+
+
+def compiled(intent: Intent, profile: HostProfile) -> Assembly:
+    assembly = Assembly()
+    assembly.replace_slices({one: compile_slice(intent, one, profile) for one in slices_of(intent)})
+    return assembly
+
+
+def seed_faults(count: int, first_seed: int = 0) -> Faults:
+    """Three of four faults are a change of a program that stands, one is in a program from nothing."""
+    tally = Faults()
+    profiles = list(PROFILES.values())
+    seed = first_seed
+    while tally.seeded.total() < count:
+        intent = draw_case(seed).before
+        program = compiled(intent, profiles[seed % len(profiles)]).program()
+        view, random = ProgramView(program, gateway=make.EXTERNAL.gateway), Random(seed)
+        for number in range(_PER_CASE):
+            fault = draw_fault(random, program)
+            tally.seeded[fault.kind] += 1
+            if number % _PER_CASE:
+                violations = judge(view, fault, intent)
+            else:
+                whole = Delta(fault.apply(program), frozenset())
+                violations = judge(ProgramView(gateway=make.EXTERNAL.gateway), whole, intent)
+            if violations:
+                tally.found += 1
+                tally.proven += any(one.intended is not None for one in violations)
+            elif is_hidden(fault, program):
+                tally.hidden += 1
+            else:
+                tally.missed.append(f"seed {seed}, {number}: {fault}")
+        seed += 1
+    return tally
+
+
+def false_alarms(count: int, first_seed: int = 0) -> Iterator[str]:
+    """What the judge says of right programs: one from nothing, and one that it becomes, for each seed."""
+    profiles = list(PROFILES.values())
+    for seed in range(first_seed, first_seed + (count + 1) // 2):
+        case, profile = draw_case(seed), profiles[seed % len(profiles)]
+        after = case.after or {}
+        assembly = compiled(case.before, profile)
+        view = ProgramView(gateway=make.EXTERNAL.gateway)
+        first = Delta(assembly.program(), frozenset())
+        violations = judge(view, first, case.before)
+        view.apply(added=first.added)
+        slices = slices_of(case.before) | slices_of(after)
+        delta = assembly.replace_slices({one: compile_slice(after, one, profile) for one in slices})
+        violations += judge(view, delta, after)
+        yield from (f"seed {seed}: {one} {one.packet}" for one in violations)
