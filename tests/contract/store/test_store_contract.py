@@ -334,6 +334,27 @@ def test_a_watch_from_a_revision_to_come_says_nothing_before_it(place: Place) ->
     place.tell(story)
 
 
+def test_a_watch_that_waits_is_told_before_the_caller_is(place: Place) -> None:
+    """So that a view is never behind its own process's commits."""
+
+    async def story(store: Store) -> None:
+        seen: list[int] = []
+
+        async def follow() -> None:
+            async for change in store.watch("", after=0):
+                seen.append(change.revision)
+
+        async def write(number: int) -> None:
+            revision = await store.commit(writes(Put(f"k/{number}", b"")))
+            assert seen[-1] >= revision
+
+        watch = asyncio.create_task(follow())
+        await asyncio.gather(*map(write, range(300)))
+        watch.cancel()
+
+    place.tell(story)
+
+
 def test_watches_miss_and_repeat_nothing_under_16_writers(place: Place) -> None:
     """Some watch from the start, some begin in between, one reads nothing before all is over."""
     writers, each = 16, 400

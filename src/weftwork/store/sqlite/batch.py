@@ -1,7 +1,8 @@
 """Many transactions in one SQLite transaction: each is judged as if it were alone, in the order of arrival.
 
 Few, large statements: every step of a statement gives up the interpreter's lock, and beside a busy event
-loop getting it back can take milliseconds. So rows are written by the hundred and compares read at once.
+loop getting it back can take milliseconds. So rows are written by the hundred and compares read at once, and what
+is left over is filled up with nothing, for one statement more costs more than many empty rows.
 """
 
 import sqlite3
@@ -16,7 +17,7 @@ from weftwork.store.keys import end_of
 from weftwork.store.recent import Entry, Pair
 from weftwork.store.sqlite.codec import encode
 
-_CHUNKS = (256, 64, 16, 4, 1)
+_SIZES = (1, 4, 8, 16, 32, 64, 128, 256)
 """Numbers of rows in one statement; a handful, so that every statement stays prepared."""
 _decode_revisions = msgspec.json.Decoder(dict[str, int]).decode
 
@@ -100,41 +101,37 @@ def _keys_that_matter(transactions: Iterable[Transaction]) -> list[str]:
 def _revisions_of(connection: sqlite3.Connection, keys: list[str]) -> dict[str, int]:
     """Those of `keys` that exist; read in one step, as JSON."""
     known: dict[str, int] = {}
-    for start in range(0, len(keys), _CHUNKS[0]):
-        chunk = keys[start : start + _CHUNKS[0]]
-        size = next(size for size in reversed(_CHUNKS) if size >= len(chunk))
-        padding = [None] * (size - len(chunk))
-        (found,) = connection.execute(_select_revisions(size), [*chunk, *padding]).fetchone()
+    for size, chunk in _chunks(keys, 1):
+        (found,) = connection.execute(_select_revisions(size), chunk).fetchone()
         known.update(_decode_revisions(found))
     return known
 
 
 def _write_rows(connection: sqlite3.Connection, table: str, width: int, rows: Iterable[tuple[object, ...]]) -> None:
-    values = [value for row in rows for value in row]
-    for start, size in _chunks(len(values) // width):
-        connection.execute(_insert(table, width, size), values[start * width : (start + size) * width])
+    for size, values in _chunks([value for row in rows for value in row], width):
+        connection.execute(_insert(table, width, size), values)
 
 
 def _remove_rows(connection: sqlite3.Connection, keys: Iterable[str]) -> None:
-    values = list(keys)
-    for start, size in _chunks(len(values)):
-        connection.execute(_delete(size), values[start : start + size])
+    for size, values in _chunks(list(keys), 1):
+        connection.execute(_delete(size), values)
 
 
-def _chunks(rows: int) -> Iterable[tuple[int, int]]:
-    """(start, size) of the fewest statements of our sizes that cover `rows`."""
-    start = 0
-    for size in _CHUNKS:
-        while rows - start >= size:
-            yield start, size
-            start += size
+def _chunks(values: Sequence[object], width: int) -> Iterable[tuple[int, list[object]]]:
+    """(rows, their values) for as few statements as can be; rows behind the last are all NULL."""
+    largest = _SIZES[-1] * width
+    for start in range(0, len(values), largest):
+        chunk = values[start : start + largest]
+        size = next(size for size in _SIZES if size * width >= len(chunk))
+        yield size, [*chunk, *[None] * (size * width - len(chunk))]
 
 
 @cache
 def _insert(table: str, width: int, rows: int) -> str:
     row = "(" + ",".join("?" * width) + ")"
     update = " ON CONFLICT (key) DO UPDATE SET revision = excluded.revision, value = excluded.value"
-    return f"INSERT INTO {table} VALUES {','.join([row] * rows)}" + (update if table == "latest" else "")  # noqa: S608
+    filled = f"SELECT * FROM (VALUES {','.join([row] * rows)}) WHERE column1 IS NOT NULL"  # noqa: S608
+    return f"INSERT INTO {table} {filled}" + (update if table == "latest" else "")
 
 
 @cache

@@ -88,8 +88,8 @@ class Writer:
         self._landed = landed
         self._orders: SimpleQueue[list[Order] | None] = SimpleQueue()
         self._position = read_position(connection)
-        self._may_trim = True
-        """False after a commit failed, until one succeeds: a full disk is no reason to try for ever."""
+        self._is_in_doubt = False
+        """After a commit failed, until one succeeds: a full disk is no reason to trim for ever."""
         self._stopped: asyncio.Future[None] = loop.create_future()
         self._thread = Thread(target=self._run, name="store-writer", daemon=True)
 
@@ -144,7 +144,8 @@ class Writer:
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")
-            self._position = read_position(connection)
+            if self._is_in_doubt:
+                self._position = read_position(connection)
             batch = write_batch(
                 connection, [o.transaction for o in orders if isinstance(o, Waiting)], self._position.revision
             )
@@ -153,10 +154,10 @@ class Writer:
         except Exception as error:
             with suppress(sqlite3.Error):
                 connection.rollback()
-            self._may_trim = False
+            self._is_in_doubt = True
             return self._failed(orders, error)
         self._position = position
-        self._may_trim = True
+        self._is_in_doubt = False
         return _succeeded(orders, batch, position)
 
     def _forget(self, batch: Batch, orders: list[Order]) -> Position:
@@ -177,7 +178,7 @@ class Writer:
 
     def _trimmable(self) -> bool:
         position = self._position
-        return self._may_trim and position.oldest < min(position.compacted + 1, position.revision)
+        return not self._is_in_doubt and position.oldest < min(position.compacted + 1, position.revision)
 
     def _failed(self, orders: list[Order], error: Exception) -> Committed:
         committed = Committed()
