@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -16,6 +17,8 @@ from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
 from typing import get_args
+
+import uvloop
 
 from weftwork.actions.network import Network, NetworkSettings, ReservedRange
 from weftwork.actions.view import IntentView
@@ -44,6 +47,9 @@ log = logging.getLogger(__name__)
 LOCK = "node.lock"
 AGENT = "\0weftwork agent"
 """A Unix socket without a file: it belongs to the network namespace, and goes with the process."""
+GARBAGE_THRESHOLDS = (50_000, 20, 50)
+"""Of Python's collector of cycles. Its own (700, 10, 10) look at all of the intent every few thousand calls, in vain:
+we make next to no cycles, and what is not one is freed without it."""
 LINUX_KINDS = get_args(LinuxResource)
 DHCP_KINDS = get_args(DhcpResource)
 
@@ -99,6 +105,7 @@ async def _running(settings: Settings, store: SqliteStore, with_agent: bool) -> 
             if hosted is not None:
                 assert isinstance(hosted.agent, LocalAgent)
                 loops += [tasks.create_task(hosted.publisher.run()), tasks.create_task(hosted.agent.run())]
+            _keep_what_is_there()
             try:
                 yield
             finally:
@@ -107,6 +114,13 @@ async def _running(settings: Settings, store: SqliteStore, with_agent: bool) -> 
     finally:
         await server.stop()
         await view.close()
+
+
+def _keep_what_is_there() -> None:
+    """The program and the intent stay: do not look for garbage in them again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
 async def _host(settings: Settings, view: IntentView, listeners: _Listeners) -> Hosted:
@@ -251,7 +265,8 @@ def start(settings: Settings, *, with_agent: bool) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     code = 0
     try:
-        asyncio.run(run_node(settings, with_agent=with_agent))
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(run_node(settings, with_agent=with_agent))
     except* (Refusal, Failure) as errors:
         code = 1
         for error in errors.exceptions:
