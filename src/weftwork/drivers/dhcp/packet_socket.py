@@ -22,12 +22,12 @@ Place = tuple[str, str]
 FRAME_BYTES_MAX = 2048
 """Longer frames arrive cut off and are malformed then; no client sends any."""
 
-_ETH_P_IP = 0x0800
+_ETH_P_IP, _ETH_P_ALL = 0x0800, 0x0003
 _IFREQ = struct.Struct("16s24s")
 _COUNTERS = struct.Struct("II")
 _SIOCGIFINDEX, _SIOCGIFHWADDR = 0x8933, 0x8927
 _SO_ATTACH_FILTER, _SO_RCVBUFFORCE = 26, 33
-_SOL_PACKET, _PACKET_STATISTICS = 263, 6
+_SOL_PACKET, _PACKET_STATISTICS, _PACKET_IGNORE_OUTGOING = 263, 6, 23
 _RECEIVE_BUFFER_BYTES = 1 << 20
 """Several hundred requests: what a subnet may send while the event loop is elsewhere."""
 
@@ -121,7 +121,10 @@ def _listen(interface: str) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER_BYTES)
         _attach_filter(sock)
-        sock.bind((interface, _ETH_P_IP))
+        sock.setsockopt(_SOL_PACKET, _PACKET_IGNORE_OUTGOING, 1)
+        # All protocols, because those are asked before any one: a socket for IPv4 alone would share each routed packet
+        # with the router, which then has to copy it before it may change the TTL.
+        sock.bind((interface, _ETH_P_ALL))
     except OSError:
         sock.close()
         raise
@@ -140,14 +143,16 @@ def _attach_filter(sock: socket.socket) -> None:
 _LOAD_WORD, _LOAD_HALF, _LOAD_BYTE = 0x20, 0x28, 0x30
 _LOAD_HALF_BEHIND_X, _X_IS_IPV4_HEADER_LENGTH = 0x48, 0xB1
 _IF_EQUAL, _IF_ANY_BIT, _RETURN = 0x15, 0x45, 0x06
-_PACKET_TYPE = 0xFFFFF004
+_PACKET_TYPE, _VLAN_TAG_PRESENT = 0xFFFFF004, 0xFFFFF030
 _PACKET_OTHERHOST = 3
-"""To another MAC, or with a VLAN tag that no interface takes."""
+"""To another MAC."""
 
 # Classic BPF: (operation, steps to skip if true, if false, operand), as `tcpdump -d` prints it.
 _REQUESTS_ONLY = (
     (_LOAD_WORD, 0, 0, _PACKET_TYPE),
-    (_IF_EQUAL, 10, 0, _PACKET_OTHERHOST),
+    (_IF_EQUAL, 12, 0, _PACKET_OTHERHOST),
+    (_LOAD_WORD, 0, 0, _VLAN_TAG_PRESENT),  # another interface's
+    (_IF_EQUAL, 0, 10, 0),
     (_LOAD_HALF, 0, 0, 12),
     (_IF_EQUAL, 0, 8, _ETH_P_IP),
     (_LOAD_BYTE, 0, 0, 23),
