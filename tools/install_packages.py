@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 DEMO = ("python3-venv", "libnftables1", "nftables", "iproute2", "iputils-ping", "kmod", "udhcpc")
-TEST = (*DEMO, "conntrack", "ethtool", "iperf3", "isc-dhcp-client", "netcat-openbsd", "strace", "tcpdump")
+OVN = ("openvswitch-switch", "ovn-central", "ovn-host")
+TEST = (*DEMO, *OVN, "conntrack", "ethtool", "iperf3", "isc-dhcp-client", "netcat-openbsd", "strace", "tcpdump")
 STOCK_KERNEL = ("kmod", "lz4", "qemu-system-common", "qemu-system-x86", "util-linux")
-SETS = {"demo": DEMO, "test": (*TEST, *STOCK_KERNEL)}
+SETS = {"demo": DEMO, "demo-ovn": (*DEMO, *OVN), "test": (*TEST, *STOCK_KERNEL)}
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 NO_SERVICE = "#!/bin/sh\n# Weftwork is installing packages: no service may start (removed afterwards).\nexit 101\n"

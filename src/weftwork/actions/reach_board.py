@@ -3,13 +3,15 @@
 A project costs nothing until it is asked about for the first time.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from ipaddress import IPv4Network
 
 from weftwork.actions import rows
+from weftwork.actions.overlay import overlaid
 from weftwork.actions.view import IntentView
 from weftwork.base.tenancy import ProjectKey
-from weftwork.model.intent import ProjectIntent
+from weftwork.model.intent import Intent, ProjectIntent, peers_of
 from weftwork.model.keys import ThingKey, parse_thing_key
 from weftwork.seams.store import Put, Write
 from weftwork.verifier.trial import Changes, Standing, Trial
@@ -40,22 +42,30 @@ class ReachBoard:
         standing = self._standings.get(owner)
         if standing is None or standing.sets_remembered > SETS_REMEMBERED_MAX:
             here = self._view.project(owner)
-            standing = Standing(here.intent if here else ProjectIntent())
+            standing = Standing(here.intent if here else ProjectIntent(), peer_ranges(self._view.intent, owner))
             self._news.pop(owner, None)
             if here is not None:
                 self._standings[owner] = standing
         news = self._news.pop(owner, None)
         if news:
             standing.follow({key: self._view.find(key) for key in news})
+        standing.route(peer_ranges(self._view.intent, owner))
         if self._view.project(owner) is None:
             self._standings.pop(owner, None)
         return standing
 
     @contextmanager
-    def trial(self, owner: ProjectKey, writes: Iterable[Write]) -> Iterator[Trial]:
+    def trial(self, owner: ProjectKey, writes: Sequence[Write]) -> Iterator[Trial]:
         """As if the writes had been committed, of this project; to be left without waiting for anything."""
-        with self.of(owner).trial(changes_of(owner, writes)) as trial:
+        routed = peer_ranges(overlaid(self._view.intent, writes), owner)
+        with self.of(owner).trial(changes_of(owner, writes), routed) as trial:
             yield trial
+
+
+def peer_ranges(intent: Intent, owner: ProjectKey) -> frozenset[IPv4Network]:
+    """Of the VPCs that the owner's is peered with."""
+    vpcs = (peer.vpc for _, peer in peers_of(intent, owner))
+    return frozenset(vpc.cidr for vpc in vpcs if vpc and isinstance(vpc.cidr, IPv4Network))
 
 
 def changes_of(owner: ProjectKey, writes: Iterable[Write]) -> Changes:

@@ -1,18 +1,17 @@
 """Answers about the targets: desired, observed, the plan between, what a mutation would change, and what leaks."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from weftwork.actions import rows
 from weftwork.actions.integrity import Orphan, orphans
+from weftwork.actions.overlay import overlaid
 from weftwork.actions.reach_board import ReachBoard
 from weftwork.actions.view import IntentView
 from weftwork.base.errors import Kind, Refusal
-from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.slices import affected_by
 from weftwork.controller.publisher import Publisher
 from weftwork.controller.reach_changes import reach_changes
-from weftwork.model.intent import Intent, ProjectIntent, Thing
+from weftwork.model.intent import Thing
 from weftwork.model.keys import ROOT, parse_thing_key
 from weftwork.model.nat import Dnat, Snat
 from weftwork.model.peering import Peering
@@ -58,7 +57,7 @@ class ControllerInsight:
         reach = reach_changes(self._reach, self._view, writes)
         if self._hosted is None:
             return PlanPreview(objects, (), reach)
-        overlay = _overlay(self._view.intent, writes)
+        overlay = overlaid(self._view.intent, writes)
         keys = frozenset(key for write in writes if (key := parse_thing_key(write.key)))
         slices = frozenset(slice_id for key in keys for slice_id in affected_by(key, overlay))
         publisher = self._hosted.publisher
@@ -193,21 +192,6 @@ def _same(before: Thing, after: Thing) -> bool:
     if isinstance(before, Vpc) and isinstance(after, Vpc):
         return replace(before, updated_at=after.updated_at) == after
     return before == after
-
-
-def _overlay(intent: Intent, writes: Iterable[Write]) -> Intent:
-    """The intent as it would be; only the projects that are written to are copied."""
-    overlay: Intent = dict(intent)
-    copied: set[ProjectKey] = set()
-    for write in writes:
-        key = parse_thing_key(write.key)
-        if key is None:
-            continue
-        if key.owner not in copied:
-            copied.add(key.owner)
-            overlay[key.owner] = overlay.get(key.owner, ProjectIntent()).copy()
-        overlay[key.owner].put(key, rows.decode(key, write.value) if isinstance(write, Put) else None)
-    return overlay
 
 
 def _select(program: Program, kinds: tuple[type, ...], scope: str) -> Program:

@@ -1,19 +1,24 @@
 """What a mutation would change in who reaches whom, project by project, in names."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from itertools import islice
+from typing import Protocol
 
+from weftwork.actions.overlay import overlaid
 from weftwork.actions.reach_board import ReachBoard
 from weftwork.actions.view import IntentView
 from weftwork.base.tenancy import ProjectKey
-from weftwork.model.intent import Thing
+from weftwork.model.intent import Intent, Thing, peers_of
 from weftwork.model.keys import ThingKey, parse_thing_key
 from weftwork.model.nat import Dnat
 from weftwork.model.port import Port
 from weftwork.seams.insight import ReachChange, ReachExample, ReachShare
 from weftwork.seams.store import Write
+from weftwork.verifier.across import across
 from weftwork.verifier.boxes import Boxes
-from weftwork.verifier.diff import Change
+from weftwork.verifier.diff import Change, diff
+from weftwork.verifier.model import address_of
 from weftwork.verifier.trial import Changes, diff_of
 from weftwork.verifier.words import services
 
@@ -25,18 +30,67 @@ EXAMPLES_MAX = 3
 def reach_changes(board: ReachBoard, view: IntentView, writes: tuple[Write, ...]) -> tuple[ReachChange, ...]:
     keys = (parse_thing_key(write.key) for write in writes)
     owners = dict.fromkeys(key.owner for key in keys if key is not None)
-    return tuple(change for owner in owners if (change := _in_project(board, view, owner, writes)))
+    after = overlaid(view.intent, writes)
+    changes = (_joined(_in_project(board, view, one, writes), *_with_peers(view.intent, after, one)) for one in owners)
+    return tuple(change for change in changes if change.gained or change.lost)
 
 
-def _in_project(
-    board: ReachBoard, view: IntentView, owner: ProjectKey, writes: tuple[Write, ...]
-) -> ReachChange | None:
+def _with_peers(before: Intent, after: Intent, owner: ProjectKey) -> Iterator[ReachChange]:
+    """Told to the owner: whom a peer's guests are is said by their addresses, for their names are the peer's."""
+    for peer in sorted({one for intent in (before, after) for one, _ in peers_of(intent, owner)}):
+        found = diff(across(before, owner, peer), across(after, owner, peer))
+        names = _NamesAcross(before, after, owner, peer)
+        yield ReachChange(owner, _share(names, found.gained, {}, {}), _share(names, found.lost, {}, {}))
+
+
+class _NamesAcross:
+    """Of one's own ports the names, of a peer's the addresses."""
+
+    def __init__(self, before: Intent, after: Intent, owner: ProjectKey, peer: ProjectKey) -> None:
+        self._owner = owner
+        self._peer = peer
+        self._intents = (after, before)
+
+    def port(self, port_id: str) -> str:
+        found = (self._find(self._owner, port_id), self._find(self._peer, port_id))
+        match found:
+            case Port() as own, _:
+                return own.name or own.id
+            case _, Port() as other:
+                return f"{self._peer} {address_of(other)}"
+        return port_id
+
+    def dnat(self, name: str) -> str:
+        raise AssertionError("no DNAT leads to a peer")
+
+    def _find(self, owner: ProjectKey, port_id: str) -> Port | None:
+        projects = (intent[owner] for intent in self._intents if owner in intent)
+        return next((project.ports[port_id] for project in projects if port_id in project.ports), None)
+
+
+def _joined(one: ReachChange, *others: ReachChange) -> ReachChange:
+    gained, lost = one.gained, one.lost
+    for other in others:
+        gained, lost = _both(gained, other.gained), _both(lost, other.lost)
+    return ReachChange(one.owner, gained, lost)
+
+
+def _both(one: ReachShare, other: ReachShare) -> ReachShare:
+    return replace(one, pairs=one.pairs + other.pairs, examples=one.examples + other.examples)
+
+
+def _in_project(board: ReachBoard, view: IntentView, owner: ProjectKey, writes: tuple[Write, ...]) -> ReachChange:
     with board.trial(owner, writes) as trial:
         found = diff_of(trial)
         names = _Names(view, owner, trial.changes)
         gained = _share(names, found.gained, found.outwards_gained, found.forwards_gained)
         lost = _share(names, found.lost, found.outwards_lost, found.forwards_lost)
-    return ReachChange(owner, gained, lost) if gained or lost else None
+    return ReachChange(owner, gained, lost)
+
+
+class _Naming(Protocol):
+    def port(self, port_id: str) -> str: ...
+    def dnat(self, name: str) -> str: ...
 
 
 class _Names:
@@ -60,7 +114,7 @@ class _Names:
 
 
 def _share(
-    names: _Names, pairs: Iterable[Change], outwards: Mapping[str, Boxes], forwards: Mapping[str, Boxes]
+    names: _Naming, pairs: Iterable[Change], outwards: Mapping[str, Boxes], forwards: Mapping[str, Boxes]
 ) -> ReachShare:
     pairs = tuple(pairs)
     examples = (
@@ -77,7 +131,7 @@ def _share(
     return ReachShare(sum(change.count for change in pairs), len(outwards), len(forwards), examples)
 
 
-def _pair_examples(names: _Names, changes: Iterable[Change]) -> Iterator[ReachExample]:
+def _pair_examples(names: _Naming, changes: Iterable[Change]) -> Iterator[ReachExample]:
     for change in changes:
         packets = services(change.packets)
         yield from (ReachExample(names.port(one), names.port(other), packets) for one, other in change.pairs())

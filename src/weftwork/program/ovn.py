@@ -265,6 +265,20 @@ class LoadBalancer:
         return ("ovn-lb", self.scope, self.name)
 
 
+@dataclass(frozen=True, slots=True)
+class StrayRow:
+    """A row with our mark that is nothing of the above: a double, or one that we cannot read. No program holds any."""
+
+    rank: ClassVar[int] = 7
+    scope: str
+    table: str
+    uuid: str
+
+    @property
+    def key(self) -> Key:
+        return ("ovn-stray", self.scope, self.table, self.uuid)
+
+
 OvnResource = (
     LogicalSwitch
     | LogicalRouter
@@ -281,4 +295,5 @@ OvnResource = (
     | RouterPolicy
     | Nat
     | LoadBalancer
+    | StrayRow
 )

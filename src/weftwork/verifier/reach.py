@@ -111,11 +111,13 @@ class Reach:
 class ReachIndex:
     """The reach of one project, kept up to date at the cost of each change.
 
-    It reads the ProjectIntent that it was given: change that, and then say what changed.
+    It reads the ProjectIntent that it was given: change that, and then say what changed. `routed` are the ranges of
+    the VPC's peers, which are not outside.
     """
 
-    def __init__(self, project: ProjectIntent) -> None:
+    def __init__(self, project: ProjectIntent, routed: Iterable[IPv4Network] = ()) -> None:
         self._project = project
+        self._routed = frozenset(routed)
         self._sets = _Sets()
         self._vpc: Span = ADDRESSES
         self._classes: dict[Groups, _Class] = {}
@@ -201,6 +203,22 @@ class ReachIndex:
         self._refresh(touched)
         self._translate()
         return frozenset(touched)
+
+    @property
+    def routed(self) -> frozenset[IPv4Network]:
+        return self._routed
+
+    def route(self, routed: Iterable[IPv4Network]) -> None:
+        """These are the ranges of the peers now."""
+        ranges = frozenset(routed)
+        if ranges != self._routed:
+            self._routed = ranges
+            self._translate()
+
+    @property
+    def _inside(self) -> tuple[Span, ...]:
+        """What is never outside, nor comes from there."""
+        return (self._vpc, *sorted(map(span_of, self._routed)), *_NOWHERE_SPANS)
 
     def _read_vpc(self) -> None:
         vpc = self._project.vpc
@@ -341,7 +359,7 @@ class ReachIndex:
         self._outwards, self._forwards = {}, {}
         if snat:
             own = {_point(int(address)) for address in external | {snat}}
-            outside = subtract(EVERYTHING, tuple(Box(destination=span) for span in (self._vpc, *_NOWHERE_SPANS, *own)))
+            outside = subtract(EVERYTHING, tuple(Box(destination=span) for span in (*self._inside, *own)))
             number = self._sets.number(outside)
             for groups, one in self._classes.items():
                 allowed = self._sets.both(one.out.everywhere, number)
@@ -359,12 +377,12 @@ class ReachIndex:
         inner = _exactly(None, dnat.protocol, dnat.internal_port)
         outer = _exactly(dnat.external_ip, dnat.protocol, dnat.external_port)
         sources = union(outer._replace(source=box.source) for box in intersect(allowed, (inner,)))
-        return subtract(sources, tuple(Box(source=span) for span in (self._vpc, *_NOWHERE_SPANS)))
+        return subtract(sources, tuple(Box(source=span) for span in self._inside))
 
 
-def reach(project: ProjectIntent) -> Reach:
+def reach(project: ProjectIntent, routed: Iterable[IPv4Network] = ()) -> Reach:
     """Who reaches whom. To follow changes, keep a ReachIndex."""
-    return ReachIndex(project).reach
+    return ReachIndex(project, routed).reach
 
 
 class _Sets:

@@ -1,9 +1,10 @@
 """A change tried beside the present: what it would change in who reaches whom, at the cost of what it touches."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 
 from weftwork.model.intent import ProjectIntent, Thing
 from weftwork.model.keys import ThingKey
@@ -29,9 +30,10 @@ class Kin:
 class Standing:
     """Who reaches whom in one project as it stands, and a second time, to try changes on."""
 
-    def __init__(self, project: ProjectIntent) -> None:
+    def __init__(self, project: ProjectIntent, routed: Iterable[IPv4Network] = ()) -> None:
+        """`routed` are the ranges of the project's peers."""
         self._present, self._possible = project.copy(), project.copy()
-        self._was, self._would = ReachIndex(self._present), ReachIndex(self._possible)
+        self._was, self._would = (ReachIndex(one, routed) for one in (self._present, self._possible))
 
     @property
     def index(self) -> ReachIndex:
@@ -46,14 +48,26 @@ class Standing:
         for project, index in ((self._present, self._was), (self._possible, self._would)):
             _change(project, index, changes)
 
+    def route(self, routed: Iterable[IPv4Network]) -> None:
+        """These are the ranges of the peers now."""
+        ranges = frozenset(routed)
+        self._was.route(ranges)
+        self._would.route(ranges)
+
     @contextmanager
-    def trial(self, changes: Changes) -> "Iterator[Trial]":
-        """As if these changes had come, until the end of the block; nothing of the Trial may outlive it."""
+    def trial(self, changes: Changes, routed: Iterable[IPv4Network] | None = None) -> "Iterator[Trial]":
+        """As if these changes had come, until the end of the block; nothing of the Trial may outlive it.
+
+        `routed` are the ranges of the peers then; None: as they are.
+        """
+        if routed is not None:
+            self._would.route(routed)
         before = {key: self._present.get(key) for key in changes}
         touched = _change(self._possible, self._would, changes)
         try:
             yield Trial(self._was, self._would, changes, touched)
         finally:
+            self._would.route(self._was.routed)
             _change(self._possible, self._would, before)
 
 
@@ -64,7 +78,7 @@ class Trial:
         self.was = was
         self.would = would
         self.changes = changes
-        self.translates_anew = any(key.kind in _TRANSLATING for key in changes)
+        self.translates_anew = any(key.kind in _TRANSLATING for key in changes) or was.routed != would.routed
         self._left: defaultdict[Groups, set[Member]] = defaultdict(set)
         self._came: defaultdict[Groups, set[Member]] = defaultdict(set)
         self.moved = tuple(self._moved())

@@ -1,7 +1,7 @@
 """What a dry run tells of who may talk to whom, and what it costs."""
 
 from collections.abc import AsyncIterator
-from ipaddress import IPv4Network
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from weftwork.actions.nat import create_dnat, create_snat
 from weftwork.actions.network import Network
+from weftwork.actions.peerings import create_peering, delete_peering
 from weftwork.actions.ports import create_port, delete_port, set_security_groups
 from weftwork.actions.security_groups import add_rules, create_security_group, remove_rules
 from weftwork.actions.vpcs import create_vpc, delete_vpc
@@ -135,3 +136,34 @@ async def test_another_tenants_reach_is_untouched(shop: Network) -> None:
     await create_port(dry, owner=BLUE, name="b2", vm="b2", groups=("default",))
 
     assert [one.owner for one in told(shop, dry)] == [BLUE]
+
+
+async def test_accepting_a_peering_gains_pairs_with_the_peer_whose_guests_are_told_by_address(shop: Network) -> None:
+    await create_vpc(shop, owner=BLUE, name="", cidr=IPv4Network("10.1.0.0/16"))
+    await create_security_group(shop, owner=BLUE, name="open", ingress=tcp(22))
+    await create_port(shop, owner=BLUE, name="secret-name", vm="vm", groups=("open",), address=IPv4Address("10.1.0.9"))
+    await create_snat(shop, owner=RED, external_ip=None)
+    await create_peering(shop, owner=BLUE, name="", peer=RED)
+
+    dry = shop.dry()
+    await create_peering(dry, owner=RED, name="", peer=BLUE)
+    (change,) = told(shop, dry)
+
+    assert (change.owner, change.gained.pairs, change.lost.pairs) == (RED, 3, 0)
+    assert ReachExample("web1", f"{BLUE} 10.1.0.9", "tcp 22") in change.gained.examples
+    assert change.lost.outwards == 3, "the peer's addresses are not outside any more"
+
+    await create_peering(shop, owner=RED, name="", peer=BLUE)
+    dry = shop.dry()
+    await delete_peering(dry, owner=RED, peering=str(BLUE), cascade=False)
+    (back,) = told(shop, dry)
+    assert (back.lost.pairs, back.gained.pairs, back.gained.outwards) == (3, 0, 3)
+
+
+async def test_an_offer_gains_nothing(shop: Network) -> None:
+    await create_vpc(shop, owner=BLUE, name="", cidr=IPv4Network("10.1.0.0/16"))
+
+    dry = shop.dry()
+    await create_peering(dry, owner=RED, name="", peer=BLUE)
+
+    assert told(shop, dry) == ()

@@ -181,8 +181,33 @@ def create(link: LinkResource, place: Place) -> list[Request]:
         case PortLink(kind=LinkKind.TAP):
             return [mark]
         case PortLink():
-            far = _far_end(link.peer_name, place.peer_netns, link.mtu_bytes, mac)
-            return [_create(place.index, link, attribute(IFLA_MTU, u32(link.mtu_bytes)), far), mark]
+            guest = FarEnd(link.peer_name, place.peer_netns, link.mac)
+            return create_veth(link.name, place.index, link.mtu_bytes, guest, alias_of(link))
+
+
+@dataclass(frozen=True, slots=True)
+class FarEnd:
+    """The end of a veth in a guest's namespace, by its descriptor."""
+
+    name: str
+    netns: int
+    mac: Mac
+
+
+def create_veth(name: str, index: int, mtu_bytes: int, far: FarEnd, alias: str) -> list[Request]:
+    """Down and marked; the far end is born with the guest's MAC."""
+    mac = attribute(IFLA_ADDRESS, mac_bytes(far.mac))
+    body = (
+        attribute(IFLA_IFNAME, text(name)),
+        attribute(IFLA_MTU, u32(mtu_bytes)),
+        _far_end(far.name, far.netns, mtu_bytes, mac),
+    )
+    return [Request(NEW_LINK, CREATE | EXCL, _link(index, *body)), mark_link(index, alias)]
+
+
+def mark_link(index: int, alias: str, *, mtu_bytes: int = 0) -> Request:
+    mtu = attribute(IFLA_MTU, u32(mtu_bytes)) if mtu_bytes else b""
+    return _change(index, attribute(IFLA_IFALIAS, alias.encode()), mtu)
 
 
 def _far_end(name: str, netns: int, mtu_bytes: int, *more: bytes) -> bytes:

@@ -1,0 +1,70 @@
+"""The northbound as resources, read from the client's copy of it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from uuid import UUID
+
+from weftwork.drivers.ovn import rows
+from weftwork.drivers.ovn.rows import Relations
+from weftwork.drivers.ovsdb.wire import Row
+from weftwork.program.ovn import AddressSetMember, OvnResource, PortGroupMember, StrayRow
+from weftwork.program.resource import Key, Program
+
+Tables = Mapping[str, Mapping[UUID, Row]]
+
+
+def read(tables: Tables, scopes: frozenset[str] | None = None) -> Program:
+    """Everything with our mark, or that of these scopes. Of two rows that are one resource, the second is a stray."""
+    found: dict[Key, OvnResource] = {}
+    for table in rows.TABLE_OF.values():
+        for uuid in tables[table]:
+            resource = resource_at(tables, table, uuid)
+            if resource is None or (scopes is not None and resource.scope not in scopes):
+                continue
+            if resource.key in found:
+                resource = StrayRow(resource.scope, table, str(uuid))
+            found[resource.key] = resource
+    return frozenset((*found.values(), *_members(tables, scopes)))
+
+
+def resource_at(tables: Tables, table: str, uuid: UUID) -> OvnResource | None:
+    """None for a row that is not there or not ours."""
+    row = tables[table].get(uuid)
+    scope = rows.scope_of(table, row) if row is not None else ""
+    if row is None or not scope:
+        return None
+    try:
+        return rows.resource_of(table, scope, row, _relations(tables, scope, row))
+    except (KeyError, ValueError):
+        return StrayRow(scope, table, str(uuid))
+
+
+def _members(tables: Tables, scopes: frozenset[str] | None) -> Iterator[OvnResource]:
+    """The elements of our port groups and address sets."""
+    ports = tables["Logical_Switch_Port"]
+    for row in tables["Port_Group"].values():
+        scope = rows.scope_of("Port_Group", row)
+        if scope and (scopes is None or scope in scopes):
+            present = (ports[one]["name"] for one in each(row["ports"]) if one in ports)
+            yield from (PortGroupMember(scope, row["name"], name) for name in present)
+    for row in tables["Address_Set"].values():
+        scope = rows.scope_of("Address_Set", row)
+        if scope and (scopes is None or scope in scopes):
+            yield from (AddressSetMember(scope, row["name"], str(one)) for one in each(row["addresses"]))
+
+
+def each(column: Any) -> Iterable[Any]:
+    """The elements of a set column, which is the element itself when it is one."""
+    return column if isinstance(column, frozenset) else (column,)
+
+
+def _relations(tables: Tables, scope: str, row: Row) -> Relations:
+    groups = [tables["Load_Balancer_Group"][one]["name"] for one in each(row.get("load_balancer_group", frozenset()))]
+    dhcp = [tables["DHCP_Options"][one] for one in each(row.get("dhcpv4_options", frozenset()))]
+    chassis = [tables["Gateway_Chassis"][one] for one in each(row.get("gateway_chassis", frozenset()))]
+    chassis.sort(key=lambda one: -one["priority"])
+    return Relations(
+        load_balancer_group=groups[0].removeprefix(rows.group_name(scope, "")) if groups else "",
+        dhcp=dhcp[0]["external_ids"].get(rows.NAME, "") if dhcp else "",
+        gateway_chassis=tuple(one["chassis_name"] for one in chassis),
+    )

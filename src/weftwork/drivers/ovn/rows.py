@@ -1,0 +1,307 @@
+"""Resources as rows of the northbound (ovn-nb(5)) and back. Pure; references to other rows are the driver's."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+from weftwork.base.addresses import Mac
+from weftwork.drivers.ovsdb.wire import Row
+from weftwork.program.ovn import (
+    Acl,
+    AclAction,
+    AclDirection,
+    AddressSet,
+    DhcpOptions,
+    LoadBalancer,
+    LoadBalancerGroup,
+    LogicalRouter,
+    LogicalRouterPort,
+    LogicalSwitch,
+    LogicalSwitchPort,
+    Nat,
+    Options,
+    OvnResource,
+    PortGroup,
+    RouterPolicy,
+    StaticRoute,
+)
+
+MARK = "weftwork"
+"""Rows of ours hold their scope under this key of `external_ids`."""
+NAME = "weftwork-name"
+BELONGS_TO = "weftwork-belongs-to"
+"""What holds the reference to the row, as the resource names it. A row that nothing refers to is not there."""
+GROUP_MARK = "weftwork/"
+"""A Load_Balancer_Group has no `external_ids`: its name begins with this and the scope."""
+
+WATCHED: Mapping[str, tuple[str, ...]] = {
+    "NB_Global": ("nb_cfg", "hv_cfg"),
+    "Logical_Switch": ("name", "ports", "acls", "load_balancer_group", "other_config", "external_ids"),
+    "Logical_Switch_Port": (
+        *("name", "type", "addresses", "port_security", "options", "dhcpv4_options", "external_ids"),
+    ),
+    "Logical_Router": (
+        *("name", "ports", "static_routes", "policies", "nat", "load_balancer_group", "options", "external_ids"),
+    ),
+    "Logical_Router_Port": ("name", "mac", "networks", "gateway_chassis", "peer", "options", "external_ids"),
+    "Gateway_Chassis": ("chassis_name", "priority"),
+    "Port_Group": ("name", "ports", "acls", "external_ids"),
+    "Address_Set": ("name", "addresses", "external_ids"),
+    "ACL": ("direction", "priority", "match", "action", "options", "external_ids"),
+    "DHCP_Options": ("cidr", "options", "external_ids"),
+    "Logical_Router_Static_Route": ("ip_prefix", "nexthop", "output_port", "external_ids"),
+    "Logical_Router_Policy": ("priority", "match", "action", "external_ids"),
+    "NAT": ("type", "external_ip", "logical_ip", "external_ids"),
+    "Load_Balancer": ("name", "protocol", "vips", "options", "external_ids"),
+    "Load_Balancer_Group": ("name", "load_balancer"),
+}
+"""The columns that say what we hold."""
+
+ROOTS = frozenset(
+    {
+        "Logical_Switch",
+        "Logical_Router",
+        "Port_Group",
+        "Address_Set",
+        "DHCP_Options",
+        "Load_Balancer",
+        "Load_Balancer_Group",
+    }
+)
+"""Tables whose rows live without being referred to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """The row that holds a reference to this one, by table and name, and in which column."""
+
+    table: str
+    name: str
+    column: str
+
+
+TABLE_OF: Mapping[type, str] = {
+    LogicalSwitch: "Logical_Switch",
+    LogicalRouter: "Logical_Router",
+    DhcpOptions: "DHCP_Options",
+    PortGroup: "Port_Group",
+    AddressSet: "Address_Set",
+    LoadBalancerGroup: "Load_Balancer_Group",
+    LogicalRouterPort: "Logical_Router_Port",
+    LogicalSwitchPort: "Logical_Switch_Port",
+    Acl: "ACL",
+    StaticRoute: "Logical_Router_Static_Route",
+    RouterPolicy: "Logical_Router_Policy",
+    Nat: "NAT",
+    LoadBalancer: "Load_Balancer",
+}
+"""Members of groups and sets have no row of their own."""
+
+_AFTER_LB = {"apply-after-lb": "true"}
+
+
+def parent_of(resource: OvnResource) -> Parent | None:
+    match resource:
+        case LogicalSwitchPort(switch=switch):
+            return Parent("Logical_Switch", switch, "ports")
+        case LogicalRouterPort(router=router):
+            return Parent("Logical_Router", router, "ports")
+        case StaticRoute(router=router):
+            return Parent("Logical_Router", router, "static_routes")
+        case RouterPolicy(router=router):
+            return Parent("Logical_Router", router, "policies")
+        case Nat(router=router):
+            return Parent("Logical_Router", router, "nat")
+        case LoadBalancer(group=group):
+            return Parent("Load_Balancer_Group", group, "load_balancer")
+        case Acl(on=on):
+            kind, _, name = on.partition(" ")
+            return Parent("Port_Group" if kind == "group" else "Logical_Switch", name, "acls")
+    return None
+
+
+def columns_of(resource: OvnResource) -> dict[str, Any]:
+    """Everything but references to other rows."""
+    columns = _columns(resource)
+    if isinstance(resource, LoadBalancerGroup):
+        return columns
+    marks = {MARK: resource.scope}
+    if isinstance(resource, DhcpOptions):
+        marks[NAME] = resource.name
+    if belongs_to := _belongs_to(resource):
+        marks[BELONGS_TO] = belongs_to
+    return columns | {"external_ids": marks}
+
+
+def _belongs_to(resource: OvnResource) -> str:
+    match resource:
+        case LogicalSwitchPort(switch=name):
+            return name
+        case LogicalRouterPort(router=name) | StaticRoute(router=name) | RouterPolicy(router=name) | Nat(router=name):
+            return name
+        case LoadBalancer(group=name) | Acl(on=name):
+            return name
+    return ""
+
+
+def _columns(resource: OvnResource) -> dict[str, Any]:
+    match resource:
+        case LogicalSwitch():
+            return {"name": resource.name, "other_config": dict(resource.other_config)}
+        case LogicalRouter():
+            return {"name": resource.name, "options": dict(resource.options)}
+        case LogicalSwitchPort():
+            return {
+                "name": resource.name,
+                "type": resource.type,
+                "addresses": frozenset(resource.addresses),
+                "port_security": frozenset(resource.port_security),
+                "options": dict(resource.options),
+            }
+        case LogicalRouterPort():
+            return {
+                "name": resource.name,
+                "mac": resource.mac,
+                "networks": frozenset(resource.networks),
+                "peer": frozenset({resource.peer} if resource.peer else ()),
+                "options": dict(resource.options),
+            }
+        case DhcpOptions():
+            return {"cidr": str(resource.cidr), "options": dict(resource.options)}
+        case PortGroup() | AddressSet():
+            return {"name": resource.name}
+        case LoadBalancerGroup():
+            return {"name": group_name(resource.scope, resource.name)}
+        case Acl():
+            return {
+                "direction": resource.direction.value,
+                "priority": resource.priority,
+                "match": resource.match,
+                "action": resource.action.value,
+                "options": _AFTER_LB if resource.after_load_balancing else {},
+            }
+        case StaticRoute():
+            return {
+                "ip_prefix": str(resource.prefix),
+                "nexthop": resource.next_hop,
+                "output_port": frozenset({resource.output_port} if resource.output_port else ()),
+            }
+        case RouterPolicy():
+            return {"priority": resource.priority, "match": resource.match, "action": resource.action}
+        case Nat():
+            return {
+                "type": resource.type,
+                "external_ip": str(resource.external),
+                "logical_ip": str(resource.logical),
+            }
+        case LoadBalancer():
+            return {
+                "name": resource.name,
+                "protocol": resource.protocol,
+                "vips": dict(resource.vips),
+                "options": dict(resource.options),
+            }
+    raise AssertionError(f"{type(resource).__name__} is no row")
+
+
+def group_name(scope: str, name: str) -> str:
+    return f"{GROUP_MARK}{scope}/{name}"
+
+
+def scope_of(table: str, row: Row) -> str:
+    """Whose row it is; empty when it is not ours."""
+    if table == "Load_Balancer_Group":
+        name = str(row["name"])
+        return name.removeprefix(GROUP_MARK).partition("/")[0] if name.startswith(GROUP_MARK) else ""
+    return str(row.get("external_ids", {}).get(MARK, ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Relations:
+    """What the references of a row say, as names: its load balancers' group, its DHCP, its chassis."""
+
+    load_balancer_group: str = ""
+    dhcp: str = ""
+    gateway_chassis: tuple[str, ...] = ()
+
+
+def resource_of(table: str, scope: str, row: Row, relations: Relations) -> OvnResource:
+    """Raises ValueError or KeyError for a row that is none of ours however it is read."""
+    parent = row.get("external_ids", {}).get(BELONGS_TO, "")
+    match table:
+        case "Logical_Switch":
+            return LogicalSwitch(scope, row["name"], _options(row["other_config"]), relations.load_balancer_group)
+        case "Logical_Router":
+            return LogicalRouter(scope, row["name"], _options(row["options"]), relations.load_balancer_group)
+        case "Logical_Switch_Port":
+            return LogicalSwitchPort(
+                scope=scope,
+                switch=parent,
+                name=row["name"],
+                type=row["type"],
+                addresses=_texts(row["addresses"]),
+                port_security=_texts(row["port_security"]),
+                options=_options(row["options"]),
+                dhcp=relations.dhcp,
+            )
+        case "Logical_Router_Port":
+            return LogicalRouterPort(
+                scope=scope,
+                router=parent,
+                name=row["name"],
+                mac=Mac(row["mac"]),
+                networks=_texts(row["networks"]),
+                gateway_chassis=relations.gateway_chassis,
+                peer=_optional(row["peer"]),
+                options=_options(row["options"]),
+            )
+        case "DHCP_Options":
+            name = row["external_ids"].get(NAME, "")
+            return DhcpOptions(scope, name, ip_network(row["cidr"]), _options(row["options"]))
+        case "Port_Group":
+            return PortGroup(scope, row["name"])
+        case "Address_Set":
+            return AddressSet(scope, row["name"])
+        case "Load_Balancer_Group":
+            return LoadBalancerGroup(scope, str(row["name"]).removeprefix(group_name(scope, "")))
+        case "ACL":
+            return Acl(
+                scope=scope,
+                on=parent,
+                direction=AclDirection(row["direction"]),
+                priority=row["priority"],
+                match=row["match"],
+                action=AclAction(row["action"]),
+                after_load_balancing=row["options"] == _AFTER_LB,
+            )
+        case "Logical_Router_Static_Route":
+            prefix, output = ip_network(row["ip_prefix"]), _optional(row["output_port"])
+            return StaticRoute(scope, parent, prefix, row["nexthop"], output)
+        case "Logical_Router_Policy":
+            return RouterPolicy(scope, parent, row["priority"], row["match"], row["action"])
+        case "NAT":
+            external, logical = ip_address(row["external_ip"]), ip_network(row["logical_ip"])
+            return Nat(scope, parent, row["type"], external, logical)
+        case "Load_Balancer":
+            return LoadBalancer(
+                scope=scope,
+                name=row["name"],
+                group=parent,
+                protocol=_optional(row["protocol"]),
+                vips=_options(row["vips"]),
+                options=_options(row["options"]),
+            )
+    raise AssertionError(f"no resource is a row of {table}")
+
+
+def _options(column: Mapping[str, str]) -> Options:
+    return tuple(sorted(column.items()))
+
+
+def _texts(column: Any) -> tuple[str, ...]:
+    return tuple(sorted(column)) if isinstance(column, frozenset) else (str(column),)
+
+
+def _optional(column: Any) -> str:
+    return "" if column == frozenset() else str(column)

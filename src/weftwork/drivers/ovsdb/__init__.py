@@ -1,0 +1,1 @@
+"""A client of OVSDB servers (RFC 7047): one connection, transactions, and a copy of the tables it watches."""

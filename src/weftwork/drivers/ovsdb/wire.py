@@ -1,0 +1,83 @@
+"""OVSDB's values as Python's (RFC 7047, 5.1): sets as frozensets, maps as dicts, UUIDs as UUID."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+Row = Mapping[str, Any]
+"""Column → value. A set of at most one stands for itself or is an empty set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The row that an insert of the same transaction makes under this name."""
+
+    name: str
+
+
+def encode(value: Any) -> Any:
+    match value:
+        case bool() | int() | float() | str():
+            return value
+        case UUID():
+            return ["uuid", str(value)]
+        case Named(name):
+            return ["named-uuid", name]
+        case dict():
+            return ["map", [[encode(key), encode(value[key])] for key in sorted(value)]]
+        case frozenset() | set() | tuple() | list():
+            return ["set", [encode(one) for one in value]]
+    raise AssertionError(f"OVSDB has no {type(value).__name__}")
+
+
+def decode(value: Any) -> Any:
+    match value:
+        case ["uuid", str(text)]:
+            return UUID(text)
+        case ["set", list(values)]:
+            return frozenset(map(decode, values))
+        case ["map", list(pairs)]:
+            return {decode(key): decode(one) for key, one in pairs}
+    return value
+
+
+def decode_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {column: decode(value) for column, value in row.items()}
+
+
+def insert(table: str, row: Row, name: str = "") -> dict[str, Any]:
+    operation = {"op": "insert", "table": table, "row": {column: encode(value) for column, value in row.items()}}
+    return operation | ({"uuid-name": name} if name else {})
+
+
+def update(table: str, uuid: UUID, row: Row) -> dict[str, Any]:
+    changed = {column: encode(value) for column, value in row.items()}
+    return {"op": "update", "table": table, "where": _is(uuid), "row": changed}
+
+
+def delete(table: str, uuid: UUID) -> dict[str, Any]:
+    return {"op": "delete", "table": table, "where": _is(uuid)}
+
+
+def mutate(table: str, uuid: UUID | Named, column: str, mutator: str, values: Iterable[Any]) -> dict[str, Any]:
+    """`mutator` is `insert` or `delete`, of elements of a set."""
+    change = [column, mutator, encode(tuple(values))]
+    return {"op": "mutate", "table": table, "where": _is(uuid), "mutations": [change]}
+
+
+def wait_for_row(table: str, uuid: UUID) -> dict[str, Any]:
+    """The transaction fails unless the row is there: a mutation of no row would be silently nothing."""
+    return {
+        "op": "wait",
+        "timeout": 0,
+        "table": table,
+        "where": _is(uuid),
+        "columns": ["_uuid"],
+        "until": "==",
+        "rows": [{"_uuid": encode(uuid)}],
+    }
+
+
+def _is(uuid: UUID | Named) -> list[Any]:
+    return [["_uuid", "==", encode(uuid)]]
