@@ -1,7 +1,9 @@
 """Resources in words, for people: dry runs, `weft target show` and the golden files. Nothing reads them back."""
 
 from collections.abc import Iterator
+from typing import get_args
 
+from weftwork.program.chassis import ChassisPort
 from weftwork.program.dhcp import DhcpBinding, DhcpServer
 from weftwork.program.linux import (
     Bridge,
@@ -18,9 +20,14 @@ from weftwork.program.linux import (
     Uplink,
     VlanInterface,
 )
+from weftwork.program.ovn import OvnResource
+from weftwork.program.ovn_texts import words_of, words_of_plug
 from weftwork.program.resource import Resource
 
 HOST = "the host's own namespace"
+
+
+_OVN_KINDS = get_args(OvnResource)
 
 
 def text_of(resource: Resource) -> str:
@@ -34,7 +41,15 @@ def lines_of(resource: Resource) -> list[str]:
     if isinstance(resource, NftChain):
         hook = f" ({resource.hook.rstrip('; ')})" if resource.hook else ""
         return [f"nft chain {resource.family.value} {resource.name}{hook}", *resource.rules]
-    return [" ".join(word for word in _words(resource) if word)]
+    return [" ".join(word for word in _all_words(resource) if word)]
+
+
+def _all_words(resource: Resource) -> Iterator[str]:
+    if isinstance(resource, _OVN_KINDS):
+        return words_of(resource)
+    if isinstance(resource, ChassisPort):
+        return words_of_plug(resource)
+    return _words(resource)
 
 
 def _words(resource: Resource) -> Iterator[str]:

@@ -117,7 +117,7 @@ def static_entries(bodies: Iterable[bytes]) -> frozenset[tuple[int, Mac, int]]:
 
 
 def resource_of(link: Link, scope: str, names: Mapping[int, str], around: Surroundings) -> wire.LinkResource | None:
-    """The resource, or None for a link that is a part of another one (an uplink's outer end).
+    """The resource, or None for a link that is a part of another one (an uplink's outer end) or a chassis' plug.
 
     A port whose far end is in no namespace of that name (the guest's was deleted or made again) has no peer.
     """
@@ -146,7 +146,7 @@ def resource_of(link: Link, scope: str, names: Mapping[int, str], around: Surrou
             if not around.far_netns_is(netns, link.far_netns):
                 return replace(port, peer_netns="", peer_name="")
             return port if mtu == str(link.mtu_bytes) else replace(port, bridge="")
-        case ["peer", *_]:
+        case ["peer" | "chassis", *_]:
             return None
     return Bridge(scope, link.name, link.mac, 0)
 
