@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 CONNECT_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 60.0
 _READ_BYTES = 1 << 20
+_LEADERSHIP = "leadership"
+"""The name of the monitor that tells whether the server still leads."""
 
 Tables = Mapping[str, Sequence[str]]
 """The columns to watch, by table."""
@@ -101,12 +103,13 @@ class Client:
 
     async def _open(self, endpoint: Endpoint) -> "_Link":
         reader, writer = await endpoint.open(self._tls)
-        link = _Link(reader, writer, self._code, self._tell)
+        link = _Link(reader, writer, self._database, self._code, self._tell)
         try:
             await self._insist_on_leader(link)
             requests = {table: [{"columns": list(columns)}] for table, columns in self._tables.items()}
             link.copy = {table: {} for table in self._tables}
-            link.take(await link.call("monitor", [self._database, self._database, requests]))
+            link.learn(await link.call("get_schema", [self._database]), self._tables)
+            await link.call("monitor_cond", [self._database, self._database, requests], receive=link.take)
         except BaseException:
             await link.close()
             raise
@@ -115,6 +118,8 @@ class Client:
     async def _insist_on_leader(self, link: "_Link") -> None:
         columns = ["name", "model", "leader"]
         query = {"op": "select", "table": "Database", "where": [["name", "==", self._database]], "columns": columns}
+        watched = {"Database": [{"columns": columns, "select": {"initial": False}}]}
+        await link.call("monitor", ["_Server", _LEADERSHIP, watched])
         (answer,) = await link.call("transact", ["_Server", query])
         rows = answer.get("rows", ()) if isinstance(answer, dict) else ()
         if not rows:
@@ -140,22 +145,29 @@ class _Link:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
+        database: str,
         code: str,
         tell: Callable[[str, UUID], None],
     ) -> None:
+        self._database = database
         self.copy: dict[str, dict[UUID, wire.Row]] = {}
+        self._many: frozenset[tuple[str, str]] = frozenset()
+        self._defaults: dict[str, dict[str, Any]] = {}
         self.is_closed = False
         self._reader, self._writer, self._code, self._tell = reader, writer, code, tell
         self._number = 0
         self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._receivers: dict[int, Callable[[Any], None]] = {}
         self._reading = asyncio.create_task(self._read(), name="ovsdb")
 
-    async def call(self, method: str, parameters: list[Any]) -> Any:
+    async def call(self, method: str, parameters: list[Any], *, receive: Callable[[Any], None] = lambda _: None) -> Any:
+        """The answer; `receive` is given it before the message behind it is read."""
         self._number += 1
         number, answer = self._number, asyncio.get_running_loop().create_future()
         if self.is_closed:
             raise Failure(self._code, "the connection broke")
         self._waiting[number] = answer
+        self._receivers[number] = receive
         self._send({"method": method, "params": parameters, "id": number})
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
@@ -169,18 +181,53 @@ class _Link:
             raise Failure(self._code, str(error)) from error
         finally:
             self._waiting.pop(number, None)
+            self._receivers.pop(number, None)
+
+    def learn(self, schema: Mapping[str, Any], tables: Tables) -> None:
+        """Which columns hold many values, and what each holds when nothing is told."""
+        types = {
+            (table, column): schema["tables"][table]["columns"][column]["type"]
+            for table, columns in tables.items()
+            for column in columns
+        }
+        self._many = frozenset(place for place, kind in types.items() if wire.holds_many(kind))
+        self._defaults = {
+            table: {column: wire.default_of(types[table, column]) for column in columns}
+            for table, columns in tables.items()
+        }
 
     def take(self, updates: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
-        """`<table-updates>` (RFC 7047, 4.1.6)."""
+        """`<table-updates2>` (ovsdb-server(7), 4.1.14): of a row only what changed, however large its sets are."""
         for table, rows in updates.items():
             copy = self.copy[table]
             for text, change in rows.items():
                 uuid = UUID(text)
-                if "new" in change:
-                    copy[uuid] = wire.decode_row(change["new"])
-                else:
-                    copy.pop(uuid, None)
+                match change:
+                    case {"initial": row} | {"insert": row}:
+                        copy[uuid] = self._whole(table, row)
+                    case {"modify": row}:
+                        copy[uuid] = self._changed(table, copy[uuid], row)
+                    case _:
+                        copy.pop(uuid, None)
                 self._tell(table, uuid)
+
+    def _whole(self, table: str, row: Mapping[str, Any]) -> wire.Row:
+        """What is not told has its column's default."""
+        return self._defaults[table] | wire.decode_row(row)
+
+    def _changed(self, table: str, before: wire.Row, row: Mapping[str, Any]) -> wire.Row:
+        after = dict(before)
+        for column, value in wire.decode_row(row).items():
+            many = (table, column) in self._many
+            after[column] = wire.amended(before[column], value) if many else value
+        return after
+
+    def _take_leadership(self, updates: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> None:
+        """A copy of who leads no longer may grow old: the next call looks for the new leader."""
+        for change in updates.get("Database", {}).values():
+            row = change.get("new", {})
+            if row.get("name") == self._database and row.get("model") == "clustered" and not row.get("leader"):
+                self._end("it is not the leader of its cluster any more")
 
     async def close(self) -> None:
         self._reading.cancel()
@@ -198,12 +245,16 @@ class _Link:
             self._end("the server closed the connection")
         except (OSError, ValueError) as error:
             self._end(str(error))
+        except KeyError as error:
+            self._end(f"the server changed {error}, which it has not told of")
 
     def _handle(self, message: Mapping[str, Any]) -> None:
         match message.get("method"):
             case "echo":
                 self._send({"id": message.get("id"), "result": message.get("params"), "error": None})
             case "update":
+                self._take_leadership(message["params"][1])
+            case "update2":
                 self.take(message["params"][1])
             case None:
                 waiting = self._waiting.get(message.get("id") or 0)
@@ -211,6 +262,7 @@ class _Link:
                     if message.get("error"):
                         waiting.set_exception(Failure(self._code, str(message["error"])))
                     else:
+                        self._receivers[message["id"]](message.get("result"))
                         waiting.set_result(message.get("result"))
 
     def _end(self, why: str) -> None:

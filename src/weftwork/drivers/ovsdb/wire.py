@@ -46,6 +46,36 @@ def decode_row(row: Mapping[str, Any]) -> dict[str, Any]:
     return {column: decode(value) for column, value in row.items()}
 
 
+def holds_many(kind: Any) -> bool:
+    """Whether a column of this type (RFC 7047, 3.2) holds a set or a map rather than one value or none."""
+    return isinstance(kind, dict) and ("value" in kind or kind.get("max", 1) != 1)
+
+
+def default_of(kind: Any) -> Any:
+    """What a column of this type holds when nobody has set it."""
+    if isinstance(kind, dict):
+        if "value" in kind:
+            return {}
+        if kind.get("min", 1) == 0:
+            return frozenset()
+        kind = kind["key"]
+    base = kind["type"] if isinstance(kind, dict) else kind
+    return {"integer": 0, "real": 0.0, "boolean": False, "string": "", "uuid": UUID(int=0)}[base]
+
+
+def amended(before: Any, change: Any) -> Any:
+    """A set, or a map, after a change: elements that are in one of both (ovsdb-server(7), 4.1.14)."""
+    if isinstance(before, dict):
+        added = {key: value for key, value in change.items() if before.get(key) != value}
+        kept = {key: value for key, value in before.items() if key not in change}
+        return kept | added
+    return _set_of(before) ^ _set_of(change)
+
+
+def _set_of(column: Any) -> frozenset[Any]:
+    return column if isinstance(column, frozenset) else frozenset({column})
+
+
 def insert(table: str, row: Row, name: str = "") -> dict[str, Any]:
     operation = {"op": "insert", "table": table, "row": {column: encode(value) for column, value in row.items()}}
     return operation | ({"uuid-name": name} if name else {})
