@@ -14,6 +14,7 @@ from weftwork.rpc import encode
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
 from weftwork.seams.conditions import Conditions
 from weftwork.seams.insight import Insight
+from weftwork.seams.tracer import Tracer
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,8 @@ class Doors:
     network: Network
     conditions: Conditions
     insight: Insight
+    tracer: Tracer | None = None
+    """None where no agent runs."""
 
     def vpc(self, stored: Stored[Vpc]) -> pb.Vpc:
         key = ThingKey("vpc", stored.value.owner)

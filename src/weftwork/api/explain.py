@@ -12,6 +12,7 @@ from weftwork.rpc import decode, encode
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
 from weftwork.rpc.generated.weftwork.v1 import explain_pb2 as messages
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
+from weftwork.seams.tracer import Flow, NotTraced
 from weftwork.verifier.edits import (
     AddRule,
     AttachPort,
@@ -28,6 +29,7 @@ from weftwork.verifier.hops import Hop
 from weftwork.verifier.model import NUMBERS
 from weftwork.verifier.opening import Opened
 from weftwork.verifier.reasons import Reason, ReasonCode
+from weftwork.verifier.route import Way
 from weftwork.verifier.wording import port_text, rule_text, service_text
 
 
@@ -39,11 +41,15 @@ async def explain(doors: Doors, request: messages.ExplainRequest) -> messages.Ex
         doors.network, owner=owner, source=source, destination=destination, protocol=protocol, destination_port=port
     )
     response = messages.ExplainResponse(there=_told(there))
+    if request.live:
+        response.there.live.CopyFrom(await _live(doors, there))
     if request.both:
         back = await explain_flow(
             doors.network, owner=owner, source=destination, destination=source, protocol=protocol, destination_port=port
         )
         response.back.CopyFrom(_told(back))
+        if request.live:
+            response.back.live.CopyFrom(await _live(doors, back))
     return response
 
 
@@ -84,6 +90,41 @@ def _told(explained: Explained) -> messages.Explanation:
         changes=[_change(one, project, found.question.project) for one in found.changes],
         replies=_replies(explained),
     )
+
+
+async def _live(doors: Doors, explained: Explained) -> messages.LiveProbe:
+    found = explained.explanation
+    if doors.tracer is None:
+        return _not_tried("no agent runs on this server")
+    if found.route.way is Way.TO_ROUTER:
+        return _not_tried("a gateway answers by itself, and the probe is to be answered by nobody")
+    if found.route.sender is None:
+        return _not_tried("a packet is sent from the end of a port of the project, and this one comes from elsewhere")
+    receiver = found.route.receiver.id if found.route.receiver and found.route.way is not Way.OUTWARDS else ""
+    traced = await doors.tracer.trace(
+        explained.project,
+        Flow(
+            sender=found.route.sender.id,
+            receiver=receiver,
+            destination=found.probe.destination,
+            protocol=found.probe.protocol,
+            destination_port=found.probe.destination_port,
+        ),
+    )
+    if isinstance(traced, NotTraced):
+        return _not_tried(traced.why)
+    agrees = traced.delivered == found.reachable
+    did = "let the packet pass" if traced.delivered else "stopped the packet"
+    return messages.LiveProbe(
+        outcome=messages.LiveProbe.OUTCOME_AGREES if agrees else messages.LiveProbe.OUTCOME_DISAGREES,
+        delivered=traced.delivered,
+        detail=f"It {did}",
+        trace=traced.lines,
+    )
+
+
+def _not_tried(why: str) -> messages.LiveProbe:
+    return messages.LiveProbe(outcome=messages.LiveProbe.OUTCOME_NOT_TRIED, detail=why)
 
 
 def _summary(explained: Explained) -> str:

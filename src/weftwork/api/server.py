@@ -21,6 +21,7 @@ from weftwork.api.doors import Doors
 from weftwork.base.errors import Failure
 from weftwork.seams.conditions import Conditions
 from weftwork.seams.insight import Insight
+from weftwork.seams.tracer import Tracer
 
 UNIX = "unix:"
 STOP_S = 5.0
@@ -81,7 +82,13 @@ class Server:
 
 
 async def serve(
-    *, network: Network, conditions: Conditions, insight: Insight, addresses: Sequence[str], is_ready: bool = True
+    *,
+    network: Network,
+    conditions: Conditions,
+    insight: Insight,
+    addresses: Sequence[str],
+    tracer: Tracer | None = None,
+    is_ready: bool = True,
 ) -> Server:
     """Listen on `host:port` (port 0: any free one) and `unix:/path` (mode 0600); the server's `addresses` say where.
 
@@ -89,7 +96,7 @@ async def serve(
     """
     gate = Gate()
     server = grpc.aio.server(options=_OPTIONS)
-    services = handlers(Doors(network, conditions, insight), gate)
+    services = handlers(Doors(network, conditions, insight, tracer), gate)
     for service, methods in services.items():
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
     health_service = health.aio.HealthServicer()

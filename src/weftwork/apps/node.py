@@ -33,9 +33,11 @@ from weftwork.compiler.settings import ExternalNetwork, HostProfile
 from weftwork.controller.conditions import ConditionBoard
 from weftwork.controller.insight import ControllerInsight, Hosted
 from weftwork.controller.publisher import Publisher
+from weftwork.controller.tracing import ControllerTracer
 from weftwork.drivers.dhcp.driver import DhcpDriver
 from weftwork.drivers.linux.driver import LinuxDriver
 from weftwork.drivers.linux.probe import HostCapabilities, probe
+from weftwork.drivers.linux.trace import LinuxInjector
 from weftwork.program.dhcp import DhcpResource
 from weftwork.program.linux import LinuxResource
 from weftwork.reconciler.reconciler import Pace
@@ -98,7 +100,10 @@ async def _running(settings: Settings, store: SqliteStore, with_agent: bool) -> 
     board = ConditionBoard(view, hosted.publisher if hosted else None, clock)
     insight = ControllerInsight(store, view, network.reach, hosted)
     listeners.board, listeners.insight = board, insight
-    server = await serve(network=network, conditions=board, insight=insight, addresses=_addresses(settings))
+    tracer = ControllerTracer(view.intent, LinuxInjector()) if hosted else None
+    server = await serve(
+        network=network, conditions=board, insight=insight, addresses=_addresses(settings), tracer=tracer
+    )
     try:
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(board.run())]

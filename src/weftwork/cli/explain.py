@@ -46,7 +46,7 @@ def parse_service(text: str) -> Service:
     cls=Command,
     examples=(
         "weft explain web1 db1 tcp/5432",
-        "weft explain internet web1 tcp/443",
+        "weft explain web1 db1 icmp --live",
         "weft explain web1 192.0.2.1 udp/53 --both -o json",
     ),
 )
@@ -54,18 +54,19 @@ def parse_service(text: str) -> Service:
 @click.argument("destination", metavar="TO", shell_complete=complete_kind("port"))
 @click.argument("service", type=Parsed("service", parse_service), metavar="SERVICE")
 @click.option("--both", is_flag=True, help="Also the other way round.")
-async def explain(source: str, destination: str, service: Service, both: bool) -> None:
+@click.option("--live", is_flag=True, help="Also send a packet, and follow it through the data plane.")
+async def explain(source: str, destination: str, service: Service, both: bool, live: bool) -> None:
     """Say why one reaches another or not, everything that stops it, and the smallest change.
 
     FROM and TO are each a port (name or id), an address, or `internet`; one of them is the project's. SERVICE is
     tcp/PORT, udp/PORT or icmp. For a port it is the guest's own, whatever it is called outside.
 
-    Exit code 0: it is reachable; 1: it is not. A code such as NO_INGRESS_RULE
+    Exit code 0: it is reachable; 1: it is not, or with --live the data plane disagrees. A code such as NO_INGRESS_RULE
     has a page in docs/reference/reasons.
     """
     async with connected() as session:
         answer = await session.client.explain(
-            session.project, source, destination, protocol=service.protocol, port=service.port, both=both
+            session.project, source, destination, protocol=service.protocol, port=service.port, both=both, live=live
         )
     data = document(answer)
     told = [one for one in (data["there"], data["back"]) if one]
@@ -77,8 +78,12 @@ async def explain(source: str, destination: str, service: Service, both: bool) -
         print("\n".join("reachable" if one["reachable"] else "unreachable" for one in told))
     else:
         print_data({"apiVersion": data["apiVersion"], "kind": "Explanation", "items": told})
-    if not all(one["reachable"] for one in told):
+    if not all(one["reachable"] and not _disagrees(one) for one in told):
         click.get_current_context().exit(EXIT_UNREACHABLE)
+
+
+def _disagrees(one: Document) -> bool:
+    return bool(one["live"] and one["live"]["outcome"] == "disagrees")
 
 
 def _lines(one: Document) -> list[str]:
@@ -87,6 +92,8 @@ def _lines(one: Document) -> list[str]:
         lines += ["", "What stops it:", *_blockers(one)]
         lines += _changes(one)
     lines += ["", printable(one["replies"]) + "."]
+    if one["live"]:
+        lines += ["", *_live(one["live"])]
     return lines
 
 
@@ -135,6 +142,18 @@ def _opens(change: Document) -> str:
 
 def _end(name: str) -> str:
     return name or "outside"
+
+
+def _live(live: Document) -> list[str]:
+    heads = {
+        "agrees": "Live: the data plane agrees",
+        "disagrees": "Live: THE DATA PLANE DISAGREES",
+        "not-tried": "Live: not tried",
+    }
+    return [
+        printable(f"{heads[live['outcome']]}. {live['detail']}"),
+        *(printable(f"  {line}") for line in live["trace"]),
+    ]
 
 
 def _add_commands(one: Document) -> None:

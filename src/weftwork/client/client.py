@@ -450,10 +450,11 @@ class Client:
         protocol: str,
         port: int = 0,
         both: bool = False,
+        live: bool = False,
     ) -> messages.ExplainResponse:
         """Why `source` reaches `destination` or not: each a port's name or id, an address, or `internet`.
 
-        `protocol` is tcp or udp with a `port`, or icmp.
+        `protocol` is tcp or udp with a `port`, or icmp. `live` also sends a packet.
         """
         request = explain_pb2.ExplainRequest(
             **_in(project),
@@ -462,6 +463,7 @@ class Client:
             protocol=_protocol(protocol),
             destination_port=port,
             both=both,
+            live=live,
         )
         return await self._call(self._explain.Explain, request)
 

@@ -125,6 +125,13 @@ def test_what_no_change_helps_against_says_so(net: Weft) -> None:
     assert "No change of this project alone would help." in result.stdout
 
 
+def test_without_an_agent_nothing_is_sent_and_the_answer_stands(net: Weft) -> None:
+    result = net("explain", "web1", "db1", "tcp/5432", "--live")
+
+    assert result.exit_code == 0
+    assert result.stdout.splitlines()[-1] == "Live: not tried. no agent runs on this server"
+
+
 @pytest.mark.parametrize("form", ["json", "yaml", "table", "name", "wide"])
 def test_each_form_is_printed(net: Weft, form: str) -> None:
     assert net("explain", "web1", "web2", "tcp/80", "-o", form).exit_code == 0

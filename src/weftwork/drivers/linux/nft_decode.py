@@ -60,6 +60,21 @@ def observe(netlink: Socket, scope: str) -> set[NftResource]:
     return found
 
 
+def rules_by_handle(netlink: Socket) -> dict[tuple[Family, int], str]:
+    """Every rule of our tables as it was written."""
+    return {
+        (family, int.from_bytes(found[3])): nft_notes.decode(_comment(found.get(7, b""))) or ""
+        for family in Family
+        for found in _dump(netlink, _GET_RULE, family)
+    }
+
+
+def first_rule(netlink: Socket, family: Family, chain: str) -> int:
+    """Its handle; 0 when the chain has no rule."""
+    rules = (found for found in _dump(netlink, _GET_RULE, family) if as_text(found[2]) == chain)
+    return next((int.from_bytes(found[3]) for found in rules), 0)
+
+
 def _body(family: int, *inner: bytes) -> bytes:
     return struct.pack("=BBH", family, 0, 0) + b"".join(inner)
 

@@ -26,7 +26,7 @@ from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as overlay__ne
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weftwork_dot_v1_dot_weftwork__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19weftwork/v1/explain.proto\x12\x0bweftwork.v1\x1a overlay_network/v1/network.proto\x1a\x1aweftwork/v1/weftwork.proto\"\xb1\x01\n\x0e\x45xplainRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x04 \x01(\t\x12.\n\x08protocol\x18\x05 \x01(\x0e\x32\x1c.overlay_network.v1.Protocol\x12\x18\n\x10\x64\x65stination_port\x18\x06 \x01(\r\x12\x0c\n\x04\x62oth\x18\x07 \x01(\x08\"b\n\x0f\x45xplainResponse\x12\'\n\x05there\x18\x01 \x01(\x0b\x32\x18.weftwork.v1.Explanation\x12&\n\x04\x62\x61\x63k\x18\x02 \x01(\x0b\x32\x18.weftwork.v1.Explanation\"\xaa\x02\n\x0b\x45xplanation\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x11\n\treachable\x18\x04 \x01(\x08\x12\x0f\n\x07summary\x18\x05 \x01(\t\x12\x0e\n\x06packet\x18\x06 \x01(\t\x12\x1e\n\x04hops\x18\x07 \x03(\x0b\x32\x10.weftwork.v1.Hop\x12*\n\x07\x64\x65\x63ides\x18\x08 \x03(\x0b\x32\x19.weftwork.v1.PacketReason\x12&\n\x08\x62lockers\x18\t \x03(\x0b\x32\x14.weftwork.v1.Blocker\x12,\n\x07\x63hanges\x18\n \x03(\x0b\x32\x1b.weftwork.v1.ProposedChange\x12\x0f\n\x07replies\x18\x0b \x01(\t\"T\n\x03Hop\x12\x0f\n\x07station\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0f\n\x07passage\x18\x04 \x01(\t\x12\r\n\x05\x63odes\x18\x05 \x03(\t\"^\n\x0cPacketReason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07meaning\x18\x02 \x01(\t\x12\x12\n\nwhat_to_do\x18\x03 \x01(\t\x12\r\n\x05thing\x18\x04 \x01(\t\x12\x0c\n\x04rule\x18\x05 \x01(\t\"`\n\x07\x42locker\x12)\n\x06reason\x18\x01 \x01(\x0b\x32\x19.weftwork.v1.PacketReason\x12*\n\x0bnear_misses\x18\x02 \x03(\x0b\x32\x15.weftwork.v1.NearMiss\"A\n\x08NearMiss\x12\x16\n\x0esecurity_group\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0f\n\x07\x64iffers\x18\x03 \x01(\t\"\x8d\x01\n\x0eProposedChange\x12+\n\tmutations\x18\x01 \x03(\x0b\x32\x18.weftwork.v1.PlanRequest\x12\r\n\x05opens\x18\x02 \x01(\r\x12\x14\n\x0copens_beside\x18\x03 \x01(\r\x12)\n\x08\x65xamples\x18\x04 \x03(\x0b\x32\x17.weftwork.v1.OpenedPair\"C\n\nOpenedPair\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x10\n\x08services\x18\x03 \x01(\t2V\n\x0e\x45xplainService\x12\x44\n\x07\x45xplain\x12\x1b.weftwork.v1.ExplainRequest\x1a\x1c.weftwork.v1.ExplainResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19weftwork/v1/explain.proto\x12\x0bweftwork.v1\x1a overlay_network/v1/network.proto\x1a\x1aweftwork/v1/weftwork.proto\"\xbf\x01\n\x0e\x45xplainRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x04 \x01(\t\x12.\n\x08protocol\x18\x05 \x01(\x0e\x32\x1c.overlay_network.v1.Protocol\x12\x18\n\x10\x64\x65stination_port\x18\x06 \x01(\r\x12\x0c\n\x04\x62oth\x18\x07 \x01(\x08\x12\x0c\n\x04live\x18\x08 \x01(\x08\"b\n\x0f\x45xplainResponse\x12\'\n\x05there\x18\x01 \x01(\x0b\x32\x18.weftwork.v1.Explanation\x12&\n\x04\x62\x61\x63k\x18\x02 \x01(\x0b\x32\x18.weftwork.v1.Explanation\"\xd0\x02\n\x0b\x45xplanation\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x0f\n\x07service\x18\x03 \x01(\t\x12\x11\n\treachable\x18\x04 \x01(\x08\x12\x0f\n\x07summary\x18\x05 \x01(\t\x12\x0e\n\x06packet\x18\x06 \x01(\t\x12\x1e\n\x04hops\x18\x07 \x03(\x0b\x32\x10.weftwork.v1.Hop\x12*\n\x07\x64\x65\x63ides\x18\x08 \x03(\x0b\x32\x19.weftwork.v1.PacketReason\x12&\n\x08\x62lockers\x18\t \x03(\x0b\x32\x14.weftwork.v1.Blocker\x12,\n\x07\x63hanges\x18\n \x03(\x0b\x32\x1b.weftwork.v1.ProposedChange\x12\x0f\n\x07replies\x18\x0b \x01(\t\x12$\n\x04live\x18\x0c \x01(\x0b\x32\x16.weftwork.v1.LiveProbe\"T\n\x03Hop\x12\x0f\n\x07station\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0f\n\x07passage\x18\x04 \x01(\t\x12\r\n\x05\x63odes\x18\x05 \x03(\t\"^\n\x0cPacketReason\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07meaning\x18\x02 \x01(\t\x12\x12\n\nwhat_to_do\x18\x03 \x01(\t\x12\r\n\x05thing\x18\x04 \x01(\t\x12\x0c\n\x04rule\x18\x05 \x01(\t\"`\n\x07\x42locker\x12)\n\x06reason\x18\x01 \x01(\x0b\x32\x19.weftwork.v1.PacketReason\x12*\n\x0bnear_misses\x18\x02 \x03(\x0b\x32\x15.weftwork.v1.NearMiss\"A\n\x08NearMiss\x12\x16\n\x0esecurity_group\x18\x01 \x01(\t\x12\x0c\n\x04rule\x18\x02 \x01(\t\x12\x0f\n\x07\x64iffers\x18\x03 \x01(\t\"\x8d\x01\n\x0eProposedChange\x12+\n\tmutations\x18\x01 \x03(\x0b\x32\x18.weftwork.v1.PlanRequest\x12\r\n\x05opens\x18\x02 \x01(\r\x12\x14\n\x0copens_beside\x18\x03 \x01(\r\x12)\n\x08\x65xamples\x18\x04 \x03(\x0b\x32\x17.weftwork.v1.OpenedPair\"C\n\nOpenedPair\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x10\n\x08services\x18\x03 \x01(\t\"\xd4\x01\n\tLiveProbe\x12/\n\x07outcome\x18\x01 \x01(\x0e\x32\x1e.weftwork.v1.LiveProbe.Outcome\x12\x11\n\tdelivered\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\r\n\x05trace\x18\x04 \x03(\t\"d\n\x07Outcome\x12\x17\n\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x12\n\x0eOUTCOME_AGREES\x10\x01\x12\x15\n\x11OUTCOME_DISAGREES\x10\x02\x12\x15\n\x11OUTCOME_NOT_TRIED\x10\x03\x32V\n\x0e\x45xplainService\x12\x44\n\x07\x45xplain\x12\x1b.weftwork.v1.ExplainRequest\x1a\x1c.weftwork.v1.ExplainResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,23 +34,27 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'weftwork.v1.explain_pb2', _
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_EXPLAINREQUEST']._serialized_start=105
-  _globals['_EXPLAINREQUEST']._serialized_end=282
-  _globals['_EXPLAINRESPONSE']._serialized_start=284
-  _globals['_EXPLAINRESPONSE']._serialized_end=382
-  _globals['_EXPLANATION']._serialized_start=385
-  _globals['_EXPLANATION']._serialized_end=683
-  _globals['_HOP']._serialized_start=685
-  _globals['_HOP']._serialized_end=769
-  _globals['_PACKETREASON']._serialized_start=771
-  _globals['_PACKETREASON']._serialized_end=865
-  _globals['_BLOCKER']._serialized_start=867
-  _globals['_BLOCKER']._serialized_end=963
-  _globals['_NEARMISS']._serialized_start=965
-  _globals['_NEARMISS']._serialized_end=1030
-  _globals['_PROPOSEDCHANGE']._serialized_start=1033
-  _globals['_PROPOSEDCHANGE']._serialized_end=1174
-  _globals['_OPENEDPAIR']._serialized_start=1176
-  _globals['_OPENEDPAIR']._serialized_end=1243
-  _globals['_EXPLAINSERVICE']._serialized_start=1245
-  _globals['_EXPLAINSERVICE']._serialized_end=1331
+  _globals['_EXPLAINREQUEST']._serialized_end=296
+  _globals['_EXPLAINRESPONSE']._serialized_start=298
+  _globals['_EXPLAINRESPONSE']._serialized_end=396
+  _globals['_EXPLANATION']._serialized_start=399
+  _globals['_EXPLANATION']._serialized_end=735
+  _globals['_HOP']._serialized_start=737
+  _globals['_HOP']._serialized_end=821
+  _globals['_PACKETREASON']._serialized_start=823
+  _globals['_PACKETREASON']._serialized_end=917
+  _globals['_BLOCKER']._serialized_start=919
+  _globals['_BLOCKER']._serialized_end=1015
+  _globals['_NEARMISS']._serialized_start=1017
+  _globals['_NEARMISS']._serialized_end=1082
+  _globals['_PROPOSEDCHANGE']._serialized_start=1085
+  _globals['_PROPOSEDCHANGE']._serialized_end=1226
+  _globals['_OPENEDPAIR']._serialized_start=1228
+  _globals['_OPENEDPAIR']._serialized_end=1295
+  _globals['_LIVEPROBE']._serialized_start=1298
+  _globals['_LIVEPROBE']._serialized_end=1510
+  _globals['_LIVEPROBE_OUTCOME']._serialized_start=1410
+  _globals['_LIVEPROBE_OUTCOME']._serialized_end=1510
+  _globals['_EXPLAINSERVICE']._serialized_start=1512
+  _globals['_EXPLAINSERVICE']._serialized_end=1598
 # @@protoc_insertion_point(module_scope)

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as _network_pb2
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as _weftwork_pb2
 import builtins as _builtins
@@ -31,6 +32,7 @@ class ExplainRequest(_message.Message):
     PROTOCOL_FIELD_NUMBER: _builtins.int
     DESTINATION_PORT_FIELD_NUMBER: _builtins.int
     BOTH_FIELD_NUMBER: _builtins.int
+    LIVE_FIELD_NUMBER: _builtins.int
     org_id: _builtins.str
     project_id: _builtins.str
     source: _builtins.str
@@ -43,6 +45,8 @@ class ExplainRequest(_message.Message):
     """Of TCP and UDP. For a guest its own, outside the external one"""
     both: _builtins.bool
     """Also the other way round: a flow of the same service that the destination begins"""
+    live: _builtins.bool
+    """Also send a packet from the source's end and follow it through the data plane; it reaches nobody"""
     def __init__(
         self,
         *,
@@ -53,10 +57,11 @@ class ExplainRequest(_message.Message):
         protocol: _network_pb2.Protocol.ValueType = ...,
         destination_port: _builtins.int = ...,
         both: _builtins.bool = ...,
+        live: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["both", b"both", "destination", b"destination", "destination_port", b"destination_port", "org_id", b"org_id", "project_id", b"project_id", "protocol", b"protocol", "source", b"source"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["both", b"both", "destination", b"destination", "destination_port", b"destination_port", "live", b"live", "org_id", b"org_id", "project_id", b"project_id", "protocol", b"protocol", "source", b"source"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -103,6 +108,7 @@ class Explanation(_message.Message):
     BLOCKERS_FIELD_NUMBER: _builtins.int
     CHANGES_FIELD_NUMBER: _builtins.int
     REPLIES_FIELD_NUMBER: _builtins.int
+    LIVE_FIELD_NUMBER: _builtins.int
     source: _builtins.str
     """As a person names it"""
     destination: _builtins.str
@@ -129,6 +135,10 @@ class Explanation(_message.Message):
     def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ProposedChange]:
         """Steps that suffice and of which none can be left out; the smallest first"""
 
+    @_builtins.property
+    def live(self) -> Global___LiveProbe:
+        """With `live`"""
+
     def __init__(
         self,
         *,
@@ -143,10 +153,11 @@ class Explanation(_message.Message):
         blockers: _abc.Iterable[Global___Blocker] | None = ...,
         changes: _abc.Iterable[Global___ProposedChange] | None = ...,
         replies: _builtins.str = ...,
+        live: Global___LiveProbe | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["live", b"live"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["blockers", b"blockers", "changes", b"changes", "decides", b"decides", "destination", b"destination", "hops", b"hops", "packet", b"packet", "reachable", b"reachable", "replies", b"replies", "service", b"service", "source", b"source", "summary", b"summary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blockers", b"blockers", "changes", b"changes", "decides", b"decides", "destination", b"destination", "hops", b"hops", "live", b"live", "packet", b"packet", "reachable", b"reachable", "replies", b"replies", "service", b"service", "source", b"source", "summary", b"summary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -332,3 +343,55 @@ class OpenedPair(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___OpenedPair: _TypeAlias = OpenedPair  # noqa: Y015
+
+@_typing.final
+class LiveProbe(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    class _Outcome:
+        ValueType = _typing.NewType("ValueType", _builtins.int)
+        V: _TypeAlias = ValueType  # noqa: Y015
+
+    class _OutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[LiveProbe._Outcome.ValueType], _builtins.type):
+        DESCRIPTOR: _descriptor.EnumDescriptor
+        OUTCOME_UNSPECIFIED: LiveProbe._Outcome.ValueType  # 0
+        OUTCOME_AGREES: LiveProbe._Outcome.ValueType  # 1
+        """The data plane does what the model says"""
+        OUTCOME_DISAGREES: LiveProbe._Outcome.ValueType  # 2
+        OUTCOME_NOT_TRIED: LiveProbe._Outcome.ValueType  # 3
+        """`detail` says why"""
+
+    class Outcome(_Outcome, metaclass=_OutcomeEnumTypeWrapper): ...
+    OUTCOME_UNSPECIFIED: LiveProbe.Outcome.ValueType  # 0
+    OUTCOME_AGREES: LiveProbe.Outcome.ValueType  # 1
+    """The data plane does what the model says"""
+    OUTCOME_DISAGREES: LiveProbe.Outcome.ValueType  # 2
+    OUTCOME_NOT_TRIED: LiveProbe.Outcome.ValueType  # 3
+    """`detail` says why"""
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    DELIVERED_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    TRACE_FIELD_NUMBER: _builtins.int
+    outcome: Global___LiveProbe.Outcome.ValueType
+    delivered: _builtins.bool
+    detail: _builtins.str
+    @_builtins.property
+    def trace(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What became of the packet, one line per rule or device"""
+
+    def __init__(
+        self,
+        *,
+        outcome: Global___LiveProbe.Outcome.ValueType = ...,
+        delivered: _builtins.bool = ...,
+        detail: _builtins.str = ...,
+        trace: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivered", b"delivered", "detail", b"detail", "outcome", b"outcome", "trace", b"trace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LiveProbe: _TypeAlias = LiveProbe  # noqa: Y015
