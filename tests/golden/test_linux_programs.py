@@ -18,6 +18,7 @@ from weftwork.compiler.linux.slices import compile_slice
 from weftwork.compiler.settings import HostProfile
 from weftwork.compiler.slices import slices_of
 from weftwork.model.intent import Intent, ProjectIntent
+from weftwork.model.network_policy import PolicyKind
 from weftwork.model.port import Attachment, AttachmentKind
 from weftwork.model.security_group import Protocol
 from weftwork.program.linux import Family, LinkKind
@@ -59,6 +60,18 @@ def red() -> ProjectIntent:
         make.snat(RED, "198.51.100.10"),
         make.dnat(RED, "198.51.100.10:443", "10.0.1.12:443"),
         make.dnat(RED, "198.51.100.11:53", "10.0.2.13:5353", Protocol.UDP),
+        make.policy(
+            RED,
+            "guarded",
+            make.policy_rule("allow", "default", Protocol.TCP, 22),
+            make.policy_rule("deny", "0.0.0.0/0", Protocol.TCP, 22),
+            make.policy_rule("deny", "192.0.2.0/24"),
+            make.policy_rule("deny", "subnet data", Protocol.ALL, 8000, 8100),
+            priority=10,
+        ),
+        make.policy(
+            RED, "apart", make.policy_rule("allow", "web", Protocol.ICMP), kind=PolicyKind.ISOLATION, subnet="data"
+        ),
     )
 
 

@@ -13,6 +13,7 @@ from weftwork.base.tenancy import ProjectKey
 from weftwork.model import keys
 from weftwork.model.intent import Thing
 from weftwork.model.nat import Dnat, Snat
+from weftwork.model.network_policy import NetworkPolicy
 from weftwork.model.peering import Peering
 from weftwork.model.port import AttachmentKind, Port
 from weftwork.model.security_group import GroupRef, SecurityGroup
@@ -53,6 +54,8 @@ def claims_of(thing: Thing) -> tuple[Claim, ...]:
             return _dnat_claims(thing)
         case Peering():
             return _peering_claims(thing)
+        case NetworkPolicy():
+            return _policy_claims(thing)
         case _:
             return ()
 
@@ -120,6 +123,14 @@ def _group_claims(group: SecurityGroup) -> tuple[Claim, ...]:
         *(Claim(keys.group_reference(group.owner, name, group.name), b"", False) for name in sorted(own)),
         *(Claim(keys.peer_group_reference(group.owner, peer, group.name), b"", False) for peer in sorted(peers)),
     )
+
+
+def _policy_claims(policy: NetworkPolicy) -> tuple[Claim, ...]:
+    named = (
+        *(keys.ThingKey("security-group", policy.owner, name) for name in sorted(policy.groups_named)),
+        *(keys.ThingKey("subnet", policy.owner, name) for name in sorted(policy.subnets_named)),
+    )
+    return tuple(Claim(keys.policy_reference(policy.owner, key, policy.name), b"", False) for key in named)
 
 
 def _peering_claims(half: Peering) -> tuple[Claim, ...]:

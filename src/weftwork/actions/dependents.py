@@ -9,6 +9,7 @@ from weftwork.base import codes
 from weftwork.base.errors import Refusal
 from weftwork.model.intent import Thing
 from weftwork.model.nat import Dnat, Snat
+from weftwork.model.network_policy import NetworkPolicy
 from weftwork.model.peering import Peering
 from weftwork.model.port import Port
 from weftwork.model.security_group import SecurityGroup
@@ -49,6 +50,8 @@ def told_of(thing: Thing) -> str:
             return f"DNAT {thing.external}"
         case Peering():
             return f"peering {thing.name}"
+        case NetworkPolicy():
+            return f"network policy {thing.name}"
         case Vpc():
             return f"VPC {thing.name}"
 

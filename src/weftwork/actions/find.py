@@ -8,6 +8,7 @@ from weftwork.actions.network import Network
 from weftwork.base import codes
 from weftwork.base.codes import Code
 from weftwork.base.tenancy import ProjectKey
+from weftwork.model.network_policy import NetworkPolicy
 from weftwork.model.peering import Peering
 from weftwork.model.port import Port
 from weftwork.model.security_group import SecurityGroup
@@ -54,6 +55,11 @@ def peering_of(here: ProjectIndex, owner: ProjectKey, text: str) -> Peering:
     if found is None:
         raise _not_found(codes.PEERING_NOT_FOUND, "peering", owner, text)
     return found
+
+
+def policy_of(here: ProjectIndex, owner: ProjectKey, text: str) -> NetworkPolicy:
+    """Refusal NETWORK_POLICY_NOT_FOUND."""
+    return _named(here.intent.policies, owner, text, codes.NETWORK_POLICY_NOT_FOUND, "network policy")
 
 
 def _named(things: Mapping[str, T], owner: ProjectKey, text: str, code: Code, noun: str) -> T:

@@ -10,6 +10,7 @@ from weftwork.base.addresses import Address, Cidr, Mac
 from weftwork.model.intent import ProjectIntent, Thing
 from weftwork.model.keys import ThingKey, peer_in
 from weftwork.model.nat import Dnat, Snat
+from weftwork.model.network_policy import NetworkPolicy
 from weftwork.model.peering import Peering
 from weftwork.model.port import Port
 from weftwork.model.security_group import GroupRef, SecurityGroup
@@ -51,6 +52,8 @@ class ProjectIndex:
                 self._dnats_at.setdefault(thing.internal_ip, {})[thing.name] = None
             case Peering():
                 self.intent.peerings[thing.peer] = thing
+            case NetworkPolicy():
+                self.intent.policies[thing.name] = thing
             case _:
                 assert_never(thing)
 
@@ -73,6 +76,8 @@ class ProjectIndex:
                     _drop(self._dnats_at, dnat.internal_ip, dnat.name)
             case "peering":
                 self.intent.peerings.pop(peer_in(key), None)
+            case "network-policy":
+                self.intent.policies.pop(key.name, None)
             case _:
                 assert_never(key.kind)
 
@@ -92,12 +97,15 @@ class ProjectIndex:
                 return self.intent.dnats.get(key.name)
             case "peering":
                 return self.intent.peerings.get(peer_in(key))
+            case "network-policy":
+                return self.intent.policies.get(key.name)
             case _:
                 assert_never(key.kind)
 
     def things(self) -> Iterator[Thing]:
         """Everything of the project, dependents before what they depend on."""
         intent = self.intent
+        yield from intent.policies.values()
         yield from intent.peerings.values()
         yield from intent.dnats.values()
         if intent.snat:
@@ -121,6 +129,13 @@ class ProjectIndex:
     def groups_naming(self, group: str) -> Iterator[SecurityGroup]:
         """Other groups with a rule that names `group`."""
         return (one for one in self.intent.groups.values() if one.name != group and _names(one, group))
+
+    def policies_naming_group(self, group: str) -> Iterator[NetworkPolicy]:
+        return (one for one in self.intent.policies.values() if group in one.groups_named)
+
+    def policies_naming_subnet(self, subnet: str) -> Iterator[NetworkPolicy]:
+        """In a rule, or as their target."""
+        return (one for one in self.intent.policies.values() if subnet in one.subnets_named)
 
     def peering_named(self, name: str) -> Peering | None:
         return next((one for one in self.intent.peerings.values() if one.name == name), None)

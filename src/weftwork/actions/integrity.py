@@ -9,6 +9,7 @@ from weftwork.model import keys
 from weftwork.model.intent import Thing
 from weftwork.model.keys import ThingKey, parse_thing_key
 from weftwork.model.nat import Dnat, Snat
+from weftwork.model.network_policy import NetworkPolicy
 from weftwork.model.port import Port
 from weftwork.model.security_group import GroupRef, SecurityGroup
 from weftwork.model.vpc import Vpc
@@ -61,6 +62,9 @@ def _parents(thing: Thing) -> Iterator[ThingKey]:
         yield from (ThingKey("security-group", owner, one.name) for one in named if one.owner is None)
         # The group of a peer may be there or not; the half towards its project is.
         yield from (ThingKey("peering", owner, str(one.owner)) for one in named if one.owner is not None)
+    if isinstance(thing, NetworkPolicy):
+        yield from (ThingKey("security-group", owner, name) for name in sorted(thing.groups_named))
+        yield from (ThingKey("subnet", owner, name) for name in sorted(thing.subnets_named))
 
 
 def _mismatched(things: dict[ThingKey, Thing], claims: dict[str, bytes]) -> Iterator[Orphan]:

@@ -9,11 +9,12 @@ from typing import assert_never
 
 import msgspec
 
-from weftwork.base.addresses import Mac
+from weftwork.base.addresses import Cidr, Mac
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import Thing
 from weftwork.model.keys import ThingKey, peer_in
 from weftwork.model.nat import Dnat, Snat
+from weftwork.model.network_policy import Action, NetworkPolicy, PolicyKind, PolicyRule, SubnetRef
 from weftwork.model.peering import Peering
 from weftwork.model.port import Attachment, AttachmentKind, Port
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule, SecurityGroup
@@ -115,6 +116,26 @@ class _PeeringRow(_Row):
     created_at: int
 
 
+class _PolicyRuleRow(_Row):
+    action: str
+    protocol: str
+    port_range: tuple[int, int] | None
+    peer_type: str
+    peer: str
+
+
+class _PolicyRow(_Row):
+    id: str
+    org_id: str
+    project_id: str
+    name: str
+    kind: str
+    subnet_id: str | None
+    priority: int
+    rules: list[_PolicyRuleRow]
+    created_at: int
+
+
 _encode = msgspec.json.Encoder().encode
 _read_vpc = msgspec.json.Decoder(_VpcRow).decode
 _read_subnet = msgspec.json.Decoder(_SubnetRow).decode
@@ -123,9 +144,11 @@ _read_group = msgspec.json.Decoder(_GroupRow).decode
 _read_snat = msgspec.json.Decoder(_SnatRow).decode
 _read_dnat = msgspec.json.Decoder(_DnatRow).decode
 _read_peering = msgspec.json.Decoder(_PeeringRow).decode
+_read_policy = msgspec.json.Decoder(_PolicyRow).decode
 
 _CIDR = "Cidr"
 _SECURITY_GROUP = "SecurityGroup"
+_SUBNET = "Subnet"
 
 
 def key_of(thing: Thing) -> ThingKey:
@@ -144,6 +167,8 @@ def key_of(thing: Thing) -> ThingKey:
             return ThingKey("dnat", thing.owner, thing.name)
         case Peering():
             return ThingKey("peering", thing.owner, str(thing.peer))
+        case NetworkPolicy():
+            return ThingKey("network-policy", thing.owner, thing.name)
         case _:
             assert_never(thing)
 
@@ -164,6 +189,8 @@ def encode(thing: Thing) -> bytes:
             return _encode(_dnat_row(thing))
         case Peering():
             return _encode(_PeeringRow(str(thing.owner), thing.name, str(thing.peer), thing.created_at))
+        case NetworkPolicy():
+            return _encode(_policy_row(thing))
         case _:
             assert_never(thing)
 
@@ -187,6 +214,8 @@ def decode(key: ThingKey, value: bytes) -> Thing:
         case "peering":
             half = _read_peering(value)
             return Peering(key.owner, half.name, peer_in(key), half.created_at)
+        case "network-policy":
+            return _policy(key.owner, _read_policy(value))
         case _:
             assert_never(key.kind)
 
@@ -311,6 +340,57 @@ def _group_ref(owner: ProjectKey, full_id: str) -> GroupRef:
     org, project, name = full_id.split("/")
     whose = ProjectKey(org, project)
     return GroupRef(name, None if whose == owner else whose)
+
+
+def _policy_row(policy: NetworkPolicy) -> _PolicyRow:
+    return _PolicyRow(
+        id=policy.id,
+        org_id=policy.owner.org,
+        project_id=policy.owner.project,
+        name=policy.name,
+        kind=policy.kind.value,
+        subnet_id=f"{policy.owner}/{policy.subnet}" if policy.subnet else None,
+        priority=policy.priority,
+        rules=[_policy_rule_row(policy.owner, rule) for rule in policy.rules],
+        created_at=policy.created_at,
+    )
+
+
+def _policy(owner: ProjectKey, row: _PolicyRow) -> NetworkPolicy:
+    return NetworkPolicy(
+        owner=owner,
+        name=row.name,
+        kind=PolicyKind(row.kind),
+        subnet=_last(row.subnet_id or ""),
+        priority=row.priority,
+        rules=tuple(_policy_rule(owner, one) for one in row.rules),
+        created_at=row.created_at,
+    )
+
+
+def _policy_rule_row(owner: ProjectKey, rule: PolicyRule) -> _PolicyRuleRow:
+    ports = (rule.ports.min, rule.ports.max) if rule.ports else None
+    match rule.peer:
+        case GroupRef() as group:
+            peer = (_SECURITY_GROUP, str(replace(group, owner=group.owner or owner)))
+        case SubnetRef(name):
+            peer = (_SUBNET, f"{owner}/{name}")
+        case network:
+            peer = (_CIDR, str(network))
+    return _PolicyRuleRow(rule.action.value, rule.protocol.value, ports, *peer)
+
+
+def _policy_rule(owner: ProjectKey, row: _PolicyRuleRow) -> PolicyRule:
+    ports = PortRange(*row.port_range) if row.port_range else None
+    peer: Cidr | GroupRef | SubnetRef
+    match row.peer_type:
+        case "SecurityGroup":
+            peer = _group_ref(owner, row.peer)
+        case "Subnet":
+            peer = SubnetRef(_last(row.peer))
+        case _:
+            peer = ip_network(row.peer)
+    return PolicyRule(Action(row.action), Protocol(row.protocol), ports, peer)
 
 
 def _dnat_row(dnat: Dnat) -> _DnatRow:

@@ -131,15 +131,23 @@ async def delete_security_group(network: Network, *, owner: ProjectKey, group: s
             raise codes.SECURITY_GROUP_REQUIRED.refusal("security group 'default' goes with its VPC only")
         members = list(here.members(gone.name))
         naming = list(here.groups_naming(gone.name))
-        if (members or naming) and not cascade:
-            raise in_use(told_of(gone), [*members, *naming])
+        policies = list(here.policies_naming_group(gone.name))
+        if (members or naming or policies) and not cascade:
+            raise in_use(told_of(gone), [*members, *naming, *policies])
         since = network.view.revision if cascade else 0
-        seen_all = (Empty(keys.member(owner, gone.name), since), Empty(keys.group_reference(owner, gone.name), since))
+        seen_all = (
+            Empty(keys.member(owner, gone.name), since),
+            Empty(keys.group_reference(owner, gone.name), since),
+            Empty(keys.policy_reference(owner, rows.key_of(gone)), since),
+        )
         revision_of = network.view.revision_of
         left = [change(port, _without_group(port, gone.name), revision_of(rows.key_of(port))) for port in members]
         unnamed = [change(other, _without_peer(other, gone.name), revision_of(rows.key_of(other))) for other in naming]
+        unjudged = [
+            change(one, one.without_peer(GroupRef(gone.name)), revision_of(rows.key_of(one))) for one in policies
+        ]
         removed = removal(gone, revision_of(rows.key_of(gone)))
-        return Decision(None, joined([removed, *left, *unnamed, Draft(seen_all)]))
+        return Decision(None, joined([removed, *left, *unnamed, *unjudged, Draft(seen_all)]))
 
     await network.run(owner, decide)
 
@@ -173,7 +181,7 @@ def _rules(here: ProjectIndex, owner: ProjectKey, rules: tuple[Rule, ...], *, it
     if len(distinct) > RULES_MAX:
         raise codes.TOO_MANY_RULES.refusal(f"{len(distinct)} rules in one direction, at most {RULES_MAX} fit")
     for rule in distinct:
-        _check_ports(rule.protocol, rule.ports)
+        check_ports(rule.protocol, rule.ports)
         if isinstance(rule.peer, GroupRef):
             _check_group(here, owner, rule.peer, itself)
     return distinct
@@ -203,7 +211,8 @@ def _by_name(owner: ProjectKey, rule: Rule) -> Rule:
     return rule
 
 
-def _check_ports(protocol: Protocol, ports: PortRange | None) -> None:
+def check_ports(protocol: Protocol, ports: PortRange | None) -> None:
+    """Of a rule. Refusal INVALID_PORT_RANGE."""
     if ports is None:
         return
     if protocol not in _WITH_PORTS:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 
 from weftwork.actions import rows
-from weftwork.actions.claims import Draft, change, creation
+from weftwork.actions.claims import Draft, change, creation, joined
 from weftwork.actions.dependents import in_use, removals, told_of
 from weftwork.actions.external import release
 from weftwork.actions.find import subnet_of, vpc_of
@@ -19,6 +19,7 @@ from weftwork.base.addresses import Address, Cidr
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model import keys
 from weftwork.model.nat import Dnat
+from weftwork.model.network_policy import SubnetRef
 from weftwork.model.port import Port
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
@@ -85,18 +86,32 @@ async def create_subnet(
 
 
 async def delete_subnet(network: Network, *, owner: ProjectKey, subnet: str, cascade: bool) -> None:
-    """With `cascade`, with its ports and the DNAT that points at them. Refusals SUBNET_NOT_FOUND, IN_USE."""
+    """With `cascade`, with its ports, the DNAT that points at them, its own policies, and the rules of other policies
+    that name it. Refusals SUBNET_NOT_FOUND, IN_USE."""
 
     def decide() -> Decision[None]:
         here, vpc = vpc_of(network, owner)
         gone = subnet_of(here, owner, subnet)
         ports = list(here.ports_of_subnet(gone.name))
         dnats = dnats_to(here, ports)
-        if ports and not cascade:
-            raise in_use(told_of(gone), [*ports, *dnats])
+        policies = list(here.policies_naming_subnet(gone.name))
+        if (ports or policies) and not cascade:
+            raise in_use(told_of(gone), [*ports, *dnats, *policies])
         since = network.view.revision
-        seen_all = Draft((Empty(keys.allocated(owner, gone.name), since), Empty(keys.dnat_targets(owner), since)))
-        removed = removals(network, [gone, *ports, *dnats]) + release(network, here, dnats)
+        seen_all = Draft(
+            (
+                Empty(keys.allocated(owner, gone.name), since),
+                Empty(keys.dnat_targets(owner), since),
+                Empty(keys.policy_reference(owner, rows.key_of(gone)), since),
+            )
+        )
+        its_own = [one for one in policies if one.subnet == gone.name]
+        unnamed = joined(
+            change(one, one.without_peer(SubnetRef(gone.name)), network.view.revision_of(rows.key_of(one)))
+            for one in policies
+            if one.subnet != gone.name
+        )
+        removed = removals(network, [gone, *ports, *dnats, *its_own]) + release(network, here, dnats) + unnamed
         return Decision(None, removed + seen_all + _touched(network, vpc))
 
     await network.run(owner, decide)

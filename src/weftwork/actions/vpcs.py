@@ -27,6 +27,9 @@ from weftwork.seams.store import Compare, Empty, Put, Remove, Unchanged
 PREFIX_MIN = 8
 PREFIX_MAX = 28
 
+_COUNTED: tuple[keys.Kind, ...] = ("port", "subnet", "security-group", "dnat", "peering", "network-policy")
+"""What else a VPC can have, beside its SNAT."""
+
 
 async def create_vpc(network: Network, *, owner: ProjectKey, name: str, cidr: Cidr | None) -> Stored[Vpc]:
     """The project's VPC; without a CIDR it gets a free one of the pool, without a name the project's.
@@ -149,7 +152,7 @@ def _goes_with_its_vpc(thing: Thing) -> bool:
 def _removal(network: Network, here: ProjectIndex, vpc: Vpc, things: list[Thing]) -> Draft:
     owner = vpc.owner
     view = network.view
-    prefixes = (keys.things(kind, owner) for kind in ("port", "subnet", "security-group", "dnat", "peering"))
+    prefixes = (keys.things(kind, owner) for kind in _COUNTED)
     seen_all: tuple[Compare, ...] = tuple(Empty(prefix, view.revision) for prefix in prefixes)
     if here.intent.snat is None:
         seen_all += (Unchanged(str(keys.ThingKey("snat", owner)), 0),)

@@ -348,7 +348,7 @@ TOO_MANY_RULES = _code(
     Kind.INVALID,
     "TOO_MANY_RULES",
     "Too many rules",
-    "A security group has at most 200 rules for each direction.",
+    "A security group has at most 200 rules for each direction, a network policy at most 100.",
     "Use wider ranges, sources by security group, or several groups.",
 )
 RULE_NOT_FOUND = _code(
@@ -454,6 +454,51 @@ TOO_MANY_PEERINGS = _code(
     "Too many peerings",
     "A VPC has at most 50 peerings.",
     "Delete peerings that are not needed.",
+)
+
+# Network policies.
+
+NETWORK_POLICY_NOT_FOUND = _code(
+    Kind.UNKNOWN,
+    "NETWORK_POLICY_NOT_FOUND",
+    "No such network policy",
+    "The project has no network policy of this name or id.",
+    "See `weft network-policy list`.",
+)
+NETWORK_POLICY_ALREADY_EXISTS = _code(
+    Kind.EXISTS,
+    "NETWORK_POLICY_ALREADY_EXISTS",
+    "Network policy already exists",
+    "The project has a policy of this name, of another kind or target, or with another priority or other rules.",
+    "Choose another name, or change the policy with `weft network-policy update`.",
+)
+INVALID_PRIORITY = _code(
+    Kind.INVALID,
+    "INVALID_PRIORITY",
+    "Invalid priority",
+    "A policy has a priority from 1 to 65535; the lowest is asked first.",
+    "Give a number from 1 to 65535.",
+)
+INVALID_ACTION = _code(
+    Kind.INVALID,
+    "INVALID_ACTION",
+    "Invalid action",
+    "A rule of a policy allows or denies, and a rule of an isolation policy can only allow.",
+    "Say `allow` or `deny`; in an isolation policy leave the denying to the policy itself.",
+)
+INVALID_POLICY_KIND = _code(
+    Kind.INVALID,
+    "INVALID_POLICY_KIND",
+    "Invalid kind of policy",
+    "A network policy is for ingress, for egress, or an isolation.",
+    "Say which of the three.",
+)
+TOO_MANY_POLICIES = _code(
+    Kind.EXHAUSTED,
+    "TOO_MANY_POLICIES",
+    "Too many network policies",
+    "A project has at most 50 network policies.",
+    "Put rules that belong together into one policy, or delete policies that are not needed.",
 )
 
 # Every noun.

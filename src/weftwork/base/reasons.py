@@ -123,6 +123,18 @@ class ReasonCode(Enum):
         "`web1` calls `10.20.0.1:53/udp`, its gateway, for a name.",
         "Name servers are told to guests by DHCP; see `weft subnet show`.",
     )
+    POLICY_DENIED = _stops(
+        "A network policy denies it.",
+        "The project has the policy `no-ssh` with the rule `deny tcp 22 from 0.0.0.0/0`, and `web1` calls port 22 of `db1`, "
+        "whose groups would let it in.",
+        "No group can allow it. Put an `allow` before the rule with `weft network-policy rule add POLICY RULE --at 1`, or "
+        "remove the rule. docs/explain/who-wins.md says who decides.",
+    )
+    ISOLATED = _stops(
+        "An isolation policy keeps its target apart from everything else.",
+        "The policy `apart` isolates the subnet `data`, and `db1` in `data` calls `web1` in another subnet.",
+        "Add an exception with `weft network-policy rule add POLICY 'allow tcp 5432 with group web'`, or delete the policy.",
+    )
     NO_EGRESS_RULE = _stops(
         "No rule of the sender's security groups allows it.",
         "`web1` is in the group `locked`, which has no egress rules, and calls `db1`.",

@@ -1,8 +1,8 @@
 """Intent cut into slices: what is compiled, compared and replaced together. A target's program is their union.
 
-Slice ids: `("host",)`, `("vpc", org, project)`, `("nat", org, project)`, `("peerings", org, project)`, and with a name
-at the end `("subnet", …)`, `("group", …)`, `("port", …)`. Every backend cuts in the same way, and compiles each slice
-into resources of its own.
+Slice ids: `("host",)`, `("vpc", org, project)`, `("nat", org, project)`, `("peerings", org, project)`,
+`("policies", org, project)`, and with a name at the end `("subnet", …)`, `("group", …)`, `("policy", …)`,
+`("port", …)`. Every backend cuts in the same way, and compiles each slice into resources of its own.
 """
 
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ def affected_by(key: ThingKey, intent: Intent) -> frozenset[SliceId]:
     owner = key.owner
     match key.kind:
         case "vpc":
-            return frozenset({("vpc", *owner), ("nat", *owner)})
+            return frozenset({("vpc", *owner), ("nat", *owner), ("policies", *owner)})
         case "subnet":
             return frozenset({("subnet", *owner, key.name)})
         case "security-group":
@@ -40,6 +40,8 @@ def affected_by(key: ThingKey, intent: Intent) -> frozenset[SliceId]:
             return frozenset({("port", *owner, key.name)})
         case "snat" | "dnat":
             return frozenset({("nat", *owner)})
+        case "network-policy":
+            return frozenset({("policies", *owner), ("policy", *owner, key.name)})
         case "peering":
             both = (owner, peer_in(key))
             legs: frozenset[SliceId] = frozenset(("peerings", *one) for one in both)
@@ -56,8 +58,10 @@ def _slices_of_project(owner: ProjectKey, project: ProjectIntent) -> Iterator[Sl
         return
     yield ("vpc", *owner)
     yield ("nat", *owner)
+    yield ("policies", *owner)
     if project.peerings:
         yield ("peerings", *owner)
     yield from (("subnet", *owner, name) for name in project.subnets)
     yield from (("group", *owner, name) for name in project.groups)
+    yield from (("policy", *owner, name) for name in project.policies)
     yield from (("port", *owner, port_id) for port_id in project.ports)

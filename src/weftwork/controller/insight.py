@@ -14,6 +14,7 @@ from weftwork.controller.reach_changes import reach_changes
 from weftwork.model.intent import Thing
 from weftwork.model.keys import ROOT, parse_thing_key
 from weftwork.model.nat import Dnat, Snat
+from weftwork.model.network_policy import NetworkPolicy
 from weftwork.model.peering import Peering
 from weftwork.model.port import Port
 from weftwork.model.security_group import SecurityGroup
@@ -182,6 +183,8 @@ def _told_thing(thing: Thing | None) -> str:
             return f" {thing.external_ip}"
         case Dnat():
             return f" {thing.external} to {thing.internal_ip}:{thing.internal_port}"
+        case NetworkPolicy():
+            return f"/{thing.name}"
         case Peering():
             return f"/{thing.name} with {thing.peer}"
         case None:

@@ -7,13 +7,14 @@ from typing import Any
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.keys import ThingKey, peer_in
 from weftwork.model.nat import Dnat, Snat
+from weftwork.model.network_policy import NetworkPolicy
 from weftwork.model.peering import Peering
 from weftwork.model.port import Port
 from weftwork.model.security_group import SecurityGroup
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 
-Thing = Vpc | Subnet | Port | SecurityGroup | Snat | Dnat | Peering
+Thing = Vpc | Subnet | Port | SecurityGroup | Snat | Dnat | Peering | NetworkPolicy
 
 
 @dataclass(slots=True)
@@ -30,10 +31,12 @@ class ProjectIntent:
     snat: Snat | None = None
     dnats: dict[str, Dnat] = field(default_factory=dict)
     peerings: dict[ProjectKey, Peering] = field(default_factory=dict)
+    policies: dict[str, NetworkPolicy] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
-        return not (self.vpc or self.subnets or self.groups or self.ports or self.snat or self.dnats or self.peerings)
+        shelves = (self.subnets, self.groups, self.ports, self.dnats, self.peerings, self.policies)
+        return not (self.vpc or self.snat or any(shelves))
 
     def copy(self) -> "ProjectIntent":
         """With shelves of its own; the things are values."""
@@ -45,6 +48,7 @@ class ProjectIntent:
             snat=self.snat,
             dnats=dict(self.dnats),
             peerings=dict(self.peerings),
+            policies=dict(self.policies),
         )
 
     def get(self, key: ThingKey) -> Thing | None:
@@ -72,6 +76,7 @@ class ProjectIntent:
             "port": self.ports,
             "dnat": self.dnats,
             "peering": self.peerings,
+            "network-policy": self.policies,
         }
         return shelves[key.kind]
 

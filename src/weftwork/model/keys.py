@@ -9,7 +9,7 @@ from typing import Literal
 from weftwork.base.addresses import Address, Cidr
 from weftwork.base.tenancy import ProjectKey
 
-Kind = Literal["vpc", "subnet", "port", "security-group", "snat", "dnat", "peering"]
+Kind = Literal["vpc", "subnet", "port", "security-group", "snat", "dnat", "peering", "network-policy"]
 
 ROOT = "/networks/"
 
@@ -21,6 +21,7 @@ _FOLDERS: dict[Kind, str] = {
     "snat": "snats",
     "dnat": "dnats",
     "peering": "peerings",
+    "network-policy": "network_policies",
 }
 _KINDS = {folder: kind for kind, folder in _FOLDERS.items()}
 _PARTS: dict[Kind, tuple[int, ...]] = {"peering": (5,)}
@@ -92,6 +93,11 @@ def group_reference(owner: ProjectKey, group: str, by_group: str = "") -> str:
 def peer_group_reference(owner: ProjectKey, peer: ProjectKey, by_group: str = "") -> str:
     """A rule of `by_group` names some group of a peer: the half towards it cannot be deleted without the rule."""
     return f"{ROOT}peer_group_references/{owner}/{peer}/{by_group}"
+
+
+def policy_reference(owner: ProjectKey, to: ThingKey, by_policy: str = "") -> str:
+    """A policy names a group or a subnet, which cannot be deleted without that."""
+    return f"{ROOT}policy_references/{owner}/{to.kind}/{to.name}/{by_policy}"
 
 
 def peering_name(owner: ProjectKey, name: str) -> str:

@@ -17,6 +17,7 @@ from weftwork.compiler.settings import ExternalNetwork, HostProfile
 from weftwork.model.intent import Intent, ProjectIntent, Thing, peers_of
 from weftwork.model.keys import ThingKey, peer_in
 from weftwork.model.nat import Dnat, Snat
+from weftwork.model.network_policy import Action, NetworkPolicy, PolicyKind, PolicyRule, SubnetRef
 from weftwork.model.peering import Peering
 from weftwork.model.port import Attachment, AttachmentKind, Port
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule, SecurityGroup
@@ -31,6 +32,7 @@ _NETS = {GREEN: 1, AMBER: 2}
 _NOBODY = ProjectKey("ghost", "web")
 SUBNETS = ("default", "data")
 GROUPS = ("default", "web", "db")
+POLICIES = ("first", "second", "third")
 PORTS_MAX = 6
 
 TAP = Attachment(AttachmentKind.TAP)
@@ -154,6 +156,8 @@ def key_of(thing: Thing) -> ThingKey:
             return ThingKey("dnat", thing.owner, thing.name)
         case Peering():
             return ThingKey("peering", thing.owner, str(thing.peer))
+        case NetworkPolicy():
+            return ThingKey("network-policy", thing.owner, thing.name)
 
 
 def put(into: ProjectIntent, thing: Thing) -> None:
@@ -172,6 +176,8 @@ def put(into: ProjectIntent, thing: Thing) -> None:
             into.dnats[thing.name] = thing
         case Peering():
             into.peerings[thing.peer] = thing
+        case NetworkPolicy():
+            into.policies[thing.name] = thing
 
 
 def remove(out_of: ProjectIntent, key: ThingKey) -> None:
@@ -190,6 +196,8 @@ def remove(out_of: ProjectIntent, key: ThingKey) -> None:
             del out_of.dnats[key.name]
         case "peering":
             del out_of.peerings[peer_in(key)]
+        case "network-policy":
+            del out_of.policies[key.name]
 
 
 CIDRS: tuple[Cidr, ...] = tuple(
@@ -203,6 +211,52 @@ def rules() -> SearchStrategy[Rule]:
     ports = st.sampled_from((None, PortRange(80, 80), PortRange(0, 65535), PortRange(1000, 2000)))
     with_ports = st.builds(Rule, st.sampled_from((Protocol.TCP, Protocol.UDP, Protocol.ALL)), ports, peers)
     return st.one_of(with_ports, st.builds(Rule, st.just(Protocol.ICMP), st.none(), peers))
+
+
+@st.composite
+def policies(draw: DrawFn, owner: ProjectKey, own: ProjectIntent) -> NetworkPolicy:
+    """Of any kind and target. What is named is there; kind and target never change."""
+    name = draw(st.sampled_from(POLICIES))
+    old = own.policies.get(name)
+    kind = old.kind if old else draw(st.sampled_from(PolicyKind))
+    subnet = old.subnet if old else draw(st.sampled_from(("", *sorted(own.subnets))))
+    rules = draw(st.lists(policy_rules(own, kind), max_size=4, unique=True))
+    return NetworkPolicy(owner, name, kind, subnet, draw(st.sampled_from((1, 100, 65535))), tuple(rules), created_at=0)
+
+
+def policy_rules(own: ProjectIntent, kind: PolicyKind) -> SearchStrategy[PolicyRule]:
+    actions = (Action.ALLOW,) if kind is PolicyKind.ISOLATION else tuple(Action)
+    peers = (*CIDRS, *map(GroupRef, sorted(own.groups)), *map(SubnetRef, sorted(own.subnets)))
+    ports = st.sampled_from((None, PortRange(80, 80), PortRange(0, 65535), PortRange(1000, 2000)))
+    services = st.tuples(st.sampled_from((Protocol.TCP, Protocol.UDP, Protocol.ALL)), ports)
+    return st.builds(
+        lambda action, service, peer: PolicyRule(action, service[0], service[1], peer),
+        st.sampled_from(actions),
+        st.one_of(services, st.just((Protocol.ICMP, None))),
+        st.sampled_from(peers),
+    )
+
+
+def policy(
+    owner: ProjectKey,
+    name: str,
+    *rules: PolicyRule,
+    kind: PolicyKind = PolicyKind.INGRESS,
+    subnet: str = "",
+    priority: int = 100,
+) -> NetworkPolicy:
+    return NetworkPolicy(owner, name, kind, subnet, priority, rules, created_at=0)
+
+
+def policy_rule(
+    action: str, peer: str, protocol: Protocol = Protocol.ALL, first: int | None = None, last: int | None = None
+) -> PolicyRule:
+    """`peer` is a CIDR, the name of a group, or `subnet NAME`; without ports, all of them."""
+    if peer.startswith("subnet "):
+        plain = allow("0.0.0.0/0", protocol, first, last)
+        return PolicyRule(Action(action), protocol, plain.ports, SubnetRef(peer.removeprefix("subnet ")))
+    plain = allow(peer, protocol, first, last)
+    return PolicyRule(Action(action), protocol, plain.ports, plain.peer)
 
 
 def rule_lists() -> SearchStrategy[tuple[Rule, ...]]:
@@ -256,7 +310,9 @@ def edits(draw: DrawFn, intent: Intent) -> Edit:
 @st.composite
 def things(draw: DrawFn, owner: ProjectKey, own: ProjectIntent, peers: tuple[ProjectKey, ...]) -> Edit:
     """Something new, or a change of what is there. Only what may change changes."""
-    kind = draw(st.sampled_from(("subnet", "group", "port", "port", "snat", "dnat", "peering")))
+    kind = draw(st.sampled_from(("subnet", "group", "port", "port", "snat", "dnat", "peering", "policy")))
+    if kind == "policy":
+        return _made(draw(policies(owner, own)))
     if kind == "peering":
         return _made(peering(owner, draw(st.sampled_from(peers))))
     if kind == "group" or (kind == "port" and not own.groups):
@@ -315,8 +371,11 @@ def can_peer(intent: Intent, owner: ProjectKey, among: tuple[ProjectKey, ...] = 
 
 def deletable(own: ProjectIntent) -> Iterator[ThingKey]:
     """What nothing else depends on."""
-    used_subnets = {one.subnet for one in own.ports.values()}
-    used_groups = {name for one in own.ports.values() for name in one.groups}
+    named = own.policies.values()
+    used_subnets = {one.subnet for one in own.ports.values()}.union(*(one.subnets_named for one in named))
+    used_groups = {name for one in own.ports.values() for name in one.groups}.union(
+        *(one.groups_named for one in named)
+    )
     yield from (key_of(one) for one in own.ports.values())
     yield from (key_of(one) for one in own.dnats.values())
     yield from (key_of(one) for name, one in own.subnets.items() if name not in used_subnets)
@@ -324,7 +383,8 @@ def deletable(own: ProjectIntent) -> Iterator[ThingKey]:
     if own.snat:
         yield key_of(own.snat)
     yield from (key_of(one) for one in own.peerings.values())
-    if own.vpc and not (own.subnets or own.groups or own.ports or own.snat or own.dnats or own.peerings):
+    yield from (key_of(one) for one in named)
+    if own.vpc and not any((own.subnets, own.groups, own.ports, own.snat, own.dnats, own.peerings, own.policies)):
         yield key_of(own.vpc)
 
 

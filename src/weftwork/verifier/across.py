@@ -9,9 +9,10 @@ from itertools import product
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.model.security_group import GroupRef, Rule
-from weftwork.verifier.boxes import Box, Boxes, Span, intersect, union
+from weftwork.verifier.boxes import Box, Boxes, Span, intersect, subtract, union
 from weftwork.verifier.model import address_of
-from weftwork.verifier.reach import Groups, Member, Pair, Reach, opened_by, span_of
+from weftwork.verifier.policies import PolicySets, policy_sets, span_of
+from weftwork.verifier.reach import Groups, Member, Pair, Reach, opened_by
 
 
 def across(intent: Intent, one: ProjectKey, other: ProjectKey) -> Reach:
@@ -40,6 +41,11 @@ class _End:
     span: Span
     members: dict[Groups, tuple[Member, ...]]
 
+    @property
+    def policies(self) -> PolicySets:
+        """Their groups are those of the end itself: at the other end nobody has any."""
+        return policy_sets(self.project)
+
     def rules(self, groups: Groups, *, outwards: bool) -> Iterator[Rule]:
         """Of the groups of a class."""
         names = (name.rpartition("/")[2] for name in groups)
@@ -55,6 +61,10 @@ class _Side:
     anybody: Boxes
     by_group: dict[str, Boxes]
 
+    def without(self, denied: Boxes) -> "_Side":
+        named = {name: subtract(boxes, denied) for name, boxes in self.by_group.items()}
+        return _Side(subtract(self.anybody, denied), named)
+
     def towards(self, peer: Groups) -> Boxes:
         named = [box for name in peer for box in self.by_group.get(name, ())]
         return union((*self.anybody, *named)) if named else self.anybody
@@ -65,12 +75,17 @@ class _Way:
 
     def __init__(self, sender: _End, receiver: _End) -> None:
         whole = Box(source=sender.span, destination=receiver.span)
+        denied_out, denied_in = sender.policies.denied_out(), receiver.policies.denied_in()
         self.out = {
-            groups: _side(sender.rules(groups, outwards=True), whole, receiver.owner, is_destination=True)
+            groups: _side(sender.rules(groups, outwards=True), whole, receiver.owner, is_destination=True).without(
+                denied_out
+            )
             for groups in sender.members
         }
         self.into = {
-            groups: _side(receiver.rules(groups, outwards=False), whole, sender.owner, is_destination=False)
+            groups: _side(receiver.rules(groups, outwards=False), whole, sender.owner, is_destination=False).without(
+                denied_in
+            )
             for groups in receiver.members
         }
 

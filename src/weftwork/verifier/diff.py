@@ -8,7 +8,7 @@ from itertools import islice, pairwise, product
 from typing import TypeVar
 
 from weftwork.verifier.boxes import NOTHING, Box, Boxes, Span, subtract
-from weftwork.verifier.reach import Groups, Member, Pair, Reach
+from weftwork.verifier.reach import Groups, Member, Pair, Reach, sent_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +135,8 @@ def _candidates(before: Reach, after: Reach, kinds: Iterable[_Kind]) -> Iterator
 
 def _changed_pairs(before: Reach, after: Reach) -> Iterator[Pair]:
     """Pairs of classes whose reach may differ."""
+    if before.policies != after.policies:
+        yield from product(after.members, repeat=2)
     for source in _differing(before.out, after.out):
         yield from ((source, destination) for destination in after.members)
     for destination in _differing(before.into, after.into):
@@ -147,7 +149,11 @@ def _differing(before: Mapping[_K, Boxes], after: Mapping[_K, Boxes]) -> Iterato
 
 
 def _outwards(reach: Reach) -> dict[str, Boxes]:
-    return {port: boxes for groups, boxes in reach.outwards.items() for _, port in reach.members[groups]}
+    return {
+        member[1]: sent_by(member, boxes)
+        for groups, boxes in reach.outwards.items()
+        for member in reach.members[groups]
+    }
 
 
 def _forwards(reach: Reach) -> dict[str, Boxes]:

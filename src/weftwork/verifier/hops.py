@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from weftwork.model.intent import ProjectIntent
+from weftwork.model.network_policy import PolicyKind
 from weftwork.model.port import Port
 from weftwork.verifier.edits import Direction
 from weftwork.verifier.model import address_of
@@ -77,7 +78,7 @@ def hops_of(
     """`reasons` are what stops the packet and, where it is known, what lets it pass."""
     by_station: dict[Station, list[Reason]] = {}
     for reason in reasons:
-        by_station.setdefault(_AT.get(reason.code, _leading(route)), []).append(reason)
+        by_station.setdefault(_place_of(project, route, reason), []).append(reason)
     hops: list[Hop] = []
     for station, name, detail in _stations(project, probe, route):
         is_start = not hops
@@ -86,6 +87,22 @@ def hops_of(
             Hop(station, name, _detail(station, detail, here), _passage(station, here, delivered, is_start), here)
         )
     return tuple(hops)
+
+
+def _place_of(project: ProjectIntent, route: Route, reason: Reason) -> Station:
+    if reason.code in (ReasonCode.POLICY_DENIED, ReasonCode.ISOLATED):
+        return _of_policy(project, route, reason.thing)
+    return _AT.get(reason.code, _leading(route))
+
+
+def _of_policy(project: ProjectIntent, route: Route, name: str) -> Station:
+    """With the groups of the end that the policy is for."""
+    policy = project.policies[name]
+    if policy.kind is not PolicyKind.ISOLATION:
+        return Station.EGRESS if policy.kind is PolicyKind.EGRESS else Station.INGRESS
+    sender = address_of(route.sender) if route.sender else None
+    whose = project.subnets[policy.subnet] if policy.subnet else project.vpc
+    return Station.EGRESS if whose and sender and sender in whose.cidr else Station.INGRESS
 
 
 def _leading(route: Route) -> Station:
@@ -100,10 +117,14 @@ def _passage(station: Station, reasons: tuple[Reason, ...], delivered: bool, is_
 
 
 def _detail(station: Station, detail: str, reasons: tuple[Reason, ...]) -> str:
-    """The rule that decides says more than anything else about a group."""
+    """The rule or the policy that decides says more than anything else about a group."""
     direction = Direction.EGRESS if station is Station.EGRESS else Direction.INGRESS
-    rules = [f"{one.thing}: {rule_text(one.rule, direction)}" for one in reasons if one.rule is not None]
-    return "; ".join(rules) or detail
+    told = [
+        f"{one.thing}: {rule_text(one.rule, direction) if one.rule else 'isolation'}"
+        for one in reasons
+        if one.rule is not None or one.code is ReasonCode.ISOLATED
+    ]
+    return "; ".join(told) or detail
 
 
 def _stations(project: ProjectIntent, probe: Probe, route: Route) -> Iterator[tuple[Station, str, str]]:

@@ -10,10 +10,12 @@ from ipaddress import IPv4Address, IPv4Network
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.model.nat import Dnat
+from weftwork.model.network_policy import PolicyRule
 from weftwork.model.port import Port
 from weftwork.model.security_group import GroupRef, Protocol, Rule
 from weftwork.model.subnet import Subnet
 from weftwork.verifier.packet import ICMP, TCP, UDP, Inside, Outside, Phase, Probe, Router, Seen, Verdict
+from weftwork.verifier.policies import decided
 from weftwork.verifier.reasons import Reason, ReasonCode
 
 TUNNEL_PROTOCOLS = frozenset({4, 41, 47, 97, 115, 137})
@@ -68,7 +70,7 @@ class Vpc:
     def subnet_of(self, port: Port) -> Subnet:
         return self.project.subnets[port.subnet]
 
-    def reason(self, code: ReasonCode, thing: str = "", rule: Rule | None = None) -> Reason:
+    def reason(self, code: ReasonCode, thing: str = "", rule: Rule | PolicyRule | None = None) -> Reason:
         return Reason(code, self.owner, thing, rule)
 
 
@@ -134,8 +136,7 @@ class Model:
         return self._outwards(vpc, port, seen, probe)
 
     def _outwards(self, vpc: Vpc, port: Port, seen: Seen, probe: Probe) -> Verdict:
-        allowed = _egress(vpc, port, Peer(seen.destination), probe.protocol, seen.destination_port)
-        stops = [allowed] if allowed.code is ReasonCode.NO_EGRESS_RULE else []
+        allowed, stops = _egress(vpc, port, Peer(seen.destination), probe.protocol, seen.destination_port)
         if vpc.snat is None:
             halves = (
                 half for half in vpc.project.peerings.values() if half.peer not in {one.owner for one in vpc.peers}
@@ -301,11 +302,10 @@ def _to_peer(vpc: Vpc, port: Port, peer: Vpc, seen: Seen, probe: Probe) -> Verdi
 def _to_port(vpc: Vpc, port: Port, there: Vpc, seen: Seen, probe: Probe) -> Verdict:
     """To a port of the VPC `there`: the sender's own, or a peer."""
     groups = vpc.groups_of(there, there.ports.get(seen.destination))
-    out = _egress(vpc, port, Peer(seen.destination, groups), probe.protocol, seen.destination_port)
+    allowed, stops = _egress(vpc, port, Peer(seen.destination, groups), probe.protocol, seen.destination_port)
     arrived = _ingress_of(there, seen, Peer(seen.source, there.groups_of(vpc, port)), probe)
-    if arrived.delivered and out.code is ReasonCode.EGRESS_RULE:
-        return replace(arrived, reasons=(out, *arrived.reasons))
-    stops = () if out.code is ReasonCode.EGRESS_RULE else (out,)
+    if arrived.delivered and not stops:
+        return replace(arrived, reasons=(allowed, *arrived.reasons))
     return _denied(*stops, *(() if arrived.delivered else arrived.reasons))
 
 
@@ -314,26 +314,44 @@ def _ingress_of(vpc: Vpc, seen: Seen, peer: Peer, probe: Probe) -> Verdict:
     receiver = vpc.ports.get(seen.destination)
     if receiver is None:
         return _denied(vpc.reason(ReasonCode.NOBODY_THERE))
-    allowed = _ingress(vpc, receiver, peer, probe.protocol, seen.destination_port)
-    stops = [allowed] if allowed.code is ReasonCode.NO_INGRESS_RULE else []
+    allowed, stops = _ingress(vpc, receiver, peer, probe.protocol, seen.destination_port)
     if receiver.attachment is None:
         stops.insert(0, vpc.reason(ReasonCode.RECEIVER_NOT_ATTACHED, receiver.id))
     return _denied(*stops) if stops else Verdict(Inside(vpc.owner, receiver.id), seen, (allowed,))
 
 
-def _egress(vpc: Vpc, port: Port, peer: Peer, protocol: int, destination_port: int) -> Reason:
+def _egress(vpc: Vpc, port: Port, peer: Peer, protocol: int, destination_port: int) -> tuple[Reason, list[Reason]]:
+    """What the sender's groups say, and everything of the sender's that stops it."""
+    stops = _policies(vpc, port, peer, protocol, destination_port, outwards=True)
     for name in port.groups:
         group = vpc.project.groups.get(name)
         for rule in group.egress if group else ():
             if allows(rule, protocol, destination_port, peer):
-                return vpc.reason(ReasonCode.EGRESS_RULE, name, rule)
-    return vpc.reason(ReasonCode.NO_EGRESS_RULE, port.id)
+                return vpc.reason(ReasonCode.EGRESS_RULE, name, rule), stops
+    nothing = vpc.reason(ReasonCode.NO_EGRESS_RULE, port.id)
+    return nothing, [*stops, nothing]
 
 
-def _ingress(vpc: Vpc, port: Port, peer: Peer, protocol: int, destination_port: int) -> Reason:
+def _ingress(vpc: Vpc, port: Port, peer: Peer, protocol: int, destination_port: int) -> tuple[Reason, list[Reason]]:
+    """What the receiver's groups say, and everything of the receiver's that stops it."""
+    stops = _policies(vpc, port, peer, protocol, destination_port, outwards=False)
     for name in port.groups:
         group = vpc.project.groups.get(name)
         for rule in group.ingress if group else ():
             if allows(rule, protocol, destination_port, peer):
-                return vpc.reason(ReasonCode.INGRESS_RULE, name, rule)
-    return vpc.reason(ReasonCode.NO_INGRESS_RULE, port.id)
+                return vpc.reason(ReasonCode.INGRESS_RULE, name, rule), stops
+    nothing = vpc.reason(ReasonCode.NO_INGRESS_RULE, port.id)
+    return nothing, [*stops, nothing]
+
+
+def _policies(
+    vpc: Vpc, port: Port, peer: Peer, protocol: int, destination_port: int, *, outwards: bool
+) -> list[Reason]:
+    """The policy that denies it, if one does."""
+    own = address_of(port)
+    assert own is not None, "a port without an address neither sends nor receives"
+    found = decided(vpc.project, own, peer.address, peer.groups, protocol, destination_port, outwards=outwards)
+    if found is None or found.is_allowed:
+        return []
+    code = ReasonCode.POLICY_DENIED if found.rule else ReasonCode.ISOLATED
+    return [vpc.reason(code, found.policy.name, found.rule)]

@@ -40,6 +40,7 @@ from weftwork.verifier.model import (
     snat_of,
 )
 from weftwork.verifier.packet import TCP, UDP
+from weftwork.verifier.policies import PolicySets, policy_sets, span_of
 
 Groups = tuple[str, ...]
 """A class: the groups that its ports have, sorted."""
@@ -56,6 +57,7 @@ NEVER_FROM_GUESTS: Boxes = (
 """What no port lets its guest send, whatever the rules say; it is not taken out of the sets below."""
 
 _SETS_REMEMBERED_MAX = 100_000
+_OF_POLICIES = frozenset({"network-policy", "subnet", "vpc"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,8 @@ class Reach:
 
     Between classes, by the ports' own addresses (a port does not reach itself): `out` and `into` are what a class
     opens to addresses of the VPC, whoever has them, and `named` is the whole reach of those pairs of which one side
-    names a group of the other. `outwards` is what the class's ports may send to the outside, `forwards` are its DNATs
-    by name.
+    names a group of the other; of both, `between` leaves what the policies let pass. `outwards` is what the class's
+    ports may send to the outside, `forwards` are its DNATs by name.
     """
 
     members: Mapping[Groups, tuple[Member, ...]] = field(default_factory=dict)
@@ -84,8 +86,12 @@ class Reach:
     named: Mapping[Pair, Boxes] = field(default_factory=dict)
     outwards: Mapping[Groups, Boxes] = field(default_factory=dict)
     forwards: Mapping[str, Forward] = field(default_factory=dict)
+    policies: PolicySets = field(default_factory=PolicySets)
 
     def between(self, source: Groups, destination: Groups) -> Boxes:
+        return self.policies.between(self._opened(source, destination), source, destination)
+
+    def _opened(self, source: Groups, destination: Groups) -> Boxes:
         named = self.named.get((source, destination))
         if named is not None:
             return named
@@ -93,6 +99,10 @@ class Reach:
 
     def passing(self) -> Iterator[Pair]:
         """Every pair of classes that something passes, once."""
+        opened = self._opening()
+        return opened if self.policies.is_empty else (pair for pair in opened if self.between(*pair))
+
+    def _opening(self) -> Iterator[Pair]:
         yield from self.named
         outs, intos = _by_value(self.out), _by_value(self.into)
         for out, into in product(outs, intos):
@@ -131,6 +141,8 @@ class ReachIndex:
         self._sources: defaultdict[Groups, set[Groups]] = defaultdict(set)
         self._outwards: dict[Groups, Boxes] = {}
         self._forwards: dict[str, Forward] = {}
+        self._policies = policy_sets(project)
+        self._left: dict[tuple[int, int, int], tuple[Boxes, Boxes]] = {}
         self._read_vpc()
         for port in project.ports.values():
             self._place(port)
@@ -151,6 +163,7 @@ class ReachIndex:
             named=dict(self._named),
             outwards=dict(self._outwards),
             forwards=dict(self._forwards),
+            policies=self._policies,
         )
 
     @property
@@ -179,6 +192,19 @@ class ReachIndex:
         return self._outwards.get(groups, NOTHING)
 
     def between(self, source: Groups, destination: Groups) -> Boxes:
+        opened = self._opened(source, destination)
+        if self._policies.is_empty or not opened:
+            return opened
+        # Many pairs of classes share few sets. What an id stands for is kept with it.
+        out, into = self._policies.denied_out(destination), self._policies.denied_in(source)
+        key = (id(opened), id(out), id(into))
+        if key not in self._left:
+            if len(self._left) > _SETS_REMEMBERED_MAX:
+                self._left.clear()
+            self._left[key] = (opened, subtract(subtract(opened, out), into))
+        return self._left[key][1]
+
+    def _opened(self, source: Groups, destination: Groups) -> Boxes:
         named = self._named.get((source, destination))
         if named is not None:
             return named
@@ -190,6 +216,7 @@ class ReachIndex:
 
         A port that comes into a class that exists, or leaves others behind in it, changes the reach of no class.
         """
+        keys = tuple(keys)
         touched: set[Groups] = set()
         for key in keys:
             match key.kind:
@@ -201,6 +228,8 @@ class ReachIndex:
                     self._read_vpc()
                     touched |= self._classes.keys()
         self._refresh(touched)
+        if any(key.kind in _OF_POLICIES for key in keys):
+            touched |= self._read_policies()
         self._translate()
         return frozenset(touched)
 
@@ -219,6 +248,13 @@ class ReachIndex:
     def _inside(self) -> tuple[Span, ...]:
         """What is never outside, nor comes from there."""
         return (self._vpc, *sorted(map(span_of, self._routed)), *_NOWHERE_SPANS)
+
+    def _read_policies(self) -> set[Groups]:
+        """The classes with a port that a policy is for that came, changed or went."""
+        before, self._policies = self._policies, policy_sets(self._project)
+        self._left.clear()
+        spans = before.spans_of_change(self._policies)
+        return {groups for groups, one in self._classes.items() if any(_is_among(one.members, span) for span in spans)}
 
     def _read_vpc(self) -> None:
         vpc = self._project.vpc
@@ -362,9 +398,10 @@ class ReachIndex:
             outside = subtract(EVERYTHING, tuple(Box(destination=span) for span in (*self._inside, *own)))
             number = self._sets.number(outside)
             for groups, one in self._classes.items():
-                allowed = self._sets.both(one.out.everywhere, number)
+                opened = self._sets.boxes(self._sets.both(one.out.everywhere, number))
+                allowed = subtract(opened, self._policies.denied_out())
                 if allowed:
-                    self._outwards[groups] = self._sets.boxes(allowed)
+                    self._outwards[groups] = allowed
         for dnat in dnats_of(self._project):
             target = self._port_at.get(int(dnat.internal_ip))
             if target:
@@ -373,10 +410,11 @@ class ReachIndex:
 
     def _comers(self, dnat: Dnat, groups: Groups) -> Boxes:
         """Who may use a DNAT from outside. A group is never a source there: its members are inside."""
-        allowed = self._sets.boxes(self._classes[groups].into.everywhere)
-        inner = _exactly(None, dnat.protocol, dnat.internal_port)
+        opened = self._sets.boxes(self._classes[groups].into.everywhere)
+        inner = _exactly(dnat.internal_ip, dnat.protocol, dnat.internal_port)
+        allowed = subtract(intersect(opened, (inner,)), self._policies.denied_in())
         outer = _exactly(dnat.external_ip, dnat.protocol, dnat.external_port)
-        sources = union(outer._replace(source=box.source) for box in intersect(allowed, (inner,)))
+        sources = union(outer._replace(source=box.source) for box in allowed)
         return subtract(sources, tuple(Box(source=span) for span in self._inside))
 
 
@@ -464,6 +502,17 @@ class _PeerBox:
         return Box(source=peer, protocol=protocol, port=port)
 
 
+def sent_by(member: Member, packets: Boxes) -> Boxes:
+    """Of what a class may send, what one of its ports may, in whatever name."""
+    return tuple(box._replace(source=ADDRESSES) for box in packets if box.source[0] <= member[0] <= box.source[1])
+
+
+def _is_among(members: Sequence[Member], span: Span) -> bool:
+    """Has one of them, by address, an address of the span?"""
+    at = bisect_left(members, (span[0], ""))
+    return at < len(members) and members[at][0] <= span[1]
+
+
 def _by_value(boxes: Mapping[Groups, Boxes]) -> dict[Boxes, list[Groups]]:
     """Classes by what they open; those that open nothing are left out."""
     classes: defaultdict[Boxes, list[Groups]] = defaultdict(list)
@@ -488,10 +537,6 @@ def _exactly(destination: object, protocol: Protocol, port: int) -> Box:
     """One service, at one IPv4 address or (None) at any."""
     where = _point(int(destination)) if isinstance(destination, IPv4Address) else ADDRESSES
     return Box(destination=where, protocol=_point(NUMBERS[protocol]), port=_point(port))
-
-
-def span_of(network: IPv4Network) -> Span:
-    return (int(network.network_address), int(network.broadcast_address))
 
 
 def _point(value: int) -> Span:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from weftwork.base.reasons import ReasonCode
 from weftwork.base.tenancy import ProjectKey
+from weftwork.model.network_policy import PolicyRule
 from weftwork.model.security_group import Rule
 
 __all__ = ["Reason", "ReasonCode"]
@@ -11,12 +12,13 @@ __all__ = ["Reason", "ReasonCode"]
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """`thing` is the name of what decides: a security group, a NAT, a port; `rule` is the rule, where one decides."""
+    """`thing` is the name of what decides: a security group, a policy, a NAT, a port; `rule` is the rule, where one
+    decides."""
 
     code: ReasonCode
     owner: ProjectKey | None = None
     thing: str = ""
-    rule: Rule | None = None
+    rule: Rule | PolicyRule | None = None
 
     @property
     def stops(self) -> bool:

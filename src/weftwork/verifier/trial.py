@@ -10,7 +10,7 @@ from weftwork.model.intent import ProjectIntent, Thing
 from weftwork.model.keys import ThingKey
 from weftwork.verifier.boxes import Boxes, subtract
 from weftwork.verifier.diff import ABSENT, Change, ReachDiff, more
-from weftwork.verifier.reach import Groups, Member, ReachIndex
+from weftwork.verifier.reach import Groups, Member, ReachIndex, sent_by
 
 Changes = Mapping[ThingKey, Thing | None]
 """Things as they will be; None: gone."""
@@ -165,8 +165,9 @@ def diff_of(trial: Trial) -> ReachDiff:
             change = Change(source.members, destination.members, packets)
             if packets and change.count:
                 changes.append(change)
-    out_before = {port: trial.was.outwards(kin.before) for kin in trial.translated() for _, port in kin.members}
-    out_after = {port: trial.would.outwards(kin.after) for kin in trial.translated() for _, port in kin.members}
+    translated = [(kin, member) for kin in trial.translated() for member in kin.members]
+    out_before = {member[1]: sent_by(member, trial.was.outwards(kin.before)) for kin, member in translated}
+    out_after = {member[1]: sent_by(member, trial.would.outwards(kin.after)) for kin, member in translated}
     in_before = {name: forward.sources for name, forward in trial.was.forwards.items()}
     in_after = {name: forward.sources for name, forward in trial.would.forwards.items()}
     return ReachDiff(

@@ -1,5 +1,7 @@
 """Values in the words that people type and read."""
 
+from weftwork.base.addresses import Cidr
+from weftwork.model.network_policy import PolicyRule, SubnetRef
 from weftwork.model.port import Port
 from weftwork.model.security_group import GroupRef, PortRange, Rule
 from weftwork.verifier.edits import Direction
@@ -15,11 +17,22 @@ def service_text(protocol: int, port: int) -> str:
     return name if protocol == ICMP else f"{name}/{port}"
 
 
-def rule_text(rule: Rule, direction: Direction) -> str:
-    """`tcp 80-90 from group web`, as `weft security-group create --ingress` takes it."""
+def rule_text(rule: Rule | PolicyRule, direction: Direction) -> str:
+    """`tcp 80-90 from group web`, as `weft security-group create --ingress` takes it; of a policy with its action."""
+    action = f"{rule.action.value} " if isinstance(rule, PolicyRule) else ""
     ports = f" {range_text(rule.ports)}" if rule.ports else ""
-    peer = f"group {rule.peer}" if isinstance(rule.peer, GroupRef) else str(rule.peer)
-    return f"{rule.protocol.value}{ports} {'from' if direction is Direction.INGRESS else 'to'} {peer}"
+    word = "from" if direction is Direction.INGRESS else "to"
+    return f"{action}{rule.protocol.value}{ports} {word} {_peer_text(rule.peer)}"
+
+
+def _peer_text(peer: Cidr | GroupRef | SubnetRef) -> str:
+    match peer:
+        case GroupRef() as group:
+            return f"group {group}"
+        case SubnetRef(name):
+            return f"subnet {name}"
+        case network:
+            return str(network)
 
 
 def range_text(ports: PortRange) -> str:

@@ -99,6 +99,7 @@ def test_twins_get_the_same_program_whatever_the_order_of_their_things(intent: I
             own.snat,
             dict(reversed(own.dnats.items())),
             dict(reversed(own.peerings.items())),
+            dict(reversed(own.policies.items())),
         )
 
     assert from_scratch(turned, profile) == from_scratch(intent, profile)

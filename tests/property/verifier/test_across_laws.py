@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from verifier_worlds import SERVICES, any_matches, attached, sendable
+from verifier_worlds import SERVICES, attached, may_pass, sendable
 
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import Intent, is_peered
@@ -67,8 +67,8 @@ def set_says(found: Reach, a: Port, b: Port, protocol: int, number: int) -> bool
 def passes(intent: Intent, owner: ProjectKey, a: Port, other: ProjectKey, b: Port, protocol: int, number: int) -> bool:
     if not (is_peered(intent, owner, other) and sendable(protocol, number)):
         return False
-    out = any_matches(intent[owner], a, "out", protocol, number, address(b), called(other, b))
-    return out and any_matches(intent[other], b, "in", protocol, number, address(a), called(owner, a))
+    out = may_pass(intent[owner], a, "out", protocol, number, address(b), called(other, b))
+    return out and may_pass(intent[other], b, "in", protocol, number, address(a), called(owner, a))
 
 
 def called(owner: ProjectKey, port: Port) -> tuple[str, ...]:

@@ -29,7 +29,13 @@ def changed_by(edits: int, intent: Intent, data: st.DataObject) -> tuple[Intent,
 
 
 def things(own: ProjectIntent) -> list[make.Thing]:
-    found = [*own.subnets.values(), *own.groups.values(), *own.ports.values(), *own.dnats.values()]
+    found = [
+        *own.subnets.values(),
+        *own.groups.values(),
+        *own.ports.values(),
+        *own.dnats.values(),
+        *own.policies.values(),
+    ]
     return [*found, *(one for one in (own.vpc, own.snat) if one)]
 
 

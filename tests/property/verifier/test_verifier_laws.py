@@ -7,7 +7,7 @@ from itertools import product
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from verifier_worlds import SERVICES, any_matches, attached, passes_inside, questions, sendable
+from verifier_worlds import SERVICES, attached, may_pass, passes_inside, questions, sendable
 
 from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.model.port import Port
@@ -55,7 +55,7 @@ def test_to_the_outside_and_from_it_model_sets_and_oracle_agree(intent: Intent) 
             for protocol, number in SERVICES:
                 for there in OUTSIDE:
                     told = model.verdict(Probe(Inside(owner, port.id), there, protocol, 40000, number)).delivered
-                    rule = any_matches(own, port, "out", protocol, number, there, ())
+                    rule = may_pass(own, port, "out", protocol, number, there, ())
                     snat = own.snat is not None and own.snat.enabled
                     assert told == (snat and rule and sendable(protocol, number))
                     point = Point(number_of(port), int(there), protocol, number)
@@ -70,7 +70,7 @@ def test_to_the_outside_and_from_it_model_sets_and_oracle_agree(intent: Intent) 
                 probe = Probe(Outside(there), dnat.external_ip, protocol, 40000, dnat.external_port)
                 told = model.verdict(probe).delivered
                 assert told == (
-                    target is not None and any_matches(own, target, "in", protocol, dnat.internal_port, there, ())
+                    target is not None and may_pass(own, target, "in", protocol, dnat.internal_port, there, ())
                 )
                 point = Point(int(there), int(dnat.external_ip), protocol, dnat.external_port)
                 forward = found.forwards.get(dnat.name)

@@ -5,6 +5,7 @@ from ipaddress import IPv4Address, IPv4Network, ip_network
 
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import Intent, ProjectIntent
+from weftwork.model.network_policy import Action, PolicyKind, SubnetRef
 from weftwork.model.port import Port
 from weftwork.model.security_group import GroupRef, Protocol, Rule
 
@@ -42,6 +43,37 @@ def any_matches(
     return any(matches(rule, protocol, number, peer, groups) for rule in rules)
 
 
+def denied(
+    own: ProjectIntent, port: Port, way: str, protocol: int, number: int, peer: IPv4Address, groups: tuple[str, ...]
+) -> bool:
+    """By the policies of the port, in their order; the first rule that matches decides."""
+    opposite = {"in": PolicyKind.EGRESS, "out": PolicyKind.INGRESS}[way]
+    mine, ranges = port.addresses[0], {name: one.cidr for name, one in own.subnets.items()}
+    assert own.vpc is not None
+    for policy in sorted(own.policies.values(), key=lambda one: (one.priority, one.name)):
+        target = ranges[policy.subnet] if policy.subnet else own.vpc.cidr
+        if policy.kind is opposite or mine not in target:
+            continue
+        apart = policy.kind is PolicyKind.ISOLATION
+        if apart and peer in target:
+            continue
+        for rule in policy.rules:
+            where = ranges[rule.peer.name] if isinstance(rule.peer, SubnetRef) else rule.peer
+            if matches(Rule(rule.protocol, rule.ports, where), protocol, number, peer, groups):
+                return rule.action is Action.DENY
+        if apart:
+            return True
+    return False
+
+
+def may_pass(
+    own: ProjectIntent, port: Port, way: str, protocol: int, number: int, peer: IPv4Address, groups: tuple[str, ...]
+) -> bool:
+    """Says the port's end: by its policies and its groups."""
+    asked = (own, port, way, protocol, number, peer, groups)
+    return any_matches(*asked) and not denied(*asked)
+
+
 def attached(own: ProjectIntent) -> list[Port]:
     return [port for port in own.ports.values() if port.attachment is not None]
 
@@ -56,7 +88,7 @@ def passes_inside(own: ProjectIntent, a: Port, b: Port, protocol: int, number: i
     """From one attached port to another's own address."""
     source, destination = a.addresses[0], b.addresses[0]
     assert isinstance(source, IPv4Address) and isinstance(destination, IPv4Address)
-    return any_matches(own, a, "out", protocol, number, destination, b.groups) and any_matches(
+    return may_pass(own, a, "out", protocol, number, destination, b.groups) and may_pass(
         own, b, "in", protocol, number, source, a.groups
     )
 

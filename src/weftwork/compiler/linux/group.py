@@ -47,11 +47,11 @@ class Service:
 
 @dataclass(frozen=True, slots=True)
 class Direction:
-    """How a group's rules of one direction are written."""
+    """How rules of one direction are written; the names of their sets begin with the chain's."""
 
     chain: str
     peer: str
-    allow: str
+    verdict: str
 
 
 def compile_group(vpc: Vpc, group: SecurityGroup, profile: HostProfile) -> Iterator[Resource]:
@@ -68,12 +68,22 @@ def members(scope: str, family: Family, group: GroupRef | str) -> NftSet:
     return NftSet(scope, family, names.members_set(group), "ipv4_addr")
 
 
-def _chain(scope: str, family: Family, direction: Direction, rules: Iterable[Rule]) -> Iterator[Resource]:
+def compile_rules(
+    scope: str, family: Family, direction: Direction, rules: Iterable[Rule]
+) -> tuple[list[str], list[Resource]]:
+    """What a chain says for these rules, in whatever order, and the sets that it then refers to."""
     lines: list[str] = []
+    needed: list[Resource] = []
     for service, networks, groups in _by_service(rules):
         for match, resources in _peers(scope, family, direction, service, networks, groups):
-            lines.append(" ".join((*service.match, *match, direction.allow)))
-            yield from resources
+            lines.append(" ".join((*service.match, *match, direction.verdict)))
+            needed += resources
+    return lines, needed
+
+
+def _chain(scope: str, family: Family, direction: Direction, rules: Iterable[Rule]) -> Iterator[Resource]:
+    lines, needed = compile_rules(scope, family, direction, rules)
+    yield from needed
     yield NftChain(scope, family, direction.chain, "", tuple(lines))
 
 

@@ -92,6 +92,15 @@ def in_chain(group: str) -> str:
     return f"in.{group}"
 
 
+POLICIES_OUT, POLICIES_IN = "policies.out", "policies.in"
+"""The chains that ask the network policies."""
+
+
+def policy_chain(direction: str, policy: str) -> str:
+    """`policy.in.NAME`."""
+    return f"policy.{direction}.{policy}"
+
+
 def members_set(group: GroupRef | str) -> str:
     return f"members.{group}"
 

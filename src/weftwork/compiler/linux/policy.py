@@ -58,14 +58,17 @@ _OF_AN_END = (
 _FROM_PEER = f'iifname "{names.PEER_LEGS}"'
 _TO_PEER = f'oifname "{names.PEER_LEGS}"'
 _NOTHING_TO_JUDGE = "meta mark 0 accept"
+# Above the groups. Its chain is of a slice of its own, as `to_outside` is.
 # The packet's priority holds the number of a combination of groups between two rules: the mark is in use.
 _OUT_STAGE = (
+    f"jump {names.POLICIES_OUT}",
     "meta priority set none",
     "meta priority set ct original ip saddr map @egress",
     "meta priority vmap @out_policy",
 )
 _IN_STAGE = (
     _NOTHING_TO_JUDGE,
+    f"jump {names.POLICIES_IN}",
     "meta priority set none",
     "meta priority set ct reply ip saddr map @ingress",
     "meta priority vmap @in_policy",

@@ -10,6 +10,7 @@ from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.linux.group import compile_group
 from weftwork.compiler.linux.host import compile_host
 from weftwork.compiler.linux.nat import compile_nat
+from weftwork.compiler.linux.network_policy import compile_policies, compile_policy
 from weftwork.compiler.linux.peering import compile_peerings
 from weftwork.compiler.linux.port import compile_port
 from weftwork.compiler.linux.subnet import compile_subnet
@@ -39,6 +40,11 @@ def _compile(intent: Intent, vpc: Vpc, kind: str, name: str = "", *, profile: Ho
             yield from compile_nat(vpc, project, profile)
         case "peerings":
             yield from compile_peerings(intent, vpc, profile)
+        case "policies":
+            yield from compile_policies(vpc, project, profile)
+        case "policy":
+            if policy := project.policies.get(name):
+                yield from compile_policy(vpc, project, policy, profile)
         case "subnet":
             if subnet := project.subnets.get(name):
                 yield from compile_subnet(vpc, subnet, profile)

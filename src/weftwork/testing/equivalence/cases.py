@@ -14,6 +14,7 @@ from random import Random
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import Intent, ProjectIntent, peers_of
 from weftwork.model.nat import Dnat, Snat
+from weftwork.model.network_policy import Action, NetworkPolicy, PolicyKind, PolicyRule, SubnetRef
 from weftwork.model.port import Attachment, AttachmentKind, Port
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule, SecurityGroup
 from weftwork.testing import strategies as make
@@ -148,6 +149,7 @@ def draw_case(seed: int, *, packets: int = 20) -> Case:
     before = {owner: _project(random, owner) for owner in random.choice(_WORLDS)}
     for _ in range(random.choice((2, 3, 4, 5, 6)) if len(before) > 2 else 1):
         _make_half(random, before)
+    _add_policies(Random(seed), before)
     after = deepcopy(before)
     for _ in range(random.randint(1, 4)):
         _change(random, after)
@@ -173,6 +175,12 @@ def _project(random: Random, owner: ProjectKey) -> ProjectIntent:
     for _ in range(random.randint(0, 3)):
         make.put(own, _dnat(random, owner))
     return own
+
+
+def _add_policies(random: Random, intent: Intent) -> None:
+    for owner, own in intent.items():
+        for number in range(random.choice((0, 0, 1, 1, 2, 3, 4))):
+            make.put(own, _policy(random, owner, f"p{number}"))
 
 
 def _port(random: Random, owner: ProjectKey, number: int) -> Port:
@@ -211,6 +219,33 @@ def _rule(random: Random) -> Rule:
     return Rule(protocol, PortRange(*span) if span else None, peer)
 
 
+def _policy(random: Random, owner: ProjectKey, name: str) -> NetworkPolicy:
+    """Few priorities, so that names decide, too."""
+    kind = random.choice(tuple(PolicyKind))
+    return NetworkPolicy(
+        owner=owner,
+        name=name,
+        kind=kind,
+        subnet=random.choice(("", *_SUBNETS)),
+        priority=random.choice((1, 1, 100, 65535)),
+        rules=_policy_rules(random, kind),
+        created_at=0,
+    )
+
+
+def _policy_rules(random: Random, kind: PolicyKind) -> tuple[PolicyRule, ...]:
+    """What a policy denies it mostly denies narrowly, or little would be left to pass."""
+    rules: list[PolicyRule] = []
+    for _ in range(random.choice((0, 1, 1, 2, 3, 4))):
+        plain = _rule(random)
+        peer: GroupRef | SubnetRef | IPv4Network = GroupRef(random.choice(GROUPS))
+        if isinstance(plain.peer, IPv4Network):
+            peer = plain.peer if random.random() < 0.8 else SubnetRef(random.choice(tuple(_SUBNETS)))
+        action = Action.ALLOW if kind is PolicyKind.ISOLATION else random.choice(tuple(Action))
+        rules.append(PolicyRule(action, plain.protocol, plain.ports, peer))
+    return tuple(dict.fromkeys(rules))
+
+
 def _make_half(random: Random, intent: Intent) -> None:
     """An offer, or the answer to one, of anybody who may; rarely towards nobody."""
     owner = random.choice(list(intent))
@@ -236,12 +271,16 @@ def _change(random: Random, intent: Intent) -> None:
     """One thing that a tenant may change."""
     owner = random.choice(list(intent))
     own = intent[owner]
-    match random.choice(("group", "group", "port", "port", "snat", "dnat", "attach", "peering", "peering")):
+    match random.choice(
+        ("group", "group", "port", "port", "snat", "dnat", "attach", "peering", "peering", "policy", "policy")
+    ):
         case "peering":
             if own.peerings and random.random() < 0.5:
                 del own.peerings[random.choice(sorted(own.peerings))]
             else:
                 _make_half(random, intent)
+        case "policy":
+            _change_policies(random, own, owner)
         case "group":
             group = random.choice(list(own.groups.values()))
             ingress, egress = list(group.ingress), list(group.egress)
@@ -266,6 +305,19 @@ def _change(random: Random, intent: Intent) -> None:
             port = list(own.ports.values())[number]
             attached = Attachment(AttachmentKind.NETNS, GUESTS, f"{owner.org}{number}")
             make.put(own, replace(port, attachment=None if port.attachment else attached))
+
+
+def _change_policies(random: Random, own: ProjectIntent, owner: ProjectKey) -> None:
+    """One comes, goes, moves or has other rules."""
+    old = random.choice((None, *own.policies.values()))
+    if old is None:
+        make.put(own, _policy(random, owner, f"p{random.randrange(6)}"))
+    elif random.random() < 0.4:
+        del own.policies[old.name]
+    elif random.random() < 0.5:
+        make.put(own, replace(old, priority=random.choice((1, 99, 101, 65535))))
+    else:
+        make.put(own, replace(old, rules=_policy_rules(random, old.kind)))
 
 
 class _Numbers:
@@ -390,11 +442,12 @@ def _service(random: Random, intent: Intent, owner: ProjectKey, destination: IPv
 
 
 def _edges(own: ProjectIntent) -> Iterator[int]:
-    for group in own.groups.values():
-        for rule in (*group.ingress, *group.egress):
-            if rule.ports:
-                low, high = rule.ports.min, rule.ports.max
-                yield from (one for one in (low - 1, low, high, high + 1) if 0 <= one <= 65535)
+    of_groups = (rule.ports for group in own.groups.values() for rule in (*group.ingress, *group.egress))
+    of_policies = (rule.ports for policy in own.policies.values() for rule in policy.rules)
+    for ports in (*of_groups, *of_policies):
+        if ports:
+            low, high = ports.min, ports.max
+            yield from (one for one in (low - 1, low, high, high + 1) if 0 <= one <= 65535)
 
 
 def _formed(random: Random, probe: Probe, numbers: _Numbers) -> Shot | None:

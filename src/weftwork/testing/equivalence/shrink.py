@@ -7,6 +7,7 @@ from functools import partial
 
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import Intent, ProjectIntent
+from weftwork.model.network_policy import PolicyRule, SubnetRef
 from weftwork.model.security_group import GroupRef, Rule
 from weftwork.testing.equivalence.cases import Case, Shot, device_of
 from weftwork.testing.equivalence.judge import Disagreement
@@ -119,6 +120,9 @@ def _project_cuts(case: Case) -> Iterator[tuple[ProjectKey, ProjectCut]]:
         for group in own.groups.values():
             rules = dict.fromkeys((*group.ingress, *group.egress))
             yield from ((owner, partial(_drop_rule, group.name, rule)) for rule in rules)
+        for policy in own.policies.values():
+            yield owner, partial(_drop_policy, policy.name)
+            yield from ((owner, partial(_drop_policy_rule, policy.name, rule)) for rule in policy.rules)
         for port in own.ports.values():
             yield from ((owner, partial(_drop_membership, port.id, group)) for group in port.groups)
             if Inside(owner, port.id) not in used:
@@ -162,6 +166,16 @@ def _drop_rule(name: str, rule: Rule, own: ProjectIntent) -> None:
         own.groups[name] = replace(group, ingress=ingress, egress=egress)
 
 
+def _drop_policy(name: str, own: ProjectIntent) -> None:
+    own.policies.pop(name, None)
+
+
+def _drop_policy_rule(name: str, rule: PolicyRule, own: ProjectIntent) -> None:
+    policy = own.policies.get(name)
+    if policy:
+        own.policies[name] = replace(policy, rules=tuple(one for one in policy.rules if one != rule))
+
+
 def _intent_lines(intent: Intent) -> Iterator[str]:
     for owner, own in intent.items():
         cidr = own.vpc.cidr if own.vpc else "no VPC"
@@ -173,15 +187,25 @@ def _intent_lines(intent: Intent) -> Iterator[str]:
         for group in own.groups.values():
             for way, rules in (("in", group.ingress), ("out", group.egress)):
                 yield from (f"    group {group.name} allows {way} {_rule_words(rule)}" for rule in rules)
+        for policy in sorted(own.policies.values(), key=lambda one: one.place):
+            target = f"subnet {policy.subnet}" if policy.subnet else "the project"
+            yield f"    policy {policy.name}: {policy.kind.value} of {target}, priority {policy.priority}"
+            yield from (f"      {rule.action.value} {_rule_words(rule)}" for rule in policy.rules)
 
 
 def _snat_words(own: ProjectIntent) -> str:
     return f"{own.snat.external_ip}" + ("" if own.snat.enabled else " (disabled)") if own.snat else ""
 
 
-def _rule_words(rule: Rule) -> str:
+def _rule_words(rule: Rule | PolicyRule) -> str:
     ports = f" {rule.ports.min}-{rule.ports.max}" if rule.ports else ""
-    peer = f"group {rule.peer.name}" if isinstance(rule.peer, GroupRef) else str(rule.peer)
+    match rule.peer:
+        case GroupRef() as group:
+            peer = f"group {group}"
+        case SubnetRef(name):
+            peer = f"subnet {name}"
+        case network:
+            peer = str(network)
     return f"{rule.protocol.value}{ports} {peer}"
 
 

@@ -43,15 +43,14 @@ def wrong(table: Table, chain: str, rules: Iterable[Rule], *, inwards: bool) -> 
     """Where the chain and the rules differ. A chain that is not there allows nothing."""
     rules = tuple(rules)
     said = table.chains[chain].rules if chain in table.chains else ()
-    names = sorted(_groups(rules, said))
-    atoms = {name: _FIRST_MEMBER + number for number, name in enumerate(names)}
+    atoms = atoms_of(rules, said)
     with ExitStack() as stack:
         for name, address in atoms.items():
             if MEMBERS + name in table.sets:
                 stack.enter_context(table.sets[MEMBERS + name].holding([str(IPv4Address(address))]))
-        peers = {address: Peer(IPv4Address(address)) for address in _edges(table, rules, said)}
+        peers = {address: Peer(IPv4Address(address)) for address in edges_of(table, rules, said)}
         peers |= {address: Peer(IPv4Address(address), (name,)) for name, address in atoms.items()}
-        for service, (address, peer) in product(_services(rules, said), peers.items()):
+        for service, (address, peer) in product(services_of(rules, said), peers.items()):
             allowed = any(allows(rule, service.protocol, service.port, peer) for rule in rules)
             if allowed != _passes(table, chain, service, address, inwards=inwards):
                 yield Difference(service, peer.address, allowed)
@@ -60,9 +59,15 @@ def wrong(table: Table, chain: str, rules: Iterable[Rule], *, inwards: bool) -> 
 def _passes(table: Table, chain: str, service: Service, peer: int, *, inwards: bool) -> bool:
     if chain not in table.chains:
         return False
+    decided = table.decides(chain, packet_of(service, peer, inwards=inwards))
+    return decided is not None and not isinstance(decided, Stop)
+
+
+def packet_of(service: Service, peer: int, *, inwards: bool) -> Packet:
+    """One that opens a flow with the peer."""
     source, destination = (peer, _OWN) if inwards else (_OWN, peer)
     original = Tuple(source, 40000, destination, service.port)
-    packet = Packet(
+    return Packet(
         source=source,
         source_port=40000,
         destination=destination,
@@ -72,11 +77,14 @@ def _passes(table: Table, chain: str, service: Service, peer: int, *, inwards: b
         flow=Flow(service.protocol, original, original.reversed),
         mark=2,
     )
-    decided = table.decides(chain, packet)
-    return decided is not None and not isinstance(decided, Stop)
 
 
-def _services(rules: tuple[Rule, ...], said: tuple[NftRule, ...]) -> list[Service]:
+def atoms_of(rules: tuple[Rule, ...], said: tuple[NftRule, ...]) -> dict[str, int]:
+    """An address for each group that either names, of a member that is there for the question only."""
+    return {name: _FIRST_MEMBER + number for number, name in enumerate(sorted(_groups(rules, said)))}
+
+
+def services_of(rules: tuple[Rule, ...], said: tuple[NftRule, ...]) -> list[Service]:
     ports, protocols = {0, 65535}, {ICMP, TCP, UDP, _EXPERIMENT}
     for rule in rules:
         if rule.ports:
@@ -98,7 +106,7 @@ def _services(rules: tuple[Rule, ...], said: tuple[NftRule, ...]) -> list[Servic
     ]
 
 
-def _edges(table: Table, rules: tuple[Rule, ...], said: tuple[NftRule, ...]) -> set[int]:
+def edges_of(table: Table, rules: tuple[Rule, ...], said: tuple[NftRule, ...]) -> set[int]:
     addresses = {_NOBODY}
     for rule in rules:
         if isinstance(rule.peer, IPv4Network):

@@ -20,6 +20,7 @@ from weftwork.verifier.linux.model import MARK, owner_of
 from weftwork.verifier.linux.nat_check import check_nat
 from weftwork.verifier.linux.peering_check import check_peerings, is_member
 from weftwork.verifier.linux.pipeline_check import check_pipeline
+from weftwork.verifier.linux.policy_check import check_policies
 from weftwork.verifier.linux.port_check import check_port, groups_in
 from weftwork.verifier.linux.scope import Scope
 from weftwork.verifier.linux.sets import NotUnderstood
@@ -100,6 +101,8 @@ def _judge_scope(view: ProgramView, name: str, change: Change, intent: Intent, b
         yield from check_pipeline(look)
     if touched.nat or touched.rules:
         yield from check_nat(look, tuple(sorted(touched.destinations)))
+    if touched.policies or touched.asking or touched.rules:
+        yield from check_policies(look, touched.policies)
     for group in sorted(touched.groups):
         yield from _group(look, group)
     for family, chain in sorted(touched.combinations, key=str):

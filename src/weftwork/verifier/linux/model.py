@@ -30,6 +30,8 @@ _COUNTERS = {
     "rogue_dhcp": ReasonCode.ROGUE_DHCP,
     "denied_out": ReasonCode.NO_EGRESS_RULE,
     "denied_in": ReasonCode.NO_INGRESS_RULE,
+    "denied_by_policy": ReasonCode.POLICY_DENIED,
+    "isolated": ReasonCode.ISOLATED,
     "denied_from_outside": ReasonCode.NO_DNAT,
     "denied_to_outside": ReasonCode.NO_SNAT,
     "denied_router": ReasonCode.ROUTER_OFFERS_NOTHING,

@@ -15,6 +15,8 @@ from weftwork.verifier.linux.guard_battery import Guest
 from weftwork.verifier.linux.look import Look
 from weftwork.verifier.linux.stand import (
     ANY,
+    DENIED_IN,
+    DENIED_OUT,
     EXTERNAL_PORT,
     MORE,
     NONE,
@@ -34,7 +36,7 @@ def check_pipeline(look: Look) -> Iterator[Violation]:
     stand = stand_in(look)
     if stand is None:
         return
-    with look.view.changed(added=stand.resources):
+    with look.view.changed(added=stand.resources, removed=stand.hidden):
         yield from _frames(stand)
         yield from stand.look.disagreements(
             stand.ports.values(), _probes(stand), f"the rules of {look.owner} let other packets pass than its intent."
@@ -69,6 +71,7 @@ def _of_talker(stand: Stand, port: Port) -> Iterator[Probe]:
     for other in stand.ports.values():
         if other is not port:
             yield from (Probe(me, v4_of(other), TCP, SOURCE_PORT, 80, phase) for phase in _PHASES)
+            yield from (Probe(me, v4_of(other), TCP, SOURCE_PORT, denied) for denied in (DENIED_OUT, DENIED_IN))
             yield Probe(me, v4_of(other), ICMP, SOURCE_PORT, 0, Phase.REPLY)
             yield Probe(me, v4_of(other), 253, 0, 0, Phase.REPLY)
     for gateway in stand.gateways():

@@ -1,18 +1,21 @@
 """Guests that stand in a VPC for a question only: their ports, and what a program would say of them.
 
-In each subnet stand four: `any` may talk to everybody, `none` to nobody, `more` like `any`, and no rule has ever heard
-of `lost`. A DNAT leads to the first of them.
+No policy of the tenant's is asked meanwhile, so that none hides what the other rules say; in their place stand two that
+deny a port each. In each subnet stand four: `any` may talk to everybody, `none` to nobody, `more` like `any`, and no
+rule has ever heard of `lost`. A DNAT leads to the first of them.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
+from itertools import product
 
 from weftwork.base.addresses import Mac
 from weftwork.model.intent import ProjectIntent
 from weftwork.model.nat import Dnat
+from weftwork.model.network_policy import Action, NetworkPolicy, PolicyKind, PolicyRule
 from weftwork.model.port import Attachment, AttachmentKind, Port
-from weftwork.model.security_group import Protocol, Rule, SecurityGroup
+from weftwork.model.security_group import PortRange, Protocol, Rule, SecurityGroup
 from weftwork.model.subnet import Subnet
 from weftwork.program.linux import (
     Bridge,
@@ -27,6 +30,7 @@ from weftwork.program.linux import (
 from weftwork.program.resource import Resource
 from weftwork.verifier.linux.frame import TCP
 from weftwork.verifier.linux.look import Look
+from weftwork.verifier.linux.policy_check import ASKING
 from weftwork.verifier.linux.scope import Scope
 
 ANY, NONE, MORE, LOST = "judge/any", "judge/none", "judge/more", "judge/lost"
@@ -38,6 +42,9 @@ _CLASSES = {"out": {ANY: "fffe:0001", NONE: "fffe:0002"}, "in": {ANY: "fffe:0003
 OUTSIDE = IPv4Address("192.0.2.99")
 EXTERNAL_PORT = 64999
 SOURCE_PORT = 40000
+DENIED_OUT, DENIED_IN = 64997, 64998
+_DENIED = {ASKING[True]: DENIED_OUT, ASKING[False]: DENIED_IN}
+"""The ports that the policies of the stand deny."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,8 @@ class Stand:
     look: Look
     ports: dict[tuple[str, str], Port]
     resources: tuple[Resource, ...]
+    hidden: tuple[Resource, ...]
+    """What the program says meanwhile no more."""
 
     def gateways(self) -> Iterator[IPv4Address]:
         subnets = self.look.project.subnets.values()
@@ -77,7 +86,10 @@ def stand_in(look: Look) -> Stand | None:
                 class_ = _CLASSES[direction][kind]
                 policy = f"{direction}_policy"
                 resources.append(NftElement(look.scope.name, table.family, policy, class_, f"goto {name}"))
-    project = _project(look, ports)
+    hidden = tuple(_asking(look))
+    for table, (chain, denied) in product(look.judging, _DENIED.items()):
+        resources.append(NftChain(look.scope.name, table.family, chain, "", (_deny_text(denied),)))
+    project = replace(_project(look, ports), policies=_policies(look))
     dnat = _dnat(look, ports)
     if dnat is not None:
         project = replace(project, dnats={**project.dnats, dnat.name: dnat})
@@ -85,7 +97,7 @@ def stand_in(look: Look) -> Stand | None:
         inner = f"{dnat.internal_ip} . {dnat.internal_port}"
         resources.append(NftElement(look.scope.name, Family.INET, "dnat_map", outer, inner))
         resources.append(NftElement(look.scope.name, Family.INET, "dnat_flows", f"{outer} . {inner}"))
-    return Stand(replace(look, project=project), ports, tuple(resources))
+    return Stand(replace(look, project=project), ports, tuple(resources), hidden)
 
 
 def _place(scope: Scope, subnet: Subnet) -> tuple[str, int, str] | None:
@@ -148,6 +160,33 @@ def _project(look: Look, ports: dict[tuple[str, str], Port]) -> ProjectIntent:
     }
     own = look.project
     return replace(own, groups={**own.groups, **groups}, ports={**own.ports, **{one.id: one for one in ports.values()}})
+
+
+def _asking(look: Look) -> Iterator[NftChain]:
+    """The chains that ask the tenant's policies."""
+    for table, name in product(look.judging, _DENIED):
+        if name in table.chains:
+            yield NftChain(look.scope.name, table.family, name, "", table.chains[name].texts)
+
+
+def _deny_text(port: int) -> str:
+    return f"meta l4proto 6 ct reply proto-src {port} drop"
+
+
+def _policies(look: Look) -> dict[str, NetworkPolicy]:
+    everybody = IPv4Network("0.0.0.0/0")
+    return {
+        kind.value: NetworkPolicy(
+            look.owner,
+            kind.value,
+            kind,
+            "",
+            1,
+            (PolicyRule(Action.DENY, Protocol.TCP, PortRange(port, port), everybody),),
+            created_at=0,
+        )
+        for kind, port in ((PolicyKind.EGRESS, DENIED_OUT), (PolicyKind.INGRESS, DENIED_IN))
+    }
 
 
 def _dnat(look: Look, ports: dict[tuple[str, str], Port]) -> Dnat | None:

@@ -26,6 +26,7 @@ from weftwork.verifier.linux.group_battery import MEMBERS
 from weftwork.verifier.linux.look import Look
 from weftwork.verifier.linux.model import MARK
 from weftwork.verifier.linux.peering_check import PEERS
+from weftwork.verifier.linux.policy_check import ASKING, PREFIX
 from weftwork.verifier.linux.sets import NotUnderstood
 
 EPOCH, STAMP = "epoch", "stamp"
@@ -49,6 +50,9 @@ class Touched:
     destinations: set[IPv4Network] = field(default_factory=set)
     nat: bool = False
     peerings: bool = False
+    policies: set[str] = field(default_factory=set)
+    asking: bool = False
+    """Whether policies are asked, and in which order, changes."""
     rules: bool = False
     decides: bool = False
     """Something of nftables changes, so that flows must be judged again."""
@@ -88,6 +92,7 @@ def touched_by(look: Look, resources: Iterable[Resource]) -> Touched:
             case Namespace():
                 touched.nat = touched.rules = touched.peerings = True
                 touched.groups |= look.project.groups.keys()
+                touched.policies |= look.project.policies.keys()
                 touched.devices |= {one.device for one in look.project.ports.values() if one.attachment}
             case _:
                 touched.rules = True
@@ -130,6 +135,8 @@ def _element(look: Look, touched: Touched, element: NftElement) -> None:
     elif element.set == "gateways":
         touched.rules = True
         touched.strange.append(element)
+    elif element.set.startswith(PREFIX):
+        touched.policies.add(_policy_of(element.set))
     elif elements.interval:
         touched.groups.add(_group_of_set(element.set))
     else:
@@ -155,6 +162,11 @@ def _chain(touched: Touched, chain: NftChain) -> None:
         touched.groups.add(chain.name.partition(".")[2])
     elif chain.name.startswith(("in/", "out/", "in_", "out_")) or chain.name in ("in", "out"):
         touched.combinations.add((chain.family, f"goto {chain.name}"))
+    elif chain.name.startswith(PREFIX):
+        touched.asking = True
+        touched.policies.add(_policy_of(chain.name))
+    elif chain.name in ASKING.values():
+        touched.asking = True
     else:
         touched.rules = touched.nat = True
 
@@ -162,8 +174,15 @@ def _chain(touched: Touched, chain: NftChain) -> None:
 def _set(touched: Touched, declared: NftSet) -> None:
     if declared.name.startswith(("in.", "out.")):
         touched.groups.add(_group_of_set(declared.name))
+    elif declared.name.startswith(PREFIX):
+        touched.policies.add(_policy_of(declared.name))
     elif not declared.name.startswith(MEMBERS):
         touched.rules = True
+
+
+def _policy_of(name: str) -> str:
+    """`policy.in.apart` and `policy.in.apart.0.6.80` are of the policy `apart`."""
+    return name.split(".")[2]
 
 
 def _group_of_set(name: str) -> str:
