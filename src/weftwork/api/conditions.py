@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
 
-from weftwork.actions.find import group_of, peering_of, port_of, subnet_of, vpc_of
+from weftwork.actions.find import group_of, peering_of, policy_of, port_of, subnet_of, vpc_of
 from weftwork.actions.network import Network
 from weftwork.actions.rows import key_of
 from weftwork.api import telling
@@ -77,6 +77,8 @@ def find(network: Network, asked: ThingKey) -> ThingKey:
             raise codes.DNAT_NOT_FOUND.refusal(f"project {owner} has no DNAT {asked.name}")
         case "peering":
             return key_of(peering_of(here, owner, asked.name))
+        case "network-policy":
+            return key_of(policy_of(here, owner, asked.name))
     return asked
 
 

@@ -7,6 +7,7 @@ from weftwork.api.doors import Doors
 from weftwork.base import codes
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import ProjectIntent
+from weftwork.model.network_policy import PolicyKind
 from weftwork.model.security_group import Protocol, Rule
 from weftwork.rpc import decode, encode
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
@@ -159,7 +160,9 @@ def _hop(hop: Hop) -> messages.Hop:
 
 def _reason(reason: Reason, project: ProjectIntent) -> messages.PacketReason:
     meaning = reason.code.value
-    direction = Direction.EGRESS if reason.code is ReasonCode.EGRESS_RULE else Direction.INGRESS
+    policy = project.policies.get(reason.thing) if reason.code is ReasonCode.POLICY_DENIED else None
+    outwards = policy.kind is PolicyKind.EGRESS if policy else reason.code is ReasonCode.EGRESS_RULE
+    direction = Direction.EGRESS if outwards else Direction.INGRESS
     return messages.PacketReason(
         code=reason.code.name,
         meaning=meaning.text,

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from weftwork.actions import nat, ports, security_groups, subnets, vpcs
 from weftwork.actions.network import Network, Stored
-from weftwork.api import peerings
+from weftwork.api import network_policies, peerings
 from weftwork.api.doors import Doors
 from weftwork.model.nat import Dnat, Snat
 from weftwork.model.port import Port
@@ -18,7 +18,7 @@ from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 from weftwork.rpc import decode
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
-from weftwork.rpc.generated.weftwork.v1 import peering_pb2
+from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2, peering_pb2
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 
 _UPDATABLE = frozenset({"description", "ingress_rules", "egress_rules"})
@@ -267,6 +267,36 @@ MUTATIONS: Mapping[str, Mutation] = {
     ),
     "delete_peering": Mutation(
         peerings.SERVICE + "DeletePeering", peering_pb2.DeletePeeringRequest, peerings.delete, _nothing
+    ),
+    "create_network_policy": Mutation(
+        network_policies.SERVICE + "CreateNetworkPolicy",
+        network_policy_pb2.CreateNetworkPolicyRequest,
+        network_policies.create,
+        network_policies.told,
+    ),
+    "update_network_policy": Mutation(
+        network_policies.SERVICE + "UpdateNetworkPolicy",
+        network_policy_pb2.UpdateNetworkPolicyRequest,
+        network_policies.update,
+        network_policies.told,
+    ),
+    "delete_network_policy": Mutation(
+        network_policies.SERVICE + "DeleteNetworkPolicy",
+        network_policy_pb2.DeleteNetworkPolicyRequest,
+        network_policies.delete,
+        _nothing,
+    ),
+    "add_policy_rules": Mutation(
+        network_policies.SERVICE + "AddPolicyRules",
+        network_policy_pb2.AddPolicyRulesRequest,
+        network_policies.add_rules,
+        network_policies.told,
+    ),
+    "remove_policy_rules": Mutation(
+        network_policies.SERVICE + "RemovePolicyRules",
+        network_policy_pb2.RemovePolicyRulesRequest,
+        network_policies.remove_rules,
+        network_policies.told,
     ),
 }
 """By the name of the field that carries the request in a PlanRequest."""

@@ -8,14 +8,14 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from weftwork.actions import reads
-from weftwork.api import peerings, telling
+from weftwork.api import network_policies, peerings, telling
 from weftwork.api.doors import Doors
 from weftwork.api.explain import explain
 from weftwork.api.mutations import MUTATIONS
 from weftwork.base import codes
 from weftwork.rpc import decode
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
-from weftwork.rpc.generated.weftwork.v1 import peering_pb2
+from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2, peering_pb2
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 from weftwork.rpc.generated.weftwork.v1.explain_pb2 import ExplainRequest
 
@@ -128,6 +128,16 @@ READS: Mapping[str, Read] = {
         Read(peerings.SERVICE + "GetPeering", peering_pb2.GetPeeringRequest, peerings.get),
         Read(peerings.SERVICE + "ListPeerings", peering_pb2.ListPeeringsRequest, peerings.list_peerings),
         Read(peerings.SERVICE + "ListPeeringOffers", peering_pb2.ListPeeringsRequest, peerings.list_offers),
+        Read(
+            network_policies.SERVICE + "GetNetworkPolicy",
+            network_policy_pb2.GetNetworkPolicyRequest,
+            network_policies.get,
+        ),
+        Read(
+            network_policies.SERVICE + "ListNetworkPolicies",
+            network_policy_pb2.ListNetworkPoliciesRequest,
+            network_policies.list_policies,
+        ),
         Read("/weftwork.v1.PlanService/Plan", weft.PlanRequest, _plan),
         Read(_TARGETS + "ListTargets", Empty, _list_targets),
         Read(_TARGETS + "GetTarget", weft.GetTargetRequest, _get_target),

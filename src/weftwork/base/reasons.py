@@ -125,15 +125,16 @@ class ReasonCode(Enum):
     )
     POLICY_DENIED = _stops(
         "A network policy denies it.",
-        "The project has the policy `no-ssh` with the rule `deny tcp 22 from 0.0.0.0/0`, and `web1` calls port 22 of `db1`, "
-        "whose groups would let it in.",
-        "No group can allow it. Put an `allow` before the rule with `weft network-policy rule add POLICY RULE --at 1`, or "
-        "remove the rule. docs/explain/who-wins.md says who decides.",
+        "The project has the policy `no-ssh` with the rule `deny tcp 22 from 0.0.0.0/0`, and `web1` calls port 22 of "
+        "`db1`, whose groups would let it in.",
+        "No group can allow it. Put an `allow` before the rule with `weft network-policy rule add POLICY RULE --at 1`, "
+        "or remove the rule. docs/explain/who-wins.md says who decides.",
     )
     ISOLATED = _stops(
         "An isolation policy keeps its target apart from everything else.",
         "The policy `apart` isolates the subnet `data`, and `db1` in `data` calls `web1` in another subnet.",
-        "Add an exception with `weft network-policy rule add POLICY 'allow tcp 5432 with group web'`, or delete the policy.",
+        "Add an exception with `weft network-policy rule add POLICY 'allow tcp 5432 with group web'`, or delete the "
+        "policy.",
     )
     NO_EGRESS_RULE = _stops(
         "No rule of the sender's security groups allows it.",

@@ -7,6 +7,7 @@ from typing import Any
 
 from weftwork.cli.document import Document
 from weftwork.cli.endpoints import external_name
+from weftwork.cli.policy_rules import WORDS, PeerKind, PolicyRuleText
 from weftwork.cli.rules import Direction, Peer, PortSpan, RuleText
 
 
@@ -83,6 +84,23 @@ def _rules(direction: Direction) -> Callable[[Document], str]:
         return "\n".join(rules) or "-"
 
     return text
+
+
+def _policy_rules(document: Document) -> str:
+    return "\n".join(_policy_rule(document, rule) for rule in document["rules"]) or "-"
+
+
+def _policy_rule(document: Document, rule: Document) -> str:
+    kinds: tuple[PeerKind, ...] = ("cidr", "security_group", "subnet")
+    kind = next(one for one in kinds if rule[one] is not None)
+    ports = rule["port_range"]
+    span = PortSpan(ports["min"], ports["max"]) if ports else None
+    text = PolicyRuleText(rule["action"], rule["protocol"], span, short(document, rule[kind]), kind)
+    return text.told(WORDS.get(document["kind"], "with"))
+
+
+def _policy_target(document: Document) -> str:
+    return f"subnet {short(document, document['subnet_id'])}" if document["subnet_id"] else "project"
 
 
 def _project(document: Document) -> str:
@@ -266,4 +284,23 @@ PEERING_OFFER = Noun(
         _CREATED,
     ),
 )
-NOUNS = {noun.kind: noun for noun in (VPC, SUBNET, PORT, SECURITY_GROUP, SNAT, DNAT, PEERING)}
+NETWORK_POLICY = Noun(
+    kind="network-policy",
+    title="NetworkPolicy",
+    plural="network policies",
+    name=lambda document: str(document["name"]),
+    id=lambda document: str(document["name"]),
+    columns=(
+        Column("NAME", field("name")),
+        Column("KIND", field("kind")),
+        Column("TARGET", _policy_target),
+        Column("PRIORITY", field("priority")),
+        Column("RULES", lambda document: str(len(document["rules"]))),
+        _PROGRAMMED,
+        Column("THE RULES", _policy_rules, detail=True),
+        _ID,
+        _CREATED,
+        *_TAIL,
+    ),
+)
+NOUNS = {noun.kind: noun for noun in (VPC, SUBNET, PORT, SECURITY_GROUP, SNAT, DNAT, PEERING, NETWORK_POLICY)}

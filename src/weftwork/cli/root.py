@@ -10,6 +10,7 @@ from weftwork.cli.conditions import wait, watch
 from weftwork.cli.document import API_VERSION
 from weftwork.cli.explain import explain
 from weftwork.cli.nat import dnat, snat
+from weftwork.cli.network_policy import network_policy
 from weftwork.cli.output import is_text, print_data
 from weftwork.cli.peering import peering
 from weftwork.cli.port import port
@@ -25,6 +26,7 @@ _COMMANDS = (
     subnet,
     port,
     security_group,
+    network_policy,
     snat,
     dnat,
     peering,

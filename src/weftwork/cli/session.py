@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from weftwork.base.tenancy import ProjectKey
 from weftwork.cli.document import Document, document
-from weftwork.cli.nouns import PEERING, PORT, SECURITY_GROUP, SUBNET, VPC, Noun
+from weftwork.cli.nouns import NETWORK_POLICY, PEERING, PORT, SECURITY_GROUP, SUBNET, VPC, Noun
 from weftwork.cli.problems import ExitCode, Problem
 from weftwork.cli.settings import current
 
@@ -49,6 +49,8 @@ class Session:
             return document(await self.client.get_security_group(self.project, name))
         if noun is PEERING:
             return document(await self.client.get_peering(self.project, name))
+        if noun is NETWORK_POLICY:
+            return document(await self.client.get_network_policy(self.project, name))
         return await self.find(noun, lambda one: name in (noun.name(one), noun.id(one)), name)
 
     async def get_vpc(self, name: str) -> Document:
@@ -88,6 +90,8 @@ class Session:
                 found = self.client.list_ports(self.project, **filters)
             case "security-group":
                 found = self.client.list_security_groups(self.project)
+            case "network-policy":
+                found = self.client.list_network_policies(self.project)
             case "peering":
                 found = self.client.list_peerings(self.project)
             case "snat":

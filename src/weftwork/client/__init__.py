@@ -2,7 +2,7 @@
 
 from weftwork.client.client import Client, Mutation, resource_ref
 from weftwork.client.errors import ApiError
-from weftwork.client.rules import rule
+from weftwork.client.rules import policy_rule, rule
 from weftwork.client.sync import SyncClient
 
-__all__ = ["ApiError", "Client", "Mutation", "SyncClient", "resource_ref", "rule"]
+__all__ = ["ApiError", "Client", "Mutation", "SyncClient", "policy_rule", "resource_ref", "rule"]

@@ -22,7 +22,14 @@ from weftwork.client.errors import ApiError, api_error
 from weftwork.client.messages import ConditionEvent, PlanResponse, ResourceRef, SecurityRule
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as network
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2_grpc
-from weftwork.rpc.generated.weftwork.v1 import explain_pb2, explain_pb2_grpc, peering_pb2_grpc, weftwork_pb2_grpc
+from weftwork.rpc.generated.weftwork.v1 import (
+    explain_pb2,
+    explain_pb2_grpc,
+    network_policy_pb2_grpc,
+    peering_pb2_grpc,
+    weftwork_pb2_grpc,
+)
+from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2 as policy
 from weftwork.rpc.generated.weftwork.v1 import peering_pb2 as peering
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weftwork
 
@@ -70,7 +77,7 @@ class Mutation(Generic[T]):
 
 
 def resource_ref(kind: str, project: Project, id: str = "") -> ResourceRef:
-    """`kind` is vpc, subnet, port, security-group, snat, dnat or peering; `id` a name or id.
+    """`kind` is vpc, subnet, port, security-group, snat, dnat, peering or network-policy; `id` a name or id.
 
     A VPC and its SNAT need none.
     """
@@ -95,6 +102,7 @@ class Client:
         self._groups = weftwork_pb2_grpc.SecurityGroupServiceStub(channel)
         self._nat = weftwork_pb2_grpc.NatServiceStub(channel)
         self._peerings = peering_pb2_grpc.PeeringServiceStub(channel)
+        self._policies = network_policy_pb2_grpc.NetworkPolicyServiceStub(channel)
         self._conditions = weftwork_pb2_grpc.ConditionServiceStub(channel)
         self._plan = weftwork_pb2_grpc.PlanServiceStub(channel)
         self._targets = weftwork_pb2_grpc.TargetServiceStub(channel)
@@ -399,6 +407,75 @@ class Client:
         """Takes the project's half back; with `cascade`, with the rules that name groups of the peer."""
         request = peering.DeletePeeringRequest(**_in(project), peering=peering_or_peer, cascade=cascade)
         return self._deletion(self._peerings.DeletePeering, "delete_peering", request)
+
+    # --- Network policies ---------------------------------------------------------------------------------------
+
+    def create_network_policy(
+        self,
+        project: Project,
+        name: str,
+        kind: str,
+        priority: int,
+        *,
+        subnet: str = "",
+        rules: Sequence[messages.PolicyRule] = (),
+    ) -> Mutation[messages.NetworkPolicy]:
+        """`kind` is ingress, egress or isolation; without a subnet it is for the whole project."""
+        request = policy.CreateNetworkPolicyRequest(
+            **_in(project),
+            name=name,
+            kind=policy.NetworkPolicy.Kind.Value(f"KIND_{kind.upper()}"),
+            subnet_id=subnet,
+            priority=priority,
+            rules=rules,
+        )
+        return self._mutation(self._policies.CreateNetworkPolicy, "create_network_policy", request, retry=True)
+
+    async def get_network_policy(self, project: Project, name: str) -> messages.NetworkPolicy:
+        request = policy.GetNetworkPolicyRequest(**_in(project), network_policy=name)
+        return await self._call(self._policies.GetNetworkPolicy, request)
+
+    def list_network_policies(self, project: Project) -> AsyncIterator[messages.NetworkPolicy]:
+        request = policy.ListNetworkPoliciesRequest(**_in(project))
+        return self._pages(self._policies.ListNetworkPolicies, request, lambda page: page.network_policies)
+
+    def update_network_policy(
+        self,
+        project: Project,
+        name: str,
+        *,
+        priority: int | None = None,
+        rules: Sequence[messages.PolicyRule] | None = None,
+        if_revision: int = 0,
+    ) -> Mutation[messages.NetworkPolicy]:
+        """Replaces what is given; with `if_revision`, only while the policy is at that revision."""
+        given = {"priority": priority, "rules": rules}
+        request = policy.UpdateNetworkPolicyRequest(
+            **_in(project),
+            network_policy=name,
+            priority=priority or 0,
+            rules=rules or (),
+            update_mask=FieldMask(paths=[field for field, value in given.items() if value is not None]),
+            if_revision=if_revision,
+        )
+        return self._mutation(self._policies.UpdateNetworkPolicy, "update_network_policy", request)
+
+    def delete_network_policy(self, project: Project, name: str) -> Mutation[None]:
+        request = policy.DeleteNetworkPolicyRequest(**_in(project), network_policy=name)
+        return self._deletion(self._policies.DeleteNetworkPolicy, "delete_network_policy", request)
+
+    def add_policy_rules(
+        self, project: Project, name: str, rules: Sequence[messages.PolicyRule], *, position: int = 0
+    ) -> Mutation[messages.NetworkPolicy]:
+        """`position` 1 is before all others, 0 behind them."""
+        request = policy.AddPolicyRulesRequest(**_in(project), network_policy=name, rules=rules, position=position)
+        return self._mutation(self._policies.AddPolicyRules, "add_policy_rules", request)
+
+    def remove_policy_rules(
+        self, project: Project, name: str, rules: Sequence[messages.PolicyRule]
+    ) -> Mutation[messages.NetworkPolicy]:
+        request = policy.RemovePolicyRulesRequest(**_in(project), network_policy=name, rules=rules)
+        return self._mutation(self._policies.RemovePolicyRules, "remove_policy_rules", request)
 
     # --- Conditions and targets ---------------------------------------------------------------------------------
 

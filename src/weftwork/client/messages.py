@@ -15,6 +15,7 @@ from weftwork.rpc.generated.overlay_network.v1.network_pb2 import (
     Vpc,
 )
 from weftwork.rpc.generated.weftwork.v1.explain_pb2 import ExplainResponse, Explanation
+from weftwork.rpc.generated.weftwork.v1.network_policy_pb2 import NetworkPolicy, PolicyRule
 from weftwork.rpc.generated.weftwork.v1.peering_pb2 import Peering, PeeringOffer
 from weftwork.rpc.generated.weftwork.v1.weftwork_pb2 import (
     ConditionEvent,
@@ -34,10 +35,12 @@ __all__ = [
     "ExplainResponse",
     "Explanation",
     "Leak",
+    "NetworkPolicy",
     "Peering",
     "PeeringOffer",
     "PlanResponse",
     "PlanStep",
+    "PolicyRule",
     "Port",
     "PortRange",
     "Protocol",

@@ -2,7 +2,7 @@
 
 from ipaddress import ip_network
 
-from weftwork.client.messages import PortRange, Protocol, SecurityRule, SourceType
+from weftwork.client.messages import PolicyRule, PortRange, Protocol, SecurityRule, SourceType
 
 
 def rule(protocol: str, peer: str, ports: tuple[int, int] | int | None = None) -> SecurityRule:
@@ -17,6 +17,24 @@ def rule(protocol: str, peer: str, ports: tuple[int, int] | int | None = None) -
         source_type=SourceType.SOURCE_TYPE_CIDR if _is_cidr(peer) else SourceType.SOURCE_TYPE_SECURITY_GROUP,
         source=peer,
     )
+
+
+def policy_rule(
+    action: str, protocol: str, peer: str, ports: tuple[int, int] | int | None = None, *, peer_kind: str = ""
+) -> PolicyRule:
+    """`action` is allow or deny; `peer_kind` is cidr, security_group or subnet, and without it a CIDR or a group.
+
+    ValueError for an unknown action or protocol.
+    """
+    plain = rule(protocol, "any", ports)
+    kind = peer_kind or ("cidr" if _is_cidr(peer) else "security_group")
+    message = PolicyRule(
+        action=PolicyRule.Action.Value(f"ACTION_{action.upper()}"),
+        protocol=plain.protocol,
+        port_range=plain.port_range if plain.HasField("port_range") else None,
+    )
+    setattr(message, kind, peer)
+    return message
 
 
 def _is_cidr(text: str) -> bool:

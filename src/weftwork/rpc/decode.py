@@ -18,8 +18,10 @@ from weftwork.base.codes import Code
 from weftwork.base.errors import Refusal
 from weftwork.base.tenancy import NAME, ProjectKey
 from weftwork.model.keys import Kind, ThingKey
+from weftwork.model.network_policy import Action, PolicyKind, PolicyRule, SubnetRef
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
+from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2 as policy_pb2
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 
 T = TypeVar("T")
@@ -48,7 +50,16 @@ _PROTOCOLS: dict[int, Protocol] = {
     pb.PROTOCOL_ALL: Protocol.ALL,
 }
 _KINDS: dict[str, Kind] = {
-    kind: kind for kind in ("vpc", "subnet", "port", "security-group", "snat", "dnat", "peering")
+    kind: kind for kind in ("vpc", "subnet", "port", "security-group", "snat", "dnat", "peering", "network-policy")
+}
+_POLICY_KINDS: dict[int, PolicyKind] = {
+    policy_pb2.NetworkPolicy.KIND_INGRESS: PolicyKind.INGRESS,
+    policy_pb2.NetworkPolicy.KIND_EGRESS: PolicyKind.EGRESS,
+    policy_pb2.NetworkPolicy.KIND_ISOLATION: PolicyKind.ISOLATION,
+}
+_ACTIONS: dict[int, Action] = {
+    policy_pb2.PolicyRule.ACTION_ALLOW: Action.ALLOW,
+    policy_pb2.PolicyRule.ACTION_DENY: Action.DENY,
 }
 _CONDITION_TYPES = ("Accepted", "Programmed", "Peered")
 _NAMELESS = ("vpc", "snat")
@@ -193,6 +204,42 @@ def _group_of(text: str, field: str, own: ProjectKey) -> GroupRef:
     """A group of the same project by name or id; a peer's by id."""
     whose, _, group = reference(text, field).rpartition("/")
     return GroupRef(group, project(whose, field) if whose and whose != str(own) else None)
+
+
+def policy_rules(messages: Iterable[policy_pb2.PolicyRule], field: str, project: ProjectKey) -> tuple[PolicyRule, ...]:
+    return each(lambda message, at: _policy_rule(message, at, project), tuple(messages), field)
+
+
+def policy_kind(number: int, field: str) -> PolicyKind:
+    known = _POLICY_KINDS.get(number)
+    if known is None:
+        raise refusal(codes.INVALID_POLICY_KIND, field, "it is none of ingress, egress and isolation")
+    return known
+
+
+def _policy_rule(message: policy_pb2.PolicyRule, field: str, project: ProjectKey) -> PolicyRule:
+    action = _ACTIONS.get(message.action)
+    if action is None:
+        raise refusal(codes.INVALID_ACTION, f"{field}.action", "it is neither allow nor deny")
+    return PolicyRule(
+        action,
+        protocol(message.protocol, f"{field}.protocol"),
+        _port_range(message.port_range, f"{field}.port_range") if message.HasField("port_range") else None,
+        _policy_peer(message, field, project),
+    )
+
+
+def _policy_peer(message: policy_pb2.PolicyRule, field: str, project: ProjectKey) -> Cidr | GroupRef | SubnetRef:
+    match message.WhichOneof("peer"):
+        case "cidr":
+            return cidr(message.cidr, f"{field}.cidr")
+        case "security_group":
+            return _group_of(message.security_group, f"{field}.security_group", project)
+        case "subnet":
+            return SubnetRef(reference(message.subnet, f"{field}.subnet"))
+    raise refusal(
+        codes.INVALID_SOURCE, f"{field}.peer", "the peer is neither a CIDR, nor a security group, nor a subnet"
+    )
 
 
 def protocol(number: int, field: str) -> Protocol:

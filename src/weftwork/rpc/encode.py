@@ -5,12 +5,14 @@ from collections.abc import Iterable
 from weftwork.base.addresses import Address, Cidr
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.nat import Dnat, Snat
+from weftwork.model.network_policy import Action, NetworkPolicy, PolicyKind, PolicyRule, SubnetRef
 from weftwork.model.peering import Peering
 from weftwork.model.port import AttachmentKind, Port
 from weftwork.model.security_group import GroupRef, Protocol, Rule, SecurityGroup
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
+from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2 as policy_pb2
 from weftwork.rpc.generated.weftwork.v1 import peering_pb2
 
 Conditions = Iterable[pb.Condition]
@@ -20,6 +22,15 @@ _PROTOCOLS = {
     Protocol.UDP: pb.PROTOCOL_UDP,
     Protocol.ICMP: pb.PROTOCOL_ICMP,
     Protocol.ALL: pb.PROTOCOL_ALL,
+}
+_POLICY_KINDS = {
+    PolicyKind.INGRESS: policy_pb2.NetworkPolicy.KIND_INGRESS,
+    PolicyKind.EGRESS: policy_pb2.NetworkPolicy.KIND_EGRESS,
+    PolicyKind.ISOLATION: policy_pb2.NetworkPolicy.KIND_ISOLATION,
+}
+_POLICY_ACTIONS = {
+    Action.ALLOW: policy_pb2.PolicyRule.ACTION_ALLOW,
+    Action.DENY: policy_pb2.PolicyRule.ACTION_DENY,
 }
 _ATTACHMENTS = {
     AttachmentKind.TAP: pb.Attachment.KIND_TAP,
@@ -156,6 +167,38 @@ def peering(value: Peering, revision: int, conditions: Conditions, *, peer_cidr:
         revision=revision,
         conditions=conditions,
     )
+
+
+def network_policy(value: NetworkPolicy, revision: int, conditions: Conditions) -> policy_pb2.NetworkPolicy:
+    return policy_pb2.NetworkPolicy(
+        id=value.id,
+        org_id=value.owner.org,
+        project_id=value.owner.project,
+        name=value.name,
+        kind=_POLICY_KINDS[value.kind],
+        subnet_id=f"{value.owner}/{value.subnet}" if value.subnet else "",
+        priority=value.priority,
+        rules=[_policy_rule(one, value) for one in value.rules],
+        created_at=value.created_at,
+        revision=revision,
+        conditions=conditions,
+    )
+
+
+def _policy_rule(value: PolicyRule, policy: NetworkPolicy) -> policy_pb2.PolicyRule:
+    message = policy_pb2.PolicyRule(
+        action=_POLICY_ACTIONS[value.action],
+        protocol=_PROTOCOLS[value.protocol],
+        port_range=pb.PortRange(min=value.ports.min, max=value.ports.max) if value.ports else None,
+    )
+    match value.peer:
+        case GroupRef(name):
+            message.security_group = f"{policy.owner}/{name}"
+        case SubnetRef(name):
+            message.subnet = f"{policy.owner}/{name}"
+        case network:
+            message.cidr = str(network)
+    return message
 
 
 def _texts(addresses: Iterable[Address]) -> list[str]:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from weftwork.client.client import Client, Mutation, resource_ref
-from weftwork.client.messages import Leak, Port, SecurityRule, Target, TargetState, Vpc
+from weftwork.client.messages import Leak, PolicyRule, Port, SecurityRule, Target, TargetState, Vpc
 from weftwork.client.rules import rule
 from weftwork.testing.patience import patient
 
@@ -209,6 +209,20 @@ class Cloud:
 
     def unpeer(self, project: str, peer: str) -> None:
         self.do(self._client.delete_peering(project, peer))
+        self.settle()
+
+    # Network policies
+
+    def policy(self, project: str, name: str, kind: str, priority: int, *rules: PolicyRule, subnet: str = "") -> None:
+        made = self.do(self._client.create_network_policy(project, name, kind, priority, subnet=subnet, rules=rules))
+        self._programmed("network-policy", project, name, made.revision)
+
+    def policy_rules(self, project: str, name: str, *rules: PolicyRule) -> None:
+        changed = self.do(self._client.update_network_policy(project, name, rules=rules))
+        self._programmed("network-policy", project, name, changed.revision)
+
+    def delete_policy(self, project: str, name: str) -> None:
+        self.do(self._client.delete_network_policy(project, name))
         self.settle()
 
     # Targets

@@ -14,7 +14,7 @@ from weftwork.actions.view import IntentView
 from weftwork.api.server import serve
 from weftwork.base.addresses import Cidr
 from weftwork.base.codes import TARGET_NOT_FOUND
-from weftwork.client import Client, rule
+from weftwork.client import Client, policy_rule, rule
 from weftwork.model.keys import ThingKey
 from weftwork.rpc.decode import cidr
 from weftwork.seams.conditions import Condition, ConditionChange, Status
@@ -125,4 +125,7 @@ async def furnish(client: Client, project: str) -> str:
     await client.create_port(project, name="p2", subnet="data", vm="vm-2")
     await client.create_snat(project)
     await client.create_dnat(project, external_port=80, protocol="tcp", internal_ip=port.ip_address)
+    await client.create_network_policy(
+        project, "apart", "isolation", 10, subnet="data", rules=[policy_rule("allow", "tcp", "web", 80)]
+    )
     return port.id

@@ -53,12 +53,16 @@ GOOD: dict[str, object] = {
     "source": "0.0.0.0/0",
     "type": "Accepted",
     "cascade": True,
+    "network_policy": "apart",
 }
 ESPECIALLY: dict[str, dict[str, object]] = {
     "CreateVpcRequest": {"project_id": "fresh"},
     "ExplainRequest": {"source": "p1", "destination": "p2", "destination_port": 80},
     "ResourceRef": {"kind": "port", "id": "p1"},
     "PortRange": {"min": 80, "max": 90},
+    "CreateNetworkPolicyRequest": {"kind": 1, "priority": 20},
+    "UpdateNetworkPolicyRequest": {"priority": 20},
+    "PolicyRule": {"action": 1, "cidr": "0.0.0.0/0"},
     "DeleteDnatRequest": {"external_ip": "203.0.113.2", "external_port": 80},
 }
 """What makes a request good, by field name. Each request has only its own fields of these."""

@@ -10,7 +10,8 @@ from crash_world import PROBE, SILENCE_S, Case, World
 
 from weftwork.client.client import Client, Mutation
 from weftwork.client.errors import ApiError
-from weftwork.client.messages import Port, SecurityGroup
+from weftwork.client.messages import PolicyRule, Port, SecurityGroup
+from weftwork.client.rules import policy_rule
 from weftwork.drivers.linux import conntrack
 from weftwork.testing.cloud import Rule, allow
 from weftwork.testing.guests import Guest, run
@@ -18,6 +19,8 @@ from weftwork.testing.inside import inside
 from weftwork.testing.internet import Internet
 
 T = TypeVar("T")
+
+LOCK = (policy_rule("allow", "tcp", "10.30.0.0/16", 80), policy_rule("deny", "all", "10.30.0.0/16"))
 
 OTHER, FULL, PEER = "crash/other", "crash/full", "crash/peer"
 SNAT_IP, DNAT_IP, FULL_IP = "203.0.113.50", "203.0.113.51", "203.0.113.60"
@@ -239,6 +242,27 @@ def is_peered(world: World) -> bool:
     return half is not None and half.state == half.STATE_ACTIVE
 
 
+def locked(*rules: PolicyRule) -> Callable[[World], None]:
+    """Everybody may come to 8080 of `b`, as far as its groups go; with a policy `lock` of these rules above."""
+
+    def prepare(world: World) -> None:
+        lab(*LAB)(world)
+        no_lock(world)
+        world.cloud.policy(PROBE, "lock", "ingress", 10, *rules)
+
+    return prepare
+
+
+def no_lock(world: World) -> None:
+    lab(*LAB)(world)
+    gone(world, world.cloud.client.delete_network_policy(PROBE, "lock"))
+
+
+def is_locked(world: World) -> bool:
+    policy = found(world, world.cloud.client.get_network_policy(PROBE, "lock"))
+    return policy is not None and len(policy.rules) == len(LOCK)
+
+
 # --- packets
 
 
@@ -322,6 +346,14 @@ def see_full(world: World, done: bool) -> None:
         assert guest.tcp(world.b.address, 80, timeout_s=SILENCE_S) is None, "two tenants can talk"
     else:
         assert world.internet.tcp(FULL_IP, 80, timeout_s=SILENCE_S) is None
+
+
+def see_lock(world: World, done: bool) -> None:
+    """And not half of it: the pair is open or shut."""
+    shut = is_locked(world)
+    answer = world.a.tcp(world.b.address, 8080, timeout_s=SILENCE_S if shut else None)
+    assert (answer is None) == shut
+    gone(world, world.cloud.client.delete_network_policy(PROBE, "lock"))
 
 
 def see_peer(world: World, done: bool) -> None:
@@ -480,5 +512,26 @@ CASES = (
         lambda c: c.delete_vpc(PEER, cascade=True),
         lambda w: not has_vpc(PEER)(w),
         see_peer,
+    ),
+    Case(
+        "create network policy",
+        no_lock,
+        lambda c: c.create_network_policy(PROBE, "lock", "ingress", 10, rules=LOCK),
+        is_locked,
+        see_lock,
+    ),
+    Case(
+        "update network policy",
+        locked(),
+        lambda c: c.update_network_policy(PROBE, "lock", rules=LOCK),
+        is_locked,
+        see_lock,
+    ),
+    Case(
+        "delete network policy",
+        locked(*LOCK),
+        lambda c: c.delete_network_policy(PROBE, "lock"),
+        lambda w: not is_locked(w),
+        see_lock,
     ),
 )
