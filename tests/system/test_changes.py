@@ -93,6 +93,25 @@ def test_what_somebody_breaks_is_repaired(tenant: Callable, what: str) -> None:
     assert works, f"{what} was not repaired"
 
 
+def test_rules_that_somebody_flushes_are_back_at_once(tenant: Callable) -> None:
+    """Three times, each long before the next audit is due: they are 10 s apart."""
+    mine = tenant()
+    mine.boot("a")
+    netns = mine.cloud.port_info(mine.project, "a").device_netns
+
+    def chains() -> list[str]:
+        listed = run("ip", "netns", "exec", netns, "nft", "list", "chains")
+        return sorted(line for line in listed.splitlines() if "chain" in line)
+
+    before = chains()
+    for _ in range(3):
+        run("ip", "netns", "exec", netns, "nft", "flush", "ruleset")
+        deadline = time.monotonic() + patient(2)
+        while chains() != before and time.monotonic() < deadline:
+            pass
+        assert chains() == before
+
+
 def test_what_is_not_ours_stays_even_in_our_namespace(tenant: Callable) -> None:
     mine = tenant()
     mine.boot("a")

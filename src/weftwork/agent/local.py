@@ -21,6 +21,10 @@ class LocalAgent:
     def publish(self, change: ProgramChange) -> None:
         self._reconciler.submit(change)
 
+    def suspect(self, scopes: frozenset[str]) -> None:
+        """Look at these scopes now: somebody else changed something there."""
+        self._reconciler.suspect(scopes)
+
     async def observe(self, scopes: frozenset[str] | None = None) -> Program:
         return await self._reconciler.observe(scopes)
 

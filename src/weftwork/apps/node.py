@@ -37,6 +37,7 @@ from weftwork.controller.tracing import ControllerTracer
 from weftwork.drivers.dhcp.driver import DhcpDriver
 from weftwork.drivers.linux.driver import LinuxDriver
 from weftwork.drivers.linux.probe import HostCapabilities, probe
+from weftwork.drivers.linux.rules_watch import RulesWatch
 from weftwork.drivers.linux.trace import LinuxInjector
 from weftwork.program.dhcp import DhcpResource
 from weftwork.program.linux import LinuxResource
@@ -67,12 +68,18 @@ class _Listeners:
 
     board: ConditionBoard | None = None
     insight: ControllerInsight | None = None
+    agent: LocalAgent | None = None
 
     def take(self, report: Report) -> None:
         if self.board is not None:
             self.board.take(report)
         if self.insight is not None:
             self.insight.take(report)
+
+    def suspect(self, scopes: frozenset[str]) -> None:
+        """Somebody else changed rules there."""
+        if self.agent is not None:
+            self.agent.suspect(scopes)
 
 
 async def run_node(settings: Settings, *, with_agent: bool) -> None:
@@ -83,20 +90,23 @@ async def run_node(settings: Settings, *, with_agent: bool) -> None:
     with only_one(Path(settings.storage_path)), only_agent() if with_agent else nullcontext():
         store = await SqliteStore.open(Path(settings.storage_path))
         try:
-            async with _running(settings, store, with_agent):
-                await _told_to_stop()
+            listeners = _Listeners()
+            with _watching_rules(listeners) if with_agent else nullcontext() as watch:
+                async with _running(settings, store, listeners, watch, with_agent):
+                    await _told_to_stop()
         finally:
             await store.close()
 
 
 @asynccontextmanager
-async def _running(settings: Settings, store: SqliteStore, with_agent: bool) -> AsyncIterator[None]:
+async def _running(
+    settings: Settings, store: SqliteStore, listeners: _Listeners, watch: RulesWatch | None, with_agent: bool
+) -> AsyncIterator[None]:
     view = IntentView()
     await view.start(store)
     clock = SystemClock()
     network = Network(store, view, clock, network_settings(settings))
-    listeners = _Listeners()
-    hosted = await _host(settings, view, listeners) if with_agent else None
+    hosted = await _host(settings, view, listeners, watch) if with_agent else None
     board = ConditionBoard(view, hosted.publisher if hosted else None, clock)
     insight = ControllerInsight(store, view, network.reach, hosted)
     listeners.board, listeners.insight = board, insight
@@ -128,14 +138,30 @@ def _keep_what_is_there() -> None:
     gc.set_threshold(*GARBAGE_THRESHOLDS)
 
 
-async def _host(settings: Settings, view: IntentView, listeners: _Listeners) -> Hosted:
+@contextmanager
+def _watching_rules(listeners: _Listeners) -> Iterator[RulesWatch | None]:
+    """Without it, what somebody does to our rules is found by the audit."""
+    try:
+        watch = RulesWatch(listeners.suspect)
+    except OSError as error:
+        log.warning("cannot hear of changes of rules, the audit will find them: %s", error)
+        yield None
+        return
+    try:
+        yield watch
+    finally:
+        watch.close()
+
+
+async def _host(settings: Settings, view: IntentView, listeners: _Listeners, watch: RulesWatch | None) -> Hosted:
     capabilities = await asyncio.to_thread(probe)
     profile = host_profile(settings, capabilities)
     log.info("linux data plane: layout %s, filter mode %s", profile.layout, profile.filter_mode)
-    parts = (Part("linux", LinuxDriver(), LINUX_KINDS), Part("dhcp", DhcpDriver(), DHCP_KINDS))
+    parts = (Part("linux", LinuxDriver(watch=watch), LINUX_KINDS), Part("dhcp", DhcpDriver(), DHCP_KINDS))
     agent = LocalAgent(
         socket.gethostname(), CompositeDriver(parts), listeners.take, Pace(audit_s=settings.agent_audit_s)
     )
+    listeners.agent = agent
     publisher = Publisher(view, partial(compile_slice, profile=profile), agent)
     return Hosted(agent, publisher, {part.name: part.kinds for part in parts})
 

@@ -52,6 +52,7 @@ class Reconciler:
         self._generation = 0
         self._tried_generation = 0
         self._dirty: set[Key] = set()
+        self._suspects: set[str] = set()
         self._failures: dict[Key, Failure] = {}
         self._attempts = 0
         self._retry_at = 0.0
@@ -85,6 +86,11 @@ class Reconciler:
         for resource in change.added:
             self._desired.put(resource)
             self._dirty.add(resource.key)
+
+    def suspect(self, scopes: frozenset[str]) -> None:
+        """Somebody else changed something there: look now, and do not wait for the audit."""
+        self._suspects |= scopes
+        self._wake.set()
 
     @property
     def desired(self) -> Program:
@@ -146,13 +152,17 @@ class Reconciler:
         now = asyncio.get_running_loop().time()
         generation = self._generation
         changed, self._dirty = frozenset(self._dirty), set()
+        suspects, self._suspects = frozenset(self._suspects), set()
         failures = self._failures
         if self._believed is None or now >= self._audit_due_at:
             changed |= await self._audit()
             failures = {}
-        elif failures and now >= self._retry_at:
-            changed |= await self._look_again(frozenset(key[1] for key in failures))
-            failures = {}
+        else:
+            retry = frozenset(key[1] for key in failures) if now >= self._retry_at else frozenset()
+            if suspects | retry:
+                changed |= await self._look_again(suspects | retry)
+            if retry:
+                failures = {}
         plan = self._plan(changed)
         applied = (await self._driver.apply(plan)).failures if plan else {}
         self._remember(plan, applied)

@@ -94,6 +94,18 @@ async def test_what_somebody_else_changes_is_repaired() -> None:
         await until(lambda: set(driver.content.values()) == {sysctl("a", "x"), sysctl("b", "x")})
 
 
+async def test_a_scope_under_suspicion_is_looked_at_before_the_audit_and_no_other() -> None:
+    driver = MemoryDriver()
+    async with loop_over(driver, Pace(audit_s=60)) as (reconciler, _):
+        reconciler.submit(whole(1, sysctl("a", "x"), sysctl("b", "x")))
+        assert await reconciler.settle()
+        del driver.content[sysctl("a", "x").key], driver.content[sysctl("b", "x").key]
+        reconciler.suspect(frozenset({"a", "not ours"}))
+        await until(lambda: set(driver.content.values()) == {sysctl("a", "x")})
+        reconciler.suspect(frozenset({"b"}))
+        await until(lambda: set(driver.content.values()) == {sysctl("a", "x"), sysctl("b", "x")})
+
+
 async def test_one_failing_scope_holds_up_nobody_else() -> None:
     broken = Failure("NETNS_MISSING", "no such namespace")
     driver = MemoryDriver(lambda resource: broken if resource.scope == "bad" else None)

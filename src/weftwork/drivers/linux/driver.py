@@ -8,7 +8,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -17,6 +17,7 @@ from weftwork.drivers.linux import links as wire
 from weftwork.drivers.linux import namespaces, nft, nft_decode, nft_notes, nft_text, scope_state, sysctls
 from weftwork.drivers.linux.links_apply import LinksApply, failure_of
 from weftwork.drivers.linux.netlink import NETFILTER, Socket
+from weftwork.drivers.linux.rules_watch import RulesWatch, name_this_thread
 from weftwork.program.linux import (
     Namespace,
     NftChain,
@@ -64,11 +65,13 @@ class LinuxDriver:
     """What lacks our mark is neither seen nor touched.
 
     `prefix` begins the names of the namespaces that `observe` looks for unasked, so that two agents can share a host.
+    `watch` is shown every namespace that is looked at or filled.
     """
 
-    def __init__(self, prefix: str = "weft-") -> None:
+    def __init__(self, prefix: str = "weft-", watch: RulesWatch | None = None) -> None:
         self._prefix = prefix
-        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="linux-driver")
+        self._watch = watch
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="linux-driver", initializer=name_this_thread)
         self._rules = nft.Transactions()
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -110,13 +113,23 @@ class LinuxDriver:
         with self._locks[scope]:
             try:
                 self._rules.forget(scope, unless=namespaces.inode(scope))
+                self._follow(scope)
                 return set(scope_state.observe(scope))
             except OSError as error:
                 raise failure_of(error) from error
 
     def _act(self, act: _Act, scope: str, work: _Work) -> _Failures:
         with self._locks[scope]:
-            return act(scope, work, self._rules)
+            failures = act(scope, work, self._rules)
+            self._follow(scope)
+            return failures
+
+    def _follow(self, scope: str) -> None:
+        """Nothing depends on it but how soon the next audit is: what goes wrong here shows there."""
+        if self._watch is None:
+            return
+        with suppress(OSError, ValueError), namespaces.opened(scope) as descriptor:
+            self._watch.follow(scope, descriptor)
 
 
 def _subject(step: Step) -> Resource:
