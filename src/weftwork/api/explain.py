@@ -12,10 +12,12 @@ from weftwork.model.security_group import Protocol, Rule
 from weftwork.rpc import decode, encode
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
 from weftwork.rpc.generated.weftwork.v1 import explain_pb2 as messages
+from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2 as policy_pb2
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 from weftwork.seams.tracer import Flow, NotTraced
 from weftwork.verifier.edits import (
     AddRule,
+    AllowInPolicy,
     AttachPort,
     CreateDnat,
     CreateGroup,
@@ -243,6 +245,13 @@ def _calls(step: Edit, after: ProjectIntent, owner: ProjectKey) -> Iterator[weft
                 yield weft.PlanRequest(delete_snat=pb.DeleteSnatRequest(**where, external_ip=str(address)))
             external = str(address) if is_there else ""
             yield weft.PlanRequest(create_snat=pb.CreateSnatRequest(**where, external_ip=external, enabled=True))
+        case AllowInPolicy(policy, rule):
+            exceptions = [encode.policy_rule(rule, after.policies[policy])]
+            yield weft.PlanRequest(
+                add_policy_rules=policy_pb2.AddPolicyRulesRequest(
+                    **where, network_policy=policy, rules=exceptions, position=1
+                )
+            )
         case CreateDnat(dnat):
             yield weft.PlanRequest(
                 create_dnat=pb.CreateDnatRequest(

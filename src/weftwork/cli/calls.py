@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from weftwork.cli.document import Document
 from weftwork.cli.endpoints import external_name
 from weftwork.cli.nouns import rule_text
-from weftwork.cli.rules import Direction
+from weftwork.cli.rules import Direction, PortSpan
 from weftwork.cli.settings import DEFAULT_PROJECT, DEFAULT_SERVER, current
 
 PLACEHOLDER = "VM"
@@ -53,6 +53,10 @@ def _words(kind: str, call: Document, prefix: str) -> Iterator[str]:
             outer = external_name(call["external_ip"], call["external_port"], call["protocol"])
             yield from ("dnat", "create", "--external", outer)
             yield from ("--to", f"{call['internal_ip']}:{call['internal_port']}")
+        case "add_policy_rules":
+            yield from ("network-policy", "rule", "add", call["network_policy"])
+            yield from (_policy_rule(rule) for rule in call["rules"])
+            yield from ("--at", str(call["position"]))
         case _:
             raise AssertionError(f"nobody proposes {kind}")
 
@@ -70,3 +74,10 @@ def _one_rule(call: Document, prefix: str) -> Iterator[str]:
             looks_like_none = peer == "any" or re.fullmatch(r"[0-9./:]+", peer)
             is_group = rule["source_type"] == "security-group"
             yield from (word, f"group {peer}" if is_group and looks_like_none else peer)
+
+
+def _policy_rule(rule: Document) -> str:
+    """Of a single address range: no other is proposed."""
+    span = rule["port_range"]
+    ports = f" {PortSpan(span['min'], span['max'])}" if span else ""
+    return f"{rule['action']} {rule['protocol']}{ports} with {rule['cidr']}"

@@ -178,14 +178,14 @@ def network_policy(value: NetworkPolicy, revision: int, conditions: Conditions) 
         kind=_POLICY_KINDS[value.kind],
         subnet_id=f"{value.owner}/{value.subnet}" if value.subnet else "",
         priority=value.priority,
-        rules=[_policy_rule(one, value) for one in value.rules],
+        rules=[policy_rule(one, value) for one in value.rules],
         created_at=value.created_at,
         revision=revision,
         conditions=conditions,
     )
 
 
-def _policy_rule(value: PolicyRule, policy: NetworkPolicy) -> policy_pb2.PolicyRule:
+def policy_rule(value: PolicyRule, policy: NetworkPolicy) -> policy_pb2.PolicyRule:
     message = policy_pb2.PolicyRule(
         action=_POLICY_ACTIONS[value.action],
         protocol=_PROTOCOLS[value.protocol],

@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 from weftwork.model.intent import ProjectIntent
 from weftwork.model.keys import ThingKey
 from weftwork.model.nat import Dnat, Snat
+from weftwork.model.network_policy import NetworkPolicy, PolicyRule
 from weftwork.model.port import Attachment, AttachmentKind, Port
 from weftwork.model.security_group import Rule, SecurityGroup
 
@@ -64,8 +65,16 @@ class CreateDnat:
     dnat: Dnat
 
 
-Edit = AddRule | CreateGroup | JoinGroup | AttachPort | CreateSnat | CreateDnat
-Changed = Port | SecurityGroup | Snat | Dnat
+@dataclass(frozen=True, slots=True)
+class AllowInPolicy:
+    """An exception, before all rules that the policy has."""
+
+    policy: str
+    rule: PolicyRule
+
+
+Edit = AllowInPolicy | AddRule | CreateGroup | JoinGroup | AttachPort | CreateSnat | CreateDnat
+Changed = NetworkPolicy | Port | SecurityGroup | Snat | Dnat
 
 
 def applied(project: ProjectIntent, edits: Iterable[Edit]) -> tuple[ProjectIntent, tuple[ThingKey, ...]]:
@@ -89,6 +98,8 @@ def key_of(thing: Changed) -> ThingKey:
             return ThingKey("snat", thing.owner)
         case Dnat():
             return ThingKey("dnat", thing.owner, thing.name)
+        case NetworkPolicy():
+            return ThingKey("network-policy", thing.owner, thing.name)
 
 
 def _changed(project: ProjectIntent, edit: Edit) -> Changed:
@@ -108,6 +119,9 @@ def _changed(project: ProjectIntent, edit: Edit) -> Changed:
             return Snat(owner, external_ip, enabled=True, created_at=0)
         case CreateDnat(dnat):
             return dnat
+        case AllowInPolicy(name, rule):
+            policy = project.policies[name]
+            return replace(policy, rules=(rule, *policy.rules))
 
 
 def joined(port: Port, group: str) -> Port:

@@ -91,11 +91,11 @@ def hops_of(
 
 def _place_of(project: ProjectIntent, route: Route, reason: Reason) -> Station:
     if reason.code in (ReasonCode.POLICY_DENIED, ReasonCode.ISOLATED):
-        return _of_policy(project, route, reason.thing)
+        return of_policy(project, route, reason.thing)
     return _AT.get(reason.code, _leading(route))
 
 
-def _of_policy(project: ProjectIntent, route: Route, name: str) -> Station:
+def of_policy(project: ProjectIntent, route: Route, name: str) -> Station:
     """With the groups of the end that the policy is for."""
     policy = project.policies[name]
     if policy.kind is not PolicyKind.ISOLATION:

@@ -8,10 +8,12 @@ from ipaddress import IPv4Address, IPv4Network
 
 from weftwork.model.intent import ProjectIntent
 from weftwork.model.nat import Dnat
+from weftwork.model.network_policy import Action, PolicyRule
 from weftwork.model.port import Port
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule, SecurityGroup
 from weftwork.verifier.edits import (
     AddRule,
+    AllowInPolicy,
     AttachPort,
     CreateDnat,
     CreateGroup,
@@ -20,6 +22,7 @@ from weftwork.verifier.edits import (
     Edit,
     JoinGroup,
 )
+from weftwork.verifier.hops import Station, of_policy
 from weftwork.verifier.model import NUMBERS, address_of
 from weftwork.verifier.question import Question
 from weftwork.verifier.reasons import Reason, ReasonCode
@@ -65,6 +68,8 @@ class Remedies:
             case ReasonCode.SENDER_NOT_ATTACHED | ReasonCode.RECEIVER_NOT_ATTACHED:
                 end = route.sender if reason.code is ReasonCode.SENDER_NOT_ATTACHED else route.receiver
                 found = iter([Choice((AttachPort(end.id),), self._ports)] if end else [])
+            case ReasonCode.POLICY_DENIED | ReasonCode.ISOLATED:
+                found = self._exception(project, route, reason.thing)
             case ReasonCode.NO_SNAT:
                 found = self._snat(project)
             case ReasonCode.NO_DNAT:
@@ -145,6 +150,14 @@ class Remedies:
         for name in sorted(names & project.groups.keys())[:JOINS_MAX]:
             group = project.groups[name]
             yield Choice((JoinGroup(other.id, name),), self._ports * (1 + len(group.ingress) + len(group.egress)))
+
+    def _exception(self, project: ProjectIntent, route: Route, name: str) -> Iterator[Choice]:
+        """For this flow alone, in the policy that decides."""
+        if len(project.policies[name].rules) >= RULES_MAX:
+            return
+        side = Direction.EGRESS if of_policy(project, route, name) is Station.EGRESS else Direction.INGRESS
+        rule = PolicyRule(Action.ALLOW, *self._service(route), self._peer(route, side))
+        yield Choice((AllowInPolicy(name, rule),), self._ports)
 
     def _snat(self, project: ProjectIntent) -> Iterator[Choice]:
         there = project.snat.external_ip if project.snat else None

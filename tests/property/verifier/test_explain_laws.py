@@ -45,7 +45,7 @@ def explained(case: tuple[Intent, Question]) -> Explanation:
     return explain(case[0], case[1], spare=SPARE)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(cases())
 def test_the_verdict_is_the_models_and_so_is_every_reason_of_ours(case: tuple[Intent, Question]) -> None:
     intent, question = case
@@ -61,7 +61,7 @@ def test_the_verdict_is_the_models_and_so_is_every_reason_of_ours(case: tuple[In
     assert {reason for hop in stopped_at for reason in hop.reasons if reason.stops} == blockers
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(cases())
 def test_a_change_helps_whole_and_without_any_step_it_does_not(case: tuple[Intent, Question]) -> None:
     intent, question = case
@@ -83,7 +83,7 @@ def reaches(intent: Intent, question: Question, steps: tuple[Edit, ...]) -> bool
     return explain(changed, question).reachable and Model(changed).verdict(explain(changed, question).probe).delivered
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(cases())
 def test_something_is_told_to_do_unless_no_change_of_the_project_could_help(case: tuple[Intent, Question]) -> None:
     told = explained(case)
@@ -107,7 +107,7 @@ def test_something_is_told_to_do_unless_no_change_of_the_project_could_help(case
     assert told.reachable or told.changes or codes & hopeless or nowhere_to_lead
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(cases())
 def test_nothing_of_another_project_is_told(case: tuple[Intent, Question]) -> None:
     _, question = case
@@ -118,7 +118,7 @@ def test_nothing_of_another_project_is_told(case: tuple[Intent, Question]) -> No
     assert told.route.receiver is None or told.route.receiver.owner == question.project
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(cases())
 def test_what_a_change_opens_is_what_the_model_lets_pass_that_it_did_not(case: tuple[Intent, Question]) -> None:
     """Counted pair by pair, with the services that the strategies speak of."""

@@ -108,6 +108,22 @@ def test_a_port_without_groups_gets_one_that_allows_just_this(net: Weft) -> None
     explained(net, "bare", "web1", "tcp/80", exit_code=0)
 
 
+def test_a_policy_that_denies_gets_an_exception_for_this_alone(net: Weft) -> None:
+    net.ok("np", "create", "no-db", "--kind", "ingress", "--priority", "10", "--rule", "deny tcp 5432 from any")
+    net.ok("np", "create", "apart", "--kind", "isolation", "--subnet", "default", "--priority", "20")
+
+    told = explained(net, "web1", "db1", "tcp/5432", exit_code=1)
+    assert [one["reason"]["code"] for one in told["blockers"]] == ["POLICY_DENIED"]
+    assert told["changes"][0]["commands"] == [
+        "weft network-policy rule add no-db 'allow tcp 5432 with 10.20.0.2/32' --at 1"
+    ]
+    for command in told["changes"][0]["commands"]:
+        typed(net, command)
+
+    explained(net, "web1", "db1", "tcp/5432", exit_code=0)
+    explained(net, "web2", "db1", "tcp/5432", exit_code=1)
+
+
 def test_both_ways_are_two_questions(net: Weft) -> None:
     result = net("explain", "web1", "db1", "tcp/5432", "--both", "-o", "json")
 
