@@ -7,13 +7,18 @@ from weftwork.program.linux import Family, NftChain, PortLink
 from weftwork.program.resource import Program
 from weftwork.testing import strategies as make
 from weftwork.testing.equivalence.cases import draw_case
-from weftwork.testing.faults.run import PROFILES, compiled
+from weftwork.testing.faults.run import PROFILES, compiled, false_alarms
 from weftwork.verifier.linux.judge import judge
 from weftwork.verifier.linux.model import LinuxModel
 from weftwork.verifier.linux.view import ProgramView
 from weftwork.verifier.violation import Fault, Violation
 
 NOTHING: Program = frozenset()
+
+
+def test_what_is_right_raises_no_alarm() -> None:
+    """More of it in tests/sim, with seeded faults."""
+    assert list(false_alarms(12, first_seed=500)) == []
 
 
 def judged(before: Program, delta: Delta, seed: int) -> tuple[Violation, ...]:

@@ -6,10 +6,10 @@ Reckoned with sets of packets, not as the verifier does it.
 import re
 from ipaddress import IPv4Network
 
-from weftwork.program.linux import Family, NftChain, NftElement
+from weftwork.program.linux import Family, NftChain, NftElement, NftSet, Uplink
 from weftwork.program.resource import Program, Resource
 from weftwork.testing.faults.fault import Fault
-from weftwork.verifier.boxes import ADDRESSES, PROTOCOLS, TRANSPORT_PORTS, Box, Boxes, same, union
+from weftwork.verifier.boxes import ADDRESSES, EVERYTHING, NOTHING, PROTOCOLS, TRANSPORT_PORTS, Box, Boxes, same, union
 
 _OF_A_GROUP = re.compile(r"(in|out)\.[a-z]\b")
 _RULE = re.compile(
@@ -19,13 +19,45 @@ _RULE = re.compile(
 
 
 def is_hidden(fault: Fault, program: Program) -> bool:
-    """Do the other rules of the group say the same? Then nothing changes, and no packet can show it."""
+    """Does the fault change nothing? Then no packet can show it."""
+    return _is_covered(fault, program) or _is_shortcut(fault) or _is_about_nobody(fault, program)
+
+
+def _is_covered(fault: Fault, program: Program) -> bool:
+    """Do the other rules of the group say the same?"""
     touched = {found for one in fault.added | fault.removed if (found := _group_chain(one))}
+    after = fault.apply(program)
     return bool(touched) and all(
-        _opened(program, fault.scope, *one) == _opened(fault.apply(program), fault.scope, *one)
-        or same(_opened(program, fault.scope, *one), _opened(fault.apply(program), fault.scope, *one))
+        same(_opened(program, fault.scope, *one, odd=odd), _opened(after, fault.scope, *one, odd=odd))
         for one in touched
+        for odd in (EVERYTHING, NOTHING)
     )
+
+
+def _is_shortcut(fault: Fault) -> bool:
+    """Does it take away a rule that only saves others, or ask for the same in other words?"""
+    lost, come = _rules(fault.removed) - _rules(fault.added), _rules(fault.added) - _rules(fault.removed)
+    if not come:
+        # TCP is let pass first because most packets are TCP: the rules behind it do not speak of TCP.
+        return lost == {"meta l4proto 6 accept"}
+    # From outside nothing comes with an address of the VPC, so a hairpin is known by either of its interfaces.
+    return any("masquerade" in rule for rule in lost) and {one.replace("oifname", "iifname") for one in lost} == come
+
+
+def _is_about_nobody(fault: Fault, program: Program) -> bool:
+    """Does it speak of peers or of DNAT, where there is none? What brings them brings all rules before the judge."""
+    names = {one.name for one in fault.added | fault.removed if isinstance(one, NftChain)}
+    legs = any(isinstance(one, Uplink) and one.name.startswith("peer") and one.scope == fault.scope for one in program)
+    if names == {"translated"}:
+        return not any(
+            isinstance(one, NftSet) and (one.scope, one.name) == (fault.scope, "dnat_map") for one in program
+        )
+    changed = _rules(fault.removed) ^ _rules(fault.added)
+    return bool(names) and not legs and (names <= {"from_peer", "to_peer"} or all("peer" in rule for rule in changed))
+
+
+def _rules(program: Program) -> set[str]:
+    return {rule for one in program if isinstance(one, NftChain) for rule in one.rules}
 
 
 def _group_chain(one: Resource) -> tuple[Family, str] | None:
@@ -37,15 +69,19 @@ def _group_chain(one: Resource) -> tuple[Family, str] | None:
             return None
 
 
-def _opened(program: Program, scope: str, family: Family, name: str) -> Boxes:
-    """The flows that a group's chain allows, as a set. Each group of peers is a place of its own."""
+def _opened(program: Program, scope: str, family: Family, name: str, *, odd: Boxes) -> Boxes:
+    """The flows that a group's chain allows, as a set. Each group of peers is a place of its own.
+
+    `odd` stands for a rule that is not one of a group's.
+    """
     here = [one for one in program if one.scope == scope]
     chain = next((one for one in here if isinstance(one, NftChain) and (one.family, one.name) == (family, name)), None)
     boxes: list[Box] = []
     for rule in chain.rules if chain else ():
         found = _RULE.fullmatch(rule)
         if found is None:
-            return (Box(source=(hash(rule) % (1 << 32),) * 2),)
+            boxes += odd
+            continue
         protocol, first, last, peers = found.groups()
         span = (int(protocol), int(protocol)) if protocol else PROTOCOLS
         ports = (int(first), int(last or first)) if first else TRANSPORT_PORTS

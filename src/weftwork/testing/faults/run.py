@@ -53,7 +53,7 @@ def seed_faults(count: int, first_seed: int = 0) -> Faults:
     while tally.seeded.total() < count:
         intent = draw_case(seed).before
         program = compiled(intent, profiles[seed % len(profiles)]).program()
-        view, random = ProgramView(program, gateway=make.EXTERNAL.gateway), Random(seed)
+        view, random = ProgramView(program, gateway=make.EXTERNAL.gateway, networks=make.EXTERNAL.cidrs), Random(seed)
         for number in range(_PER_CASE):
             fault = draw_fault(random, program)
             tally.seeded[fault.kind] += 1
@@ -61,7 +61,9 @@ def seed_faults(count: int, first_seed: int = 0) -> Faults:
                 violations = judge(view, fault, intent)
             else:
                 whole = Delta(fault.apply(program), frozenset())
-                violations = judge(ProgramView(gateway=make.EXTERNAL.gateway), whole, intent)
+                violations = judge(
+                    ProgramView(gateway=make.EXTERNAL.gateway, networks=make.EXTERNAL.cidrs), whole, intent
+                )
             if violations:
                 tally.found += 1
                 tally.proven += any(one.intended is not None for one in violations)
@@ -80,7 +82,7 @@ def false_alarms(count: int, first_seed: int = 0) -> Iterator[str]:
         case, profile = draw_case(seed), profiles[seed % len(profiles)]
         after = case.after or {}
         assembly = compiled(case.before, profile)
-        view = ProgramView(gateway=make.EXTERNAL.gateway)
+        view = _nothing_yet()
         first = Delta(assembly.program(), frozenset())
         violations = judge(view, first, case.before)
         view.apply(added=first.added)
@@ -88,3 +90,7 @@ def false_alarms(count: int, first_seed: int = 0) -> Iterator[str]:
         delta = assembly.replace_slices({one: compile_slice(after, one, profile) for one in slices})
         violations += judge(view, delta, after)
         yield from (f"seed {seed}: {one} {one.packet}" for one in violations)
+
+
+def _nothing_yet() -> ProgramView:
+    return ProgramView(gateway=make.EXTERNAL.gateway, networks=make.EXTERNAL.cidrs)

@@ -12,6 +12,7 @@ from weftwork.verifier.linux.model import owner_of
 from weftwork.verifier.linux.peering_check import ranges
 from weftwork.verifier.linux.stand import (
     ANY,
+    CLASSES,
     EXTERNAL_PORT,
     LOST,
     MORE,
@@ -32,12 +33,13 @@ _STALE_MARK = 0x5A5A5A5A
 def check_flows(stand: Stand) -> Iterator[Violation]:
     """What no single packet shows: marks, other policies' flows, complaints of strangers."""
     found = [*_marked(stand), *_stale(stand), *_complaints(stand), *_too_fast(stand), *_unlucky(stand)]
-    found += _peers(stand)
+    found += [*_peers(stand), *_told(stand), *_prepared(stand)]
     for fault, what, source, destination in found:
         probe = Probe(Inside(stand.look.owner, source.id), destination, TCP, SOURCE_PORT, 80, Phase.MIDDLE)
         yield Violation(fault, stand.look.scope.name, what, probe)
 
 
+_SPOOFED = "spoofed_peer"
 _Found = tuple[Fault, str, Port, IPv4Address]
 
 
@@ -115,20 +117,51 @@ def _complaints(stand: Stand) -> Iterator[_Found]:
     """An ICMP error about a flow is for its ends to send, and for nobody else's guest."""
     scope = stand.look.scope
     for port, other in _pairs(stand, ANY, MORE):
-        stranger = next((one for one in stand.ports.values() if one not in (port, other)), None)
-        for sender, passes in ((other, True), (stranger, False)):
-            if sender is None:
-                continue
+        stranger = next((one for one in stand.ports.values() if one not in (port, other)), port)
+        there, back = _packet(port, other).ends, _packet(port, other).ends.reversed
+        cases = ((other, port, back, True), (port, other, there, True), (stranger, port, back, stranger is port))
+        for sender, receiver, about, passes in cases:
             journey = Journey(stand.look.view)
             if isinstance(journey.from_port(scope, port.device, _packet(port, other)), Lost):
                 continue
-            error = _packet(sender, port)
-            error.protocol, error.icmp_type = ICMP, UNREACHABLE
-            error.about = _packet(port, other).ends.reversed
+            error = _packet(sender, receiver)
+            error.protocol, error.icmp_type, error.about = ICMP, UNREACHABLE, about
             arrived = isinstance(journey.from_port(scope, sender.device, error), AtPort)
             if arrived != passes:
                 who = "an end of a flow cannot complain of it." if passes else "a stranger can complain of a flow."
-                yield Fault.GUARD, who, sender, v4_of(port)
+                yield Fault.GUARD, who, sender, v4_of(receiver)
+
+
+def _prepared(stand: Stand) -> Iterator[_Found]:
+    """A packet that comes with a priority, for its type of service sets one, is not taken for a combination's."""
+    look = stand.look
+    port = next(iter(stand.ports.values()))
+    for table in look.judging:
+        for chain, direction in ((one, way) for one in table.hook("forward") for way in ("out", "in")):
+            nobody = int(OUTSIDE)
+            ends = Tuple(nobody, SOURCE_PORT, nobody + 1, 80)
+            packet = Packet(
+                source=nobody,
+                destination=nobody + 1,
+                protocol=TCP,
+                mark=2,
+                priority=CLASSES[direction][ANY],
+                flow=Flow(TCP, ends, ends.reversed),
+            )
+            if chain.name in ("leave", "arrive") and table.run_base(chain, packet) is None:
+                yield Fault.GUARD, f"{chain.name} takes a packet for another by its priority.", port, OUTSIDE
+
+
+def _told(stand: Stand) -> Iterator[_Found]:
+    """Without SNAT nothing leaves, and is counted as such."""
+    look = stand.look
+    for (_, kind), port in stand.ports.items():
+        if kind == ANY and snat_of(look.project) is None:
+            packet = _packet(port, port)
+            packet.destination = int(OUTSIDE)
+            Journey(look.view).from_port(look.scope, port.device, packet)
+            if look.external() and packet.counted != ["denied_to_outside"]:
+                yield Fault.REACH, f"what may not leave is counted as {packet.counted}.", port, OUTSIDE
 
 
 def _peers(stand: Stand) -> Iterator[_Found]:
@@ -149,19 +182,19 @@ def _of_peer(look: Look, leg: str, there: IPv4Network, kind: str, port: Port) ->
     guest, stranger, outside = int(there[5]), int(there[-1]) + 5, int(OUTSIDE)
     passes = kind in (ANY, MORE)
     cases = (
-        (leg, guest, int(v4_of(port)), passes),
-        (leg, stranger, int(v4_of(port)), False),
-        (leg, outside, int(v4_of(port)), False),
-        (leg, guest, outside, False),
-        (leg, guest, int(gateway), False),
-        *([(uplink, guest, int(v4_of(port)), False)] if uplink != leg else []),
+        (leg, guest, int(v4_of(port)), passes, ""),
+        (leg, stranger, int(v4_of(port)), False, _SPOOFED),
+        (leg, outside, int(v4_of(port)), False, _SPOOFED),
+        (leg, guest, outside, False, _SPOOFED),
+        (leg, guest, int(gateway), False, "denied_router"),
+        *([(uplink, guest, int(v4_of(port)), False, _SPOOFED)] if uplink != leg else []),
     )
-    for interface, source, destination, wanted in cases:
+    for interface, source, destination, wanted, counter in cases:
         packet = Packet(
             source=source, source_port=SOURCE_PORT, destination=destination, destination_port=80, protocol=TCP
         )
         arrived = not isinstance(Journey(look.view).by_uplink(look.scope, interface, packet), Lost)
-        if arrived != wanted:
+        if arrived != wanted or (counter and packet.counted != [counter]):
             what = f"from {IPv4Address(source)} by {interface} a packet {'comes' if arrived else 'does not come'} in."
             yield Fault.REACH if wanted else Fault.ISOLATION, what, port, IPv4Address(source)
     packet = _packet(port, port)

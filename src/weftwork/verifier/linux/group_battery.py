@@ -20,6 +20,8 @@ from weftwork.verifier.model import NUMBERS, Peer, allows
 
 MEMBERS = "members."
 _EXPERIMENT = 253
+_NUMBERED = (TCP, UDP, ICMP)
+"""A flow of pings has a number where others have ports, and a rule could take it for one."""
 _OWN = int(IPv4Address("100.64.0.1"))
 _NOBODY = int(IPv4Address("100.64.0.2"))
 _FIRST_MEMBER = int(IPv4Address("100.64.1.0"))
@@ -102,7 +104,7 @@ def services_of(rules: tuple[Rule, ...], said: tuple[NftRule, ...]) -> list[Serv
     return [
         Service(protocol, port)
         for protocol in sorted(protocols)
-        for port in (numbers if protocol in (TCP, UDP) else (0,))
+        for port in (numbers if protocol in _NUMBERED else (0,))
     ]
 
 

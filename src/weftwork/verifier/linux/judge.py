@@ -32,6 +32,10 @@ from weftwork.verifier.violation import Change, Fault, Violation
 EXTERNAL = "external"
 """The mark of the namespace of the external network."""
 
+_PORTS_TO_PROBE = 16
+"""Where all rules are asked with guests of our own, a port is looked at by what it is made of: only that tells it from
+them. In small changes it is asked with packets all the same."""
+
 _MARKS = range(2)
 """Of a flow that nobody judged, and of none: never an epoch."""
 
@@ -54,6 +58,7 @@ _SYSCTLS = {
     "net/ipv4/conf/all/send_redirects": "0",
     "net/ipv4/conf/default/send_redirects": "0",
 }
+_CALL_INET = "net/bridge/bridge-nf-call-iptables"
 _IF_THERE = {
     "net/ipv6/conf/all/disable_ipv6": "1",
     "net/ipv6/conf/default/disable_ipv6": "1",
@@ -115,8 +120,9 @@ def _judge_scope(view: ProgramView, name: str, change: Change, intent: Intent, b
         yield from check_peerings(look)
     for element in touched.strange:
         yield from _strange(look, element)
+    thorough = not touched.rules or len(touched.devices) <= _PORTS_TO_PROBE
     for device in sorted(touched.devices):
-        yield from check_port(look, device, touched.hints.get(device, ()))
+        yield from check_port(look, device, touched.hints.get(device, ()), thorough=thorough)
 
 
 def _look(view: ProgramView, scope: Scope, intent: Intent) -> Look | None:
@@ -132,7 +138,7 @@ def _without_owner(view: ProgramView, scope: Scope) -> Iterator[Violation]:
     """What is no VPC's bridges the external network, and neither routes nor holds guests."""
     if scope.mark not in (EXTERNAL, PEERINGS):
         yield Violation(Fault.ISOLATION, scope.name, "nobody's mark is on it.", _some_probe(scope))
-    if scope.devices() or any(scope.addresses.values()):
+    if any(True for _ in scope.devices()) or any(scope.addresses.values()):
         yield Violation(
             Fault.ISOLATION, scope.name, "a guest or a router stands on the external bridge.", _some_probe(scope)
         )
@@ -150,23 +156,23 @@ def _some_probe(scope: Scope) -> Probe:
 
 
 def _followers(look: Look, family: Family, chain: str) -> set[str]:
-    """Devices whose address is judged by a combination: by its number, or by `goto` and the name of its chain."""
+    """Devices that a combination judges: by its number, or by `goto` and the name of its chain. One shows for all."""
     table = look.scope.tables[family]
     found: set[str] = set()
     for map_, policy in (("egress", "out_policy"), ("ingress", "in_policy")):
         if map_ not in table.sets or policy not in table.sets:
             raise NotUnderstood(f"no map is called {map_} or {policy}")
-        numbers = {key for key, value in table.sets[policy] if chain in (key[0], f"goto {value[1]}")}
         if chain.startswith("goto "):
             name = chain.removeprefix("goto ")
             if name in table.chains:
                 groups_in(table.chains[name].rules, "in" if name.startswith("in") else "out")
+            numbers = list(table.sets[policy].keys_with(("goto", name)))
         else:
-            numbers.add((chain,))
-        for key, value in table.sets[map_]:
-            if value in numbers:
-                found.update(look.scope.who_has(int(key[0]))[:1])
-                break
+            numbers = [(chain,)]
+        for number in numbers:
+            address = next(iter(table.sets[map_].keys_with(number)), None)
+            if address is not None:
+                found.update(look.scope.who_has(int(address[0]))[:1])
     return found
 
 
@@ -218,6 +224,10 @@ def _defences(look: Look) -> Iterator[Violation]:
         if look.scope.sysctls.get(name) != value:
             what = f"{name} is {look.scope.sysctls.get(name, 'not set')} instead of {value}."
             yield Violation(Fault.DEFENCE, look.scope.name, what)
+    called = look.scope.sysctls.get(_CALL_INET, "0") == "1"
+    if called == (look.scope.tables[Family.BRIDGE] in look.judging):
+        what = f"bridged packets are judged {'twice' if called else 'by nobody'}."
+        yield Violation(Fault.DEFENCE, look.scope.name, what)
     for name, value in _IF_THERE.items():
         if look.scope.sysctls.get(name, value) != value:
             yield Violation(Fault.DEFENCE, look.scope.name, f"{name} is {look.scope.sysctls[name]} instead of {value}.")

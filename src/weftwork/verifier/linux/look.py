@@ -48,6 +48,10 @@ class Look:
                 return self.project.ports[port_id]
         return None
 
+    def remember_ports(self) -> None:
+        """All of them at once, so that none is searched for."""
+        self.view.ids.update((one.device, one.id) for one in self.project.ports.values())
+
     def attached(self, device: str) -> Port | None:
         port = self.port(device)
         return port if port and port.attachment else None

@@ -93,22 +93,18 @@ def _routes(look: Look, destinations: tuple[IPv4Network, ...]) -> Iterator[Viola
             probe = _outwards(look, route.destination[1] if route.destination.num_addresses > 1 else None)
             what = f"the route to {route.destination} leaves by {route.interface}."
             yield look.proof(ports, [probe] if probe else [], what, Fault.ISOLATION)
+        strange = route.destination.prefixlen and look.view.networks and route.destination not in look.view.networks
+        if strange or (route.gateway is not None and route.destination.prefixlen):
+            probe = _outwards(look, route.destination[1] if route.destination.num_addresses > 1 else None)
+            what = f"the route to {route.destination} leads to what is no network outside."
+            yield look.proof(ports, [probe] if probe else [], what, Fault.REACH)
         gateway = None if route.gateway is None else int(route.gateway)
         if gateway is not None and look.view.gateway not in (None, gateway):
             probe = _outwards(look)
             what = f"the route to {route.destination} goes by {route.gateway}, which is no gateway."
             yield look.proof(ports, [probe] if probe else [], what, Fault.REACH)
-    for network in {*destinations, *_on_link_elsewhere(look), IPv4Network("0.0.0.0/0")}:
+    for network in {*destinations, *look.view.networks, IPv4Network("0.0.0.0/0")}:
         yield from _unrouted(look, network)
-
-
-def _on_link_elsewhere(look: Look) -> Iterator[IPv4Network]:
-    """The networks that another router beside ours finds on the external network: so does this one."""
-    others = (scope for scope, _ in look.view.uplinks() if scope is not look.scope)
-    scope = next(others, None)
-    for route in scope.routes.values() if scope else ():
-        if route.gateway is None and isinstance(route.destination, IPv4Network):
-            yield route.destination
 
 
 def _unrouted(look: Look, network: IPv4Network) -> Iterator[Violation]:

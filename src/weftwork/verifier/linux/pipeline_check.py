@@ -130,7 +130,7 @@ def _from_outside(stand: Stand) -> Iterator[Probe]:
     for source, external in product(sources, look.external()):
         for phase in (Phase.OPENING, Phase.REPLY, Phase.ERROR, Phase.STRAY):
             yield Probe(Outside(source), external, TCP, SOURCE_PORT, EXTERNAL_PORT, phase)
-        for protocol, port in ((TCP, EXTERNAL_PORT + 1), (UDP, EXTERNAL_PORT), (ICMP, 0), (253, 0)):
+        for protocol, port in ((TCP, EXTERNAL_PORT + 1), (UDP, EXTERNAL_PORT), (UDP, EXTERNAL_PORT + 1), (ICMP, 0)):
             yield Probe(Outside(source), external, protocol, SOURCE_PORT, port)
     if look.external():
         for address in inside:

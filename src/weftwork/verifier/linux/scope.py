@@ -1,6 +1,7 @@
 """What a program makes of one network namespace: links, bridging domains, addresses, routes, neighbours, tables."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
@@ -64,6 +65,7 @@ class Scope:
         self._said: defaultdict[int, Counter[str]] = defaultdict(Counter)
         self._heard: defaultdict[str, Counter[int]] = defaultdict(Counter)
         self._by_mac: defaultdict[str, set[str]] = defaultdict(set)
+        self._devices: dict[str, None] = {}
         self._ways: list[tuple[int, int, Way]] | None = None
         self._local: set[int] | None = None
 
@@ -206,8 +208,9 @@ class Scope:
     def with_mac(self, mac: str) -> list[str]:
         return sorted(self._by_mac.get(mac, ()))
 
-    def devices(self) -> list[str]:
-        return [name for name, link in self.links.items() if isinstance(link, PortLink)]
+    def devices(self) -> Iterator[str]:
+        """Of ports, in no order that means anything."""
+        return iter(self._devices)
 
     # --- routing ------------------------------------------------------------------------------------------------
 
@@ -267,6 +270,10 @@ class Scope:
         self._forget_ways()
         if not isinstance(link, PortLink):
             return
+        if present:
+            self._devices[link.name] = None
+        else:
+            self._devices.pop(link.name, None)
         for place in (self._ports[link.bridge][link.mac], self._by_mac[link.mac]):
             if present:
                 place.add(link.name)

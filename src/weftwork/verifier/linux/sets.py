@@ -1,6 +1,6 @@
 """nftables sets and maps as values: elements parsed once, by the types of the set."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network
@@ -30,10 +30,11 @@ class Elements:
             raise NotUnderstood(f"set {declared.name}: intervals of {declared.type}")
         self._values: dict[Values, Values] = {}
         self._lengths: Counter[int] = Counter()
+        self._keys: defaultdict[Values, dict[Values, None]] = defaultdict(dict)
         if elements is not None and len(elements):
             if (elements.types, elements.data_types, elements.interval) != (self.types, self.data_types, self.interval):
                 raise NotUnderstood(f"set {declared.name}: its elements are of {elements.types}")
-            self._values, self._lengths = elements._values, elements._lengths
+            self._values, self._lengths, self._keys = elements._values, elements._lengths, elements._keys
 
     def __len__(self) -> int:
         return len(self._values)
@@ -46,12 +47,30 @@ class Elements:
         key = self.key_of(element)
         if self.interval and key not in self._values:
             self._lengths[_number(key[1])] += 1
-        self._values[key] = _parse(value, self.data_types) if self.data_types else ()
+        if self.data_types:
+            self._forget(key)
+            data = _parse(value, self.data_types)
+            self._values[key] = data
+            self._keys[data][key] = None
+        else:
+            self._values[key] = ()
 
     def drop(self, element: str) -> None:
         key = self.key_of(element)
+        self._forget(key)
         if self._values.pop(key, None) is not None and self.interval:
             self._lengths[_number(key[1])] -= 1
+
+    def keys_with(self, data: Values) -> Iterable[Values]:
+        """The keys of a map for which it has this data."""
+        return self._keys.get(data, ())
+
+    def _forget(self, key: Values) -> None:
+        old = self._values.get(key)
+        if old:
+            self._keys[old].pop(key, None)
+            if not self._keys[old]:
+                del self._keys[old]
 
     @contextmanager
     def holding(self, elements: Iterable[str]) -> Iterator[None]:

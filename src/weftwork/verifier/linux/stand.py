@@ -2,7 +2,7 @@
 
 No policy of the tenant's is asked meanwhile, so that none hides what the other rules say; in their place stand two that
 deny a port each. In each subnet stand four: `any` may talk to everybody, `none` to nobody, `more` like `any`, and no
-rule has ever heard of `lost`. A DNAT leads to the first of them.
+rule has ever heard of `lost`. DNATs lead to the first of them.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ from weftwork.program.linux import (
     VlanInterface,
 )
 from weftwork.program.resource import Resource
-from weftwork.verifier.linux.frame import TCP
+from weftwork.verifier.linux.frame import TCP, UDP
 from weftwork.verifier.linux.look import Look
 from weftwork.verifier.linux.policy_check import ASKING
 from weftwork.verifier.linux.scope import Scope
@@ -38,7 +38,7 @@ ANY, NONE, MORE, LOST = "judge/any", "judge/none", "judge/more", "judge/lost"
 _KINDS = (ANY, NONE, MORE, LOST)
 _GROUPS = {ANY: (ANY,), NONE: (NONE,), MORE: (ANY,), LOST: ()}
 _EVERYWHERE = Rule(Protocol.ALL, None, IPv4Network("0.0.0.0/0"))
-_CLASSES = {"out": {ANY: "fffe:0001", NONE: "fffe:0002"}, "in": {ANY: "fffe:0003", NONE: "fffe:0004"}}
+CLASSES = {"out": {ANY: "fffe:0001", NONE: "fffe:0002"}, "in": {ANY: "fffe:0003", NONE: "fffe:0004"}}
 OUTSIDE = IPv4Address("192.0.2.99")
 EXTERNAL_PORT = 64999
 SOURCE_PORT = 40000
@@ -83,17 +83,16 @@ def stand_in(look: Look) -> Stand | None:
             for kind, rule in ((ANY, allows), (NONE, "drop")):
                 name = f"{kind}/{direction}"
                 resources.append(NftChain(look.scope.name, table.family, name, "", (rule,)))
-                class_ = _CLASSES[direction][kind]
+                class_ = CLASSES[direction][kind]
                 policy = f"{direction}_policy"
                 resources.append(NftElement(look.scope.name, table.family, policy, class_, f"goto {name}"))
     hidden = tuple(_asking(look))
     for table, (chain, denied) in product(look.judging, _DENIED.items()):
         resources.append(NftChain(look.scope.name, table.family, chain, "", (_deny_text(denied),)))
     project = replace(_project(look, ports), policies=_policies(look))
-    dnat = _dnat(look, ports)
-    if dnat is not None:
+    for dnat, number in _dnats(look, ports):
         project = replace(project, dnats={**project.dnats, dnat.name: dnat})
-        outer = f"{dnat.external_ip} . {TCP} . {dnat.external_port}"
+        outer = f"{dnat.external_ip} . {number} . {dnat.external_port}"
         inner = f"{dnat.internal_ip} . {dnat.internal_port}"
         resources.append(NftElement(look.scope.name, Family.INET, "dnat_map", outer, inner))
         resources.append(NftElement(look.scope.name, Family.INET, "dnat_flows", f"{outer} . {inner}"))
@@ -149,8 +148,8 @@ def _resources(
     for table in look.judging:
         yield NftElement(scope, table.family, "same", f"{address} . {address}")
         for group in _GROUPS[kind]:
-            yield NftElement(scope, table.family, "egress", str(address), _CLASSES["out"][group])
-            yield NftElement(scope, table.family, "ingress", str(address), _CLASSES["in"][group])
+            yield NftElement(scope, table.family, "egress", str(address), CLASSES["out"][group])
+            yield NftElement(scope, table.family, "ingress", str(address), CLASSES["in"][group])
 
 
 def _project(look: Look, ports: dict[tuple[str, str], Port]) -> ProjectIntent:
@@ -189,13 +188,14 @@ def _policies(look: Look) -> dict[str, NetworkPolicy]:
     }
 
 
-def _dnat(look: Look, ports: dict[tuple[str, str], Port]) -> Dnat | None:
+def _dnats(look: Look, ports: dict[tuple[str, str], Port]) -> Iterator[tuple[Dnat, int]]:
     external = look.external()
     target = next((port for (_, kind), port in ports.items() if kind == ANY), None)
     sets = look.scope.tables[Family.INET].sets
     if not external or target is None or not {"dnat_map", "dnat_flows"} <= sets.keys():
-        return None
-    return Dnat(look.owner, external[0], EXTERNAL_PORT, Protocol.TCP, target.addresses[0], 80, created_at=0)
+        return
+    for protocol, number in ((Protocol.TCP, TCP), (Protocol.UDP, UDP)):
+        yield Dnat(look.owner, external[0], EXTERNAL_PORT, protocol, target.addresses[0], 80, created_at=0), number
 
 
 def v4_of(port: Port) -> IPv4Address:

@@ -92,8 +92,9 @@ class Table:
                 self.sets[resource.name] = Elements(resource, self._without_set.get(resource.name))
                 self._without_set.pop(resource.name, None)
             case NftChain():
-                self.chains[resource.name] = _chain(resource)
-                self._hooks.clear()
+                self.chains[resource.name] = chain = _chain(resource)
+                if chain.base:
+                    self._hooks.clear()
             case NftElement():
                 self._elements(resource).put(resource.element, resource.value)
 
@@ -105,14 +106,15 @@ class Table:
                 self._without_set[resource.name] = self.sets.pop(resource.name)
             case NftChain():
                 self.chains.pop(resource.name, None)
-                self._hooks.clear()
+                if resource.hook:
+                    self._hooks.clear()
             case NftElement():
                 if resource.set in self.sets:
                     self.sets[resource.set].drop(resource.element)
 
     def hook(self, name: str) -> tuple[Chain, ...]:
         """The chains of a hook in the order in which they run."""
-        if name not in self._hooks:
+        if not self._hooks:
             self._hooks = _by_hook(self.chains)
         return self._hooks.get(name, ())
 

@@ -93,6 +93,7 @@ def touched_by(look: Look, resources: Iterable[Resource]) -> Touched:
                 touched.nat = touched.rules = touched.peerings = True
                 touched.groups |= look.project.groups.keys()
                 touched.policies |= look.project.policies.keys()
+                look.remember_ports()
                 touched.devices |= {one.device for one in look.project.ports.values() if one.attachment}
             case _:
                 touched.rules = True

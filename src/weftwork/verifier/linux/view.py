@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
 
-from weftwork.base.addresses import Address
+from weftwork.base.addresses import Address, Cidr
 from weftwork.program.linux import Bridge, InterfaceAddress, Namespace, Uplink
 from weftwork.program.resource import Resource
 from weftwork.verifier.linux.scope import Scope
@@ -19,9 +19,12 @@ Segment = tuple[str, str]
 
 
 class ProgramView:
-    """The program that stands. `gateway` is the way out of the external network, where it is known."""
+    """The program that stands. `gateway` and `networks` are the external network's, where they are known."""
 
-    def __init__(self, program: Iterable[Resource] = (), *, gateway: Address | None = None) -> None:
+    def __init__(
+        self, program: Iterable[Resource] = (), *, gateway: Address | None = None, networks: Iterable[Cidr] = ()
+    ) -> None:
+        self.networks = frozenset(one for one in networks if isinstance(one, IPv4Network))
         self.gateway = int(gateway) if isinstance(gateway, IPv4Address) else None
         self.scopes: dict[str, Scope] = {}
         self.ids: dict[str, str] = {}
