@@ -33,7 +33,7 @@ _STALE_MARK = 0x5A5A5A5A
 def check_flows(stand: Stand) -> Iterator[Violation]:
     """What no single packet shows: marks, other policies' flows, complaints of strangers."""
     found = [*_marked(stand), *_stale(stand), *_complaints(stand), *_too_fast(stand), *_unlucky(stand)]
-    found += [*_peers(stand), *_told(stand), *_prepared(stand)]
+    found += [*_peers(stand), *_told(stand), *_prepared(stand), *_kept(stand)]
     for fault, what, source, destination in found:
         probe = Probe(Inside(stand.look.owner, source.id), destination, TCP, SOURCE_PORT, 80, Phase.MIDDLE)
         yield Violation(fault, stand.look.scope.name, what, probe)
@@ -153,15 +153,55 @@ def _prepared(stand: Stand) -> Iterator[_Found]:
 
 
 def _told(stand: Stand) -> Iterator[_Found]:
-    """Without SNAT nothing leaves, and is counted as such."""
+    """What may not leave, or comes from nobody, is counted as such."""
     look = stand.look
+    for port, other in (*_pairs(stand, LOST, ANY), *_pairs(stand, ANY, LOST)):
+        packet = _packet(port, other)
+        Journey(look.view).from_port(look.scope, port.device, packet)
+        counter = "denied_to_outside" if other.groups == () else "denied_from_outside"
+        if packet.counted != [counter]:
+            yield Fault.REACH, f"what no rule has heard of is counted as {packet.counted}.", port, v4_of(other)
     for (_, kind), port in stand.ports.items():
-        if kind == ANY and snat_of(look.project) is None:
+        if kind == ANY and snat_of(look.project) is None and look.external():
             packet = _packet(port, port)
             packet.destination = int(OUTSIDE)
             Journey(look.view).from_port(look.scope, port.device, packet)
-            if look.external() and packet.counted != ["denied_to_outside"]:
+            if packet.counted != ["denied_to_outside"]:
                 yield Fault.REACH, f"what may not leave is counted as {packet.counted}.", port, OUTSIDE
+
+
+def _kept(stand: Stand) -> Iterator[_Found]:
+    """A flow that another policy judged goes on, in both directions, if today's rules allow it."""
+    look, scope = stand.look, stand.look.scope
+    for port, other in _pairs(stand, ANY, MORE):
+        ends = _packet(port, other).ends
+        for sender, receiver, replies in ((port, other, False), (other, port, True)):
+            flow = Flow(TCP, ends, ends.reversed, mark=_STALE_MARK, confirmed=True)
+            packet = _packet(sender, receiver)
+            if replies:
+                packet.source_port, packet.destination_port = 80, SOURCE_PORT
+            if isinstance(Journey(look.view, {scope.name: [flow]}).from_port(scope, sender.device, packet), Lost):
+                yield Fault.REACH, "a change of rules ends a flow that they allow.", sender, v4_of(receiver)
+    snat = snat_of(look.project)
+    for (_, kind), port in stand.ports.items() if snat and look.uplinks() else ():
+        if kind == ANY and snat is not None:
+            yield from _kept_outside(look, port, snat)
+
+
+def _kept_outside(look: Look, port: Port, snat: IPv4Address) -> Iterator[_Found]:
+    inner, outer = int(v4_of(port)), int(OUTSIDE)
+    there = Packet(source=inner, source_port=SOURCE_PORT, destination=outer, destination_port=80, protocol=TCP)
+    back = Packet(source=outer, source_port=80, destination=int(snat), destination_port=SOURCE_PORT, protocol=TCP)
+    original, reply = there.ends, back.ends
+    for packet in (there, back):
+        flow = Flow(TCP, original, reply, mark=_STALE_MARK, confirmed=True, snat=True)
+        journey = Journey(look.view, {look.scope.name: [flow]})
+        if packet is there:
+            outcome = journey.from_port(look.scope, port.device, packet)
+        else:
+            outcome = journey.from_outside(packet)
+        if isinstance(outcome, Lost):
+            yield Fault.REACH, "a change of rules ends a flow to the outside that they allow.", port, OUTSIDE
 
 
 def _peers(stand: Stand) -> Iterator[_Found]:

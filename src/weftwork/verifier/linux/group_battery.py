@@ -134,7 +134,7 @@ def _around(first: int, last: int) -> set[int]:
 
 
 def _groups(rules: tuple[Rule, ...], said: tuple[NftRule, ...]) -> set[str]:
-    named = {rule.peer.name for rule in rules if isinstance(rule.peer, GroupRef)}
+    named = {str(rule.peer) for rule in rules if isinstance(rule.peer, GroupRef)}
     steps = (step for rule in said for step in rule)
     return named | {
         step.set.removeprefix(MEMBERS) for step in steps if isinstance(step, Member) and step.set.startswith(MEMBERS)
