@@ -148,8 +148,13 @@ def _prepared(stand: Stand) -> Iterator[_Found]:
                 priority=CLASSES[direction][ANY],
                 flow=Flow(TCP, ends, ends.reversed),
             )
-            if chain.name in ("leave", "arrive") and table.run_base(chain, packet) is None:
+            if chain.name not in ("leave", "arrive"):
+                continue
+            if table.run_base(chain, packet) is None:
                 yield Fault.GUARD, f"{chain.name} takes a packet for another by its priority.", port, OUTSIDE
+            packet.mark = 0
+            if table.run_base(chain, packet) is not None:
+                yield Fault.REACH, f"{chain.name} judges a packet again whose flow was judged.", port, OUTSIDE
 
 
 def _told(stand: Stand) -> Iterator[_Found]:
