@@ -21,6 +21,7 @@ from weftwork.seams.driver import Applied
 
 INSTALL_TIMEOUT_S = 30.0
 """How long the chassis may take to install a change; after it the change is looked at and asked for again."""
+_ASK_AGAIN_S = 1.0
 _STEPS_MAX = 2000
 """Of one transaction: a larger one would keep the server busy for others too long."""
 
@@ -87,9 +88,10 @@ class OvnDriver:
             return {}
         tables = await self._tables()
         (uuid,) = tables["NB_Global"]
-        count = {"op": "mutate", "table": "NB_Global", "where": [["_uuid", "==", ["uuid", str(uuid)]]]}
+        where = [["_uuid", "==", ["uuid", str(uuid)]]]
+        count = {"op": "mutate", "table": "NB_Global", "where": where, "mutations": [["nb_cfg", "+=", 1]]}
         read = {"op": "select", "table": "NB_Global", "where": [], "columns": ["nb_cfg"]}
-        answer = await self._client.transact([{**count, "mutations": [["nb_cfg", "+=", 1]]}, read])
+        answer = await self._client.transact([count, read])
         wanted = answer[1]["rows"][0]["nb_cfg"]
         try:
             async with asyncio.timeout(self._install_timeout_s):
@@ -98,7 +100,11 @@ class OvnDriver:
                     (row,) = (await self._tables())["NB_Global"].values()
                     if row["hv_cfg"] >= wanted:
                         return {}
-                    await self._installed.wait()
+                    try:
+                        await asyncio.wait_for(self._installed.wait(), _ASK_AGAIN_S)
+                    except TimeoutError:
+                        # northd that lost a race in the southbound tries again at the next change, and not before.
+                        await self._client.transact([count])
         except TimeoutError:
             why = Failure("OVN_NOT_INSTALLED", f"the chassis did not install it within {self._install_timeout_s:.0f} s")
             return {_subject(step).key: why for step in plan if not isinstance(step, Delete)}
