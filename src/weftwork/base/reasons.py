@@ -89,12 +89,12 @@ class ReasonCode(Enum):
         "Let the guest use the address that DHCP gives it; an address of another port cannot be borrowed.",
     )
     TUNNEL = _stops(
-        "Guests cannot send tunnelled packets.",
+        "Nothing tunnelled passes between a guest and anybody else.",
         "`web1` sends UDP to port 4789 (VXLAN) or 8472, or a GRE packet.",
         "Nothing allows it: a tunnel would carry packets past the rules. Use a protocol that the rules can see.",
     )
     ROGUE_DHCP = _stops(
-        "Guests cannot answer as DHCP servers.",
+        "UDP with a port of DHCP (67, 68) passes only as a guest's own question for an address.",
         "`web1` sends UDP to port 68, where DHCP clients listen.",
         "Nothing allows it. Addresses come from the VPC's own DHCP; see `weft subnet show`.",
     )
@@ -169,6 +169,16 @@ class ReasonCode(Enum):
         "A packet from outside has a source address of the VPC, of a peer, or of nobody.",
         "A packet with the source `10.20.0.9`, an address of the VPC, comes from the external network.",
         "Ask about an address that is outside; inside addresses that come from there are lies.",
+    )
+    PORT_ZERO = _stops(
+        "TCP and UDP have no port 0 on this data plane.",
+        "`web1` sends UDP to port 0, and the hosts carry packets with Open vSwitch in user space.",
+        "Use another port: 0 is reserved, and is told to mean `any` by most programs.",
+    )
+    ERROR_STAYS = _stops(
+        "ICMP errors of guests do not leave the VPC on this data plane.",
+        "Somebody outside calls a DNAT to a port of `web2` where nobody listens, and OVN does not send him the error.",
+        "Nothing: who called waits until his own limit instead of being told.",
     )
     NOT_OF_A_FLOW = _stops(
         "It answers a flow that does not exist, or that is not allowed.",

@@ -24,7 +24,7 @@ TUNNEL_PROTOCOLS = frozenset({4, 41, 47, 97, 115, 137})
 TUNNEL_PORTS = frozenset({4754, 4755, 4789, 4790, 6081, 6635, 8472})
 """GRE, VXLAN, VXLAN-GPE, Geneve, MPLS in UDP, and VXLAN before it had a number (IANA service names)."""
 
-DHCP_SERVER, DHCP_CLIENT = 67, 68
+DHCP_PORTS = frozenset({67, 68})
 
 NUMBERS = {Protocol.TCP: TCP, Protocol.UDP: UDP, Protocol.ICMP: ICMP}
 NOWHERE = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4")))
@@ -74,10 +74,33 @@ class Vpc:
         return Reason(code, self.owner, thing, rule)
 
 
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """In what data planes may differ, and in nothing else: docs/reference/data-planes.md says which has which.
+
+    `hairpin_shows_gateway`: who is called by an external address of its own VPC sees its gateway, else the caller.
+    `carries_port_zero`: TCP and UDP have a port 0.
+    """
+
+    hairpin_shows_gateway: bool = True
+    carries_port_zero: bool = True
+    carries_fragments: bool = True
+    """Of datagrams that begin a flow; of what belongs to one, all do."""
+    errors_leave: bool = True
+    """Who called from outside gets ICMP errors of the guest that a DNAT led to."""
+
+
+LINUX = Traits()
+OVN_IN_USER_SPACE = Traits(
+    hairpin_shows_gateway=False, carries_port_zero=False, carries_fragments=False, errors_leave=False
+)
+
+
 class Model:
     """An intent to be asked about many packets; it must not change meanwhile."""
 
-    def __init__(self, intent: Intent) -> None:
+    def __init__(self, intent: Intent, traits: Traits = LINUX) -> None:
+        self._traits = traits
         self._vpcs = {owner: Vpc(owner, project) for owner, project in intent.items()}
         for vpc in self._vpcs.values():
             vpc.peers = [
@@ -99,6 +122,14 @@ class Model:
                 return _denied(Reason(ReasonCode.NOT_OF_A_FLOW))
 
     def _flow(self, probe: Probe) -> Verdict:
+        flow = self._judged(probe)
+        if self._traits.carries_port_zero or probe.protocol not in (TCP, UDP) or flow.seen is None:
+            return flow
+        if 0 in (probe.destination_port, flow.seen.destination_port):
+            return _denied(Reason(ReasonCode.PORT_ZERO))
+        return flow
+
+    def _judged(self, probe: Probe) -> Verdict:
         match probe.source:
             case Inside(owner, port_id):
                 vpc = self._vpcs.get(owner)
@@ -115,7 +146,8 @@ class Model:
         onward = self._onward(vpc, port, _sent(address, probe), probe)
         if not stops:
             return onward
-        return _denied(*stops, *(() if onward.delivered else onward.reasons))
+        known = {stop.code for stop in stops}
+        return _denied(*stops, *(one for one in onward.reasons if not onward.delivered and one.code not in known))
 
     def _onward(self, vpc: Vpc, port: Port, seen: Seen, probe: Probe) -> Verdict:
         """From a port that is honest, to wherever the destination is."""
@@ -127,7 +159,7 @@ class Model:
         if destination in vpc.gateways:
             return _to_router(vpc, seen, probe)
         if destination in vpc.external:
-            return _hairpin(vpc, port, seen, probe)
+            return self._hairpin(vpc, port, seen, probe)
         if vpc.holds(destination):
             return _to_port(vpc, port, vpc, seen, probe)
         peer = vpc.peer_at(destination)
@@ -154,6 +186,21 @@ class Model:
             return _denied(Reason(ReasonCode.NOBODY_THERE))
         return Verdict(Outside(outside.destination), outside, passed)
 
+    def _hairpin(self, vpc: Vpc, port: Port, seen: Seen, probe: Probe) -> Verdict:
+        """Groups see the two guests; the receiver sees its gateway, so that it answers by the same way."""
+        dnat = vpc.dnats.get((seen.destination, probe.protocol, probe.destination_port))
+        if dnat is None:
+            return _denied(vpc.reason(ReasonCode.NO_DNAT))
+        arrived = _to_port(vpc, port, vpc, translated(seen, dnat), probe)
+        if not isinstance(arrived.receiver, Inside) or arrived.seen is None:
+            return arrived
+        ways = (vpc.reason(ReasonCode.DNAT, dnat.name), vpc.reason(ReasonCode.HAIRPIN))
+        if not self._traits.hairpin_shows_gateway:
+            return replace(arrived, reasons=(*ways, *arrived.reasons))
+        gateway = vpc.subnet_of(vpc.project.ports[arrived.receiver.port]).gateway
+        assert isinstance(gateway, IPv4Address)
+        return Verdict(arrived.receiver, replace(arrived.seen, source=gateway), (*ways, *arrived.reasons))
+
     def _from_outside(self, seen: Seen, probe: Probe) -> Verdict:
         """A packet on the external network, as it is seen there."""
         vpc = self._by_external.get(seen.destination)
@@ -174,10 +221,10 @@ class Model:
         """A reply or an ICMP error of the flow's receiver: back to who began it, in that one's words."""
         if flow.seen is None:
             return _denied(Reason(ReasonCode.NOT_OF_A_FLOW), *flow.reasons)
-        if probe.phase is Phase.REPLY and isinstance(flow.receiver, Inside):
-            refused = guarded(probe.protocol, flow.seen.destination_port, flow.seen.source_port)
-            if refused:
-                return _denied(Reason(refused, flow.receiver.owner, flow.receiver.port))
+        codes = {reason.code for reason in flow.reasons}
+        from_outside = ReasonCode.DNAT in codes and ReasonCode.HAIRPIN not in codes
+        if probe.phase is Phase.ERROR and from_outside and not self._traits.errors_leave:
+            return _denied(Reason(ReasonCode.ERROR_STAYS), *flow.reasons)
         seen = Seen(probe.destination, probe.destination_port, self._address(probe.source), probe.source_port)
         return Verdict(probe.source, seen, (Reason(ReasonCode.PART_OF_FLOW), *flow.reasons))
 
@@ -239,10 +286,11 @@ def allows(rule: Rule, protocol: int, destination_port: int, peer: Peer) -> bool
 
 
 def guarded(protocol: int, source_port: int, destination_port: int) -> ReasonCode | None:
-    """Why no guest may send such a packet, whoever it is for."""
-    if protocol in TUNNEL_PROTOCOLS or (protocol == UDP and destination_port in TUNNEL_PORTS):
+    """Why no guest may send or get such a packet, whoever the other end is: so no flow has answers that are refused."""
+    ports = {source_port, destination_port} if protocol == UDP else set()
+    if protocol in TUNNEL_PROTOCOLS or ports & TUNNEL_PORTS:
         return ReasonCode.TUNNEL
-    if protocol == UDP and (source_port == DHCP_SERVER or destination_port == DHCP_CLIENT):
+    if ports & DHCP_PORTS:
         return ReasonCode.ROGUE_DHCP
     return None
 
@@ -275,20 +323,6 @@ def _to_router(vpc: Vpc, seen: Seen, probe: Probe) -> Verdict:
     return _denied(vpc.reason(ReasonCode.ROUTER_OFFERS_NOTHING))
 
 
-def _hairpin(vpc: Vpc, port: Port, seen: Seen, probe: Probe) -> Verdict:
-    """Groups see the two guests; the receiver sees its gateway, so that it answers by the same way."""
-    dnat = vpc.dnats.get((seen.destination, probe.protocol, probe.destination_port))
-    if dnat is None:
-        return _denied(vpc.reason(ReasonCode.NO_DNAT))
-    arrived = _to_port(vpc, port, vpc, translated(seen, dnat), probe)
-    if not isinstance(arrived.receiver, Inside) or arrived.seen is None:
-        return arrived
-    gateway = vpc.subnet_of(vpc.project.ports[arrived.receiver.port]).gateway
-    assert isinstance(gateway, IPv4Address)
-    ways = (vpc.reason(ReasonCode.DNAT, dnat.name), vpc.reason(ReasonCode.HAIRPIN))
-    return Verdict(arrived.receiver, replace(arrived.seen, source=gateway), (*ways, *arrived.reasons))
-
-
 def _to_peer(vpc: Vpc, port: Port, peer: Vpc, seen: Seen, probe: Probe) -> Verdict:
     """The sender's groups judge it here, the receiver's there; the peer's router has nothing to say to anybody."""
     if seen.destination in peer.gateways:
@@ -315,6 +349,9 @@ def _ingress_of(vpc: Vpc, seen: Seen, peer: Peer, probe: Probe) -> Verdict:
     if receiver is None:
         return _denied(vpc.reason(ReasonCode.NOBODY_THERE))
     allowed, stops = _ingress(vpc, receiver, peer, probe.protocol, seen.destination_port)
+    refused = guarded(probe.protocol, seen.source_port, seen.destination_port)
+    if refused:
+        stops.insert(0, vpc.reason(refused, receiver.id))
     if receiver.attachment is None:
         stops.insert(0, vpc.reason(ReasonCode.RECEIVER_NOT_ATTACHED, receiver.id))
     return _denied(*stops) if stops else Verdict(Inside(vpc.owner, receiver.id), seen, (allowed,))

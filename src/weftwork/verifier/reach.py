@@ -30,13 +30,14 @@ from weftwork.verifier.boxes import (
     union,
 )
 from weftwork.verifier.model import (
-    DHCP_CLIENT,
+    DHCP_PORTS,
     NOWHERE,
     NUMBERS,
     TUNNEL_PORTS,
     TUNNEL_PROTOCOLS,
     address_of,
     dnats_of,
+    guarded,
     snat_of,
 )
 from weftwork.verifier.packet import TCP, UDP
@@ -52,7 +53,7 @@ Pair = tuple[Groups, Groups]
 
 NEVER_FROM_GUESTS: Boxes = (
     *(Box(protocol=(number, number)) for number in sorted(TUNNEL_PROTOCOLS)),
-    *(Box(protocol=(UDP, UDP), port=(port, port)) for port in sorted({*TUNNEL_PORTS, DHCP_CLIENT})),
+    *(Box(protocol=(UDP, UDP), port=(port, port)) for port in sorted(TUNNEL_PORTS | DHCP_PORTS)),
 )
 """What no port lets its guest send, whatever the rules say; it is not taken out of the sets below."""
 
@@ -410,6 +411,8 @@ class ReachIndex:
 
     def _comers(self, dnat: Dnat, groups: Groups) -> Boxes:
         """Who may use a DNAT from outside. A group is never a source there: its members are inside."""
+        if guarded(NUMBERS[dnat.protocol], 0, dnat.internal_port):
+            return NOTHING
         opened = self._sets.boxes(self._classes[groups].into.everywhere)
         inner = _exactly(dnat.internal_ip, dnat.protocol, dnat.internal_port)
         allowed = subtract(intersect(opened, (inner,)), self._policies.denied_in())

@@ -41,8 +41,11 @@ _CHAINS = {
     "payload": (
         "meta l4proto 6 accept",
         f"meta l4proto {_PROTOCOLS_OF_TUNNELS} {_refuse('tunnel')}",
-        f"udp sport 67 {_refuse('rogue_dhcp')}",
-        f"udp dport 68 {_refuse('rogue_dhcp')}",
+        # To a router it is a request; to a guest, the policy refuses it.
+        "udp sport 68 udp dport 67 accept",
+        f"udp sport {{ 67, 68 }} {_refuse('rogue_dhcp')}",
+        f"udp dport {{ 67, 68 }} {_refuse('rogue_dhcp')}",
+        f"udp sport {_UDP_PORTS_OF_TUNNELS} {_refuse('tunnel')}",
         f"udp dport {_UDP_PORTS_OF_TUNNELS} {_refuse('tunnel')}",
         "accept",
     ),

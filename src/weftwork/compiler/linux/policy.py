@@ -84,11 +84,16 @@ def _drop(counter: str) -> str:
     return f'counter name "{counter}" drop'
 
 
+_RESERVED = "{ 67, 68, 4754, 4755, 4789, 4790, 6081, 6635, 8472 }"
+"""UDP ports of DHCP and of tunnels, as the guard knows them."""
+# As the receiver would see it: the guard has judged what the sender sent. No flow uses them, so no answer needs a look.
+_NEVER = (f"udp sport {_RESERVED} {_drop('reserved_port')}", f"udp dport {_RESERVED} {_drop('reserved_port')}")
+
 # Only routed packets come from outside, go there, or are translated; a bridged one that says so is refused.
 _BRIDGED = {
     "judged": (_ERRORS, _JUDGED, "meta protocol arp accept", _INVALID, *_TO_JUDGE),
     "errors": (*_OF_AN_END, _drop("forged_error")),
-    "leave": (_NOTHING_TO_JUDGE, *_OUT_STAGE, "goto from_outside"),
+    "leave": (_NOTHING_TO_JUDGE, *_NEVER, *_OUT_STAGE, "goto from_outside"),
     "arrive": (*_IN_STAGE, "goto to_outside"),
     "from_outside": (_drop("denied_from_outside"),),
     "to_outside": (_drop("denied_to_outside"),),
@@ -100,7 +105,7 @@ _ROUTED = {
     "judged": (_ERRORS, _JUDGED, _INVALID, *_TO_JUDGE),
     # The router of a peer has asked the same about its own end.
     "errors": (*_OF_AN_END, f'iifname "{names.EXTERNAL_LEG}" return', f"{_FROM_PEER} return", _drop("forged_error")),
-    "leave": (_NOTHING_TO_JUDGE, "ct status dnat goto translated", "goto origin"),
+    "leave": (_NOTHING_TO_JUDGE, *_NEVER, "ct status dnat goto translated", "goto origin"),
     "translated": (
         f"meta l4proto 6 {_DNAT_TUPLE} goto origin",
         f"meta l4proto 17 {_DNAT_TUPLE} goto origin",

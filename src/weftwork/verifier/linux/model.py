@@ -28,6 +28,7 @@ _COUNTERS = {
     "spoofed_ip": ReasonCode.SPOOFED_SOURCE,
     "tunnel": ReasonCode.TUNNEL,
     "rogue_dhcp": ReasonCode.ROGUE_DHCP,
+    "reserved_port": ReasonCode.ROGUE_DHCP,
     "denied_out": ReasonCode.NO_EGRESS_RULE,
     "denied_in": ReasonCode.NO_INGRESS_RULE,
     "denied_by_policy": ReasonCode.POLICY_DENIED,
