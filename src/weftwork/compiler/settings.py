@@ -47,3 +47,16 @@ class HostProfile:
         if self.layout == "vlan" and self.filter_mode != "bridge":
             # br_netfilter leaves tagged frames alone, and in this layout all forwarded frames are.
             raise ValueError("layout vlan needs filter_mode bridge")
+
+
+@dataclass(frozen=True, slots=True)
+class OvnProfile:
+    """`gateway_chassis` carry what comes from and goes to the external network, by falling priority.
+
+    `physical_network` is what the chassis call that network in `ovn-bridge-mappings`.
+    """
+
+    mtu_bytes: int = 1442
+    external: ExternalNetwork | None = None
+    gateway_chassis: tuple[str, ...] = ()
+    physical_network: str = "weft-ext"

@@ -26,7 +26,7 @@ def slices_of(intent: Intent) -> frozenset[SliceId]:
 def affected_by(key: ThingKey, intent: Intent) -> frozenset[SliceId]:
     """The slices to compile again when the thing was made, changed or deleted, in the intent that has this change.
 
-    A peering affects both its projects: their legs, and their ports, whose groups the other's rules may name.
+    A peering affects both its projects: legs and gateways, what is outside for them, and whom their rules may name.
     """
     owner = key.owner
     match key.kind:
@@ -43,14 +43,18 @@ def affected_by(key: ThingKey, intent: Intent) -> frozenset[SliceId]:
         case "network-policy":
             return frozenset({("policies", *owner), ("policy", *owner, key.name)})
         case "peering":
-            both = (owner, peer_in(key))
-            legs: frozenset[SliceId] = frozenset(("peerings", *one) for one in both)
-            return legs.union(*(_ports_of(intent, one) for one in both))
+            return frozenset(one for end in (owner, peer_in(key)) for one in _with_peers(intent, end))
 
 
-def _ports_of(intent: Intent, owner: ProjectKey) -> Iterator[SliceId]:
+def _with_peers(intent: Intent, owner: ProjectKey) -> Iterator[SliceId]:
+    """What a backend may write with a project's peers in it."""
+    yield ("peerings", *owner)
     project = intent.get(owner)
-    return (("port", *owner, port_id) for port_id in (project.ports if project else ()))
+    if project is not None:
+        yield ("nat", *owner)
+        yield from (("subnet", *owner, name) for name in project.subnets)
+        yield from (("group", *owner, name) for name in project.groups)
+        yield from (("port", *owner, port_id) for port_id in project.ports)
 
 
 def _slices_of_project(owner: ProjectKey, project: ProjectIntent) -> Iterator[SliceId]:

@@ -197,7 +197,8 @@ class Acl:
 
     @property
     def key(self) -> Key:
-        return ("ovn-acl", self.scope, self.on, self.direction.value, str(self.priority), self.match)
+        stage = self.direction.value + (" after" if self.after_load_balancing else "")
+        return ("ovn-acl", self.scope, self.on, stage, str(self.priority), self.match)
 
 
 @dataclass(frozen=True, slots=True)

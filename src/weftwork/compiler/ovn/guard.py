@@ -1,0 +1,97 @@
+"""What holds for every port of a VPC, whatever its groups say. Port security has seen to it that senders are honest.
+
+A packet passes three stages: `from-lport` sees it as it was sent, `from-lport` after load balancing sees where it goes,
+`to-lport` sees it as it is received. The first only refuses; in the others, what nothing allows is dropped. Answers of
+a flow pass all of them, so nothing is refused in answers alone.
+"""
+
+from collections.abc import Iterator
+from ipaddress import IPv4Address
+
+from weftwork.compiler.ovn import names
+from weftwork.model.vpc import Vpc
+from weftwork.program.ovn import Acl, AclAction, AclDirection, PortGroup
+from weftwork.program.resource import Resource
+
+ARP, OWN_DHCP, GATEWAY, GUARD, RULE, DEFAULT = 4000, 3900, 3800, 3700, 1000, 0
+"""Priorities."""
+
+NOWHERE = "{0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4, 240.0.0.0/4}"
+"""Addresses that are not of one host (RFC 6890)."""
+
+_PROTOCOLS_OF_TUNNELS = "{4, 41, 47, 97, 115, 137}"
+"""IPIP, 6in4, GRE, EtherIP, L2TPv3, MPLS (IANA protocol numbers)."""
+
+_RESERVED = "{67, 68, 4754, 4755, 4789, 4790, 6081, 6635, 8472}"
+"""UDP ports of DHCP, and of GRE, VXLAN, VXLAN-GPE, Geneve, MPLS and Linux' first VXLAN (IANA service names)."""
+
+_REFUSED = (
+    f"ip.proto == {_PROTOCOLS_OF_TUNNELS}",
+    f"udp.src == {_RESERVED}",
+    f"udp.dst == {_RESERVED}",
+    # Rules cannot see the ports of a part. (The datapath of the kernel puts datagrams together before they come here.)
+    "ip.is_frag",
+    # The datapath in user space takes these for the beginning of a connection.
+    "ct.new && tcp && (tcp.flags == 4/4 || tcp.flags == 1/1)",
+)
+
+
+def guard_of_vpc(vpc: Vpc) -> Iterator[Resource]:
+    yield PortGroup(names.scope_of(vpc), names.everyone(vpc))
+    for match in _REFUSED:
+        yield sent(vpc, GUARD, match, AclAction.DROP)
+        yield received(vpc, GUARD, match, AclAction.DROP)
+    # Port security asks of frames to many only who sends them, not who gets them.
+    yield sent(vpc, GUARD, "ip4 && eth.mcast", AclAction.DROP)
+    yield going(vpc, GUARD, f"ip4.dst == {NOWHERE}", AclAction.DROP)
+    yield going(vpc, ARP, "arp", AclAction.ALLOW)
+    yield received(vpc, ARP, "arp", AclAction.ALLOW)
+    yield going(vpc, DEFAULT, "", AclAction.DROP)
+    yield received(vpc, DEFAULT, "", AclAction.DROP)
+
+
+def guard_of_subnet(vpc: Vpc, gateway: IPv4Address, *, dhcp: bool) -> Iterator[Resource]:
+    """A router answers pings of its gateways, and DHCP, where a subnet has it; nothing else."""
+    if dhcp:
+        request = f"udp.src == 68 && udp.dst == 67 && ip4.dst == {{255.255.255.255, {gateway}}}"
+        yield sent(vpc, OWN_DHCP, request, AclAction.ALLOW)
+        yield going(vpc, OWN_DHCP, request, AclAction.ALLOW)
+    yield going(vpc, GATEWAY, f"icmp4.type == 8 && ip4.dst == {gateway}", AclAction.ALLOW_RELATED)
+    yield going(vpc, GUARD, f"ip4.dst == {gateway}", AclAction.DROP)
+
+
+def sent(vpc: Vpc, priority: int, match: str, action: AclAction) -> Acl:
+    """As a guest sent it."""
+    return _acl(vpc, AclDirection.FROM_PORT, f"inport == @{names.everyone(vpc)}", priority, match, action)
+
+
+def going(vpc: Vpc, priority: int, match: str, action: AclAction) -> Acl:
+    """As it goes on: with the destination that a port forward gave it."""
+    port = f"inport == @{names.everyone(vpc)}"
+    return _acl(vpc, AclDirection.FROM_PORT, port, priority, match, action, after_load_balancing=True)
+
+
+def received(vpc: Vpc, priority: int, match: str, action: AclAction) -> Acl:
+    """As a guest gets it."""
+    return _acl(vpc, AclDirection.TO_PORT, f"outport == @{names.everyone(vpc)}", priority, match, action)
+
+
+def _acl(
+    vpc: Vpc,
+    direction: AclDirection,
+    port: str,
+    priority: int,
+    match: str,
+    action: AclAction,
+    *,
+    after_load_balancing: bool = False,
+) -> Acl:
+    return Acl(
+        scope=names.scope_of(vpc),
+        on=f"group {names.everyone(vpc)}",
+        direction=direction,
+        priority=priority,
+        match=f"{port} && {match}" if match else port,
+        action=action,
+        after_load_balancing=after_load_balancing,
+    )
