@@ -51,8 +51,9 @@ test-stock: packages-test $(VENV)/project ## system tests on a stock Debian kern
 N := 1000
 FIRST_SEED := $(shell date +%s)
 
-equivalence: packages-test $(VENV)/project ## send N=1000 random cases through the kernel and the reference model; FIRST_SEED=...
-	$(APART) $(PYTHON) -m weftwork.testing.equivalence $(N) $(FIRST_SEED)
+PLANE := both
+equivalence: packages-test $(VENV)/project ## send N=1000 random cases through a data plane and the reference model; PLANE=linux|ovn|both FIRST_SEED=...
+	$(APART) $(PYTHON) -m weftwork.testing.equivalence $(N) $(FIRST_SEED) $(PLANE)
 
 FAULTS := 500
 PROGRAMS := 10000

@@ -1,37 +1,42 @@
-"""The long run: `python -m weftwork.testing.equivalence [CASES [FIRST_SEED]]`, in a network of its own, as root."""
+"""The long run, in a network of its own: `python -m weftwork.testing.equivalence [CASES [SEED [linux|ovn|both]]]`."""
 
 import sys
 import time
 
 from weftwork.testing.equivalence.linux_plane import LinuxPlane
+from weftwork.testing.equivalence.ovn_plane import OvnPlane
 from weftwork.testing.equivalence.run import Tally, run_cases
 
 _EVERY = 200
+_PLANES = {"linux": (LinuxPlane,), "ovn": (OvnPlane,), "both": (LinuxPlane, OvnPlane)}
 
 
-def main(cases: int, first_seed: int) -> int:
+def main(cases: int, first_seed: int, planes: str) -> int:
+    print(f"{cases} cases from seed {first_seed}", flush=True)
+    return max(_run(plane, range(first_seed, first_seed + cases)) for plane in _PLANES[planes])
+
+
+def _run(make_plane: type[LinuxPlane] | type[OvnPlane], seeds: range) -> int:
     started = time.monotonic()
 
     def tell(tally: Tally) -> None:
         if tally.cases % _EVERY == 0:
-            print(_words(tally, time.monotonic() - started), flush=True)
+            print(_words(plane.name, tally, time.monotonic() - started), flush=True)
 
-    print(f"{cases} cases from seed {first_seed}", flush=True)
-    with LinuxPlane() as plane:
-        tally = run_cases(plane, range(first_seed, first_seed + cases), tell=tell)
-    print(_words(tally, time.monotonic() - started))
+    with make_plane() as plane:
+        tally = run_cases(plane, seeds, tell=tell)
+    print(_words(plane.name, tally, time.monotonic() - started), flush=True)
     if tally.disagreement:
-        print(f"\n{tally.disagreement}")
+        print(f"\n{tally.disagreement}", flush=True)
     return 1 if tally.disagreement else 0
 
 
-def _words(tally: Tally, elapsed_s: float) -> str:
+def _words(plane: str, tally: Tally, elapsed_s: float) -> str:
     found = "1 disagreement" if tally.disagreement else "no disagreement"
-    return (
-        f"{tally.cases} cases, {tally.packets} packets judged ({tally.delivered} delivered), {found}, {elapsed_s:.0f} s"
-    )
+    judged = f"{tally.packets} packets judged ({tally.delivered} delivered)"
+    return f"{plane}: {tally.cases} cases, {judged}, {found}, {elapsed_s:.0f} s"
 
 
 if __name__ == "__main__":
-    numbers = [int(one) for one in sys.argv[1:]]
-    sys.exit(main(*(numbers + [1000, int(time.time())][len(numbers) :])))
+    cases, seed, planes = (*sys.argv[1:], *("1000", str(int(time.time())), "both")[len(sys.argv) - 1 :])
+    sys.exit(main(int(cases), int(seed), planes))

@@ -10,10 +10,19 @@ from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.model.port import Port
 from weftwork.model.subnet import Subnet
 from weftwork.testing.equivalence import frames
-from weftwork.testing.equivalence.cases import EXTERNAL, NEVER_DELIVERED, TENANTS, Case, Form, Shot, device_of
+from weftwork.testing.equivalence.cases import (
+    EXTERNAL,
+    NEIGHBOUR,
+    NEVER_DELIVERED,
+    TENANTS,
+    Case,
+    Form,
+    Shot,
+    device_of,
+)
 from weftwork.testing.equivalence.frames import Arrival
 from weftwork.testing.equivalence.wire import BROADCAST, Fence, Wire
-from weftwork.verifier.model import Model, address_of, dnats_of, snat_of, survives
+from weftwork.verifier.model import Model, Traits, address_of, dnats_of, snat_of, survives
 from weftwork.verifier.packet import ICMP, TCP, UDP, End, Inside, Outside, Phase, Probe, Router, Seen, Verdict
 from weftwork.verifier.reasons import Reason, ReasonCode
 
@@ -26,9 +35,12 @@ class Plane(Protocol):
     """A data plane under test. The far end of each port is `device_of(port)` in the namespace of the wire."""
 
     wire: Wire
+    traits: Traits
 
     def apply(self, intent: Intent) -> None: ...
     def forget_flows(self) -> None: ...
+    def settle(self, questions: Iterable[Fence]) -> None:
+        """Wait until the routers know who asked them from outside, so that nothing of what follows waits for ARP."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +58,8 @@ class Outcome:
     packets: int = 0
     delivered: int = 0
     disagreements: list[Disagreement] = field(default_factory=list)
+    refused: dict[int, "_Sent"] = field(default_factory=dict)
+    """What should arrive nowhere, and must not do so later either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +109,8 @@ class _Stage:
     """One intent in force."""
 
     def __init__(self, plane: Plane, intent: Intent, outcome: Outcome) -> None:
-        self._wire, self._intent, self._outcome = plane.wire, intent, outcome
-        self._model = Model(intent)
+        self._plane, self._wire, self._intent, self._outcome = plane, plane.wire, intent, outcome
+        self._model = Model(intent, plane.traits)
         self._macs: dict[tuple[str, IPv4Address], bytes] = {}
         self._fences: list[Fence] = []
         self._held = {address for own in intent.values() for address in _held(own)}
@@ -109,13 +123,19 @@ class _Stage:
         by_owner = {
             port.owner: fence for fence, port in ports.items() if (fence.interface, fence.gateway) in self._macs
         }
-        self._fences = list(by_owner.values())
         outside = [
             Fence(self._wire.outside, self._wire.outside_mac, self._wire.outside_address, address)
             for address in EXTERNAL
         ]
+        self._fences = list(by_owner.values())
+        if self._wire.fences_every_port:
+            self._fences = [*ports, *[one for one in outside if one.gateway in self._held][:1]]
         self._macs |= self._wire.resolve([one for one in outside if one.gateway in self._held], wait=True)
         self._macs |= self._wire.resolve([one for one in outside if one.gateway not in self._held], wait=False)
+        heard = [one for one in outside if one.gateway in self._held]
+        heard += [replace(one, address=NEIGHBOUR) for one in heard]
+        self._wire.resolve(heard, wait=True)
+        self._plane.settle(heard)
         self._wire.forget()
 
     def open(self, stage: str, shots: Iterable[Shot]) -> list[_Flow]:
@@ -158,7 +178,8 @@ class _Stage:
         return is_known and expected.receiver != probe.source
 
     def _expected(self, shot: Shot) -> Verdict:
-        if shot.form in NEVER_DELIVERED:
+        is_carried = self._plane.traits.carries_fragments or shot.form is not Form.FRAGMENTS
+        if shot.form in NEVER_DELIVERED or not is_carried:
             return Verdict(None, None, (Reason(ReasonCode.NOT_OF_A_FLOW),))
         return self._model.verdict(shot.probe)
 
@@ -213,10 +234,16 @@ class _Stage:
         by_number: dict[int, list[Arrival]] = {}
         for arrival in arrivals:
             by_number.setdefault(arrival.number, []).append(arrival)
+        for number, shot in self._outcome.refused.items():
+            if number in by_number:
+                words = ("late", *map(_words, by_number[number]))
+                self._outcome.disagreements.append(Disagreement(stage, shot.shot, shot.expected, words))
         flows = []
         for one in sent:
             came = by_number.get(one.number, [])
             self._outcome.packets += 1
+            if not one.expected.delivered:
+                self._outcome.refused[one.number] = one
             self._outcome.delivered += one.expected.delivered
             if not self._agrees(one, came):
                 words = tuple(map(_words, came))
@@ -312,7 +339,8 @@ def _packets(shot: Shot, source: IPv4Address, number: int, turn: int) -> tuple[b
             flags, sequence, acknowledged = _tcp_turn(probe, form, turn)
             return (frames.ipv4(seen, TCP, frames.tcp(seen, flags, sequence, acknowledged, data)),)
         case 17, Form.FRAGMENTS | Form.FIRST_FRAGMENT | Form.LAST_FRAGMENT:
-            first, last = frames.fragments(seen, UDP, frames.udp(seen, data), number)
+            whole = frames.udp(seen, frames.payload(number, frames.FRAGMENTED_BYTES))
+            first, last = frames.fragments(seen, UDP, whole, number)
             match shot.form:
                 case Form.FIRST_FRAGMENT:
                     return (first,)
@@ -347,10 +375,10 @@ def _answer_frame(flow: _Flow, phase: Phase, number: int, own_mac: bytes) -> byt
     back, probe, data = seen.reversed, flow.shot.probe, frames.payload(number)
     if phase is Phase.ERROR:
         came = _packets(flow.shot, seen.source, flow.arrival.number, 0)[0][20:]
-        head = came[:8]
+        head = came[:20]
         ports = (seen.source_port, seen.destination_port)
         if probe.protocol in (TCP, UDP):
-            head = b"".join(port.to_bytes(2, "big") for port in ports) + came[4:8]
+            head = b"".join(port.to_bytes(2, "big") for port in ports) + came[4:20]
         quoted = frames.ipv4(seen, probe.protocol, head + bytes(8))
         packet = frames.ipv4(back, ICMP, frames.port_unreachable(number, quoted))
     elif probe.protocol == TCP:

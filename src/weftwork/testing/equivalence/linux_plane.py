@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from types import TracebackType
@@ -23,8 +24,9 @@ from weftwork.program.plan import Create, Replace
 from weftwork.program.resource import Program, Resource
 from weftwork.testing import strategies as make
 from weftwork.testing.equivalence.cases import GUESTS
-from weftwork.testing.equivalence.wire import Wire
+from weftwork.testing.equivalence.wire import Fence, Wire
 from weftwork.testing.guests import run
+from weftwork.verifier.model import LINUX, Traits
 
 PREFIX = "weq-"
 """Before the names of the namespaces, so that an agent on the same host takes them for nobody's."""
@@ -44,6 +46,8 @@ class LinuxPlane:
     """None for what this kernel prefers."""
     _assembly: Assembly = field(default_factory=Assembly)
     _intent: Intent = field(default_factory=dict)
+    name = "linux"
+    traits: Traits = LINUX
 
     def __enter__(self) -> Self:
         found = probe()
@@ -93,6 +97,9 @@ class LinuxPlane:
         for step in plan:
             if isinstance(step, Create | Replace) and isinstance(step.new, PortLink):
                 self.wire.bring_up(step.new.peer_name)
+
+    def settle(self, questions: Iterable[Fence]) -> None:
+        """The kernel learns from questions before it answers them."""
 
     def forget_flows(self) -> None:
         """As if nobody had spoken yet."""

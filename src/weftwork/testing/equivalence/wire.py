@@ -50,6 +50,8 @@ class Wire:
     outside_address: IPv4Address
     patience_s: float = 2.0
     """How long to wait for what should come."""
+    fences_every_port: bool = False
+    """Whether frames are taken in order per port only: then all that is sent has arrived when each port is answered."""
     answers_arp: Callable[[IPv4Address], bool] = lambda _: False
     _raw: socket.socket = field(init=False)
     _arrivals: list[Arrival] = field(default_factory=list)
