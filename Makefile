@@ -11,7 +11,7 @@ APART := $(PYTHON) tools/private_network.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check test crash test-stock equivalence faults demo bench proto lock clean packages-demo packages-test
+.PHONY: help setup check test crash test-stock equivalence faults mutate demo bench proto lock clean packages-demo packages-test
 
 help:
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 - \2/p' $(MAKEFILE_LIST)
@@ -50,8 +50,8 @@ test-stock: packages-test $(VENV)/project ## system tests on a stock Debian kern
 
 N := 1000
 FIRST_SEED := $(shell date +%s)
-
 PLANE := both
+
 equivalence: packages-test $(VENV)/project ## send N=1000 random cases through a data plane and the reference model; PLANE=linux|ovn|both FIRST_SEED=...
 	$(APART) $(PYTHON) -m weftwork.testing.equivalence $(N) $(FIRST_SEED) $(PLANE)
 
@@ -60,6 +60,9 @@ PROGRAMS := 10000
 
 faults: $(VENV)/project ## seed FAULTS=500 faults into programs, all to be found; judge PROGRAMS=10000 right ones (half an hour)
 	$(PYTHON) -m weftwork.testing.faults $(FAULTS) $(PROGRAMS)
+
+mutate: packages-test $(VENV)/project ## put 30 faults and more into each compiler, and see whether the suite finds them (20 minutes)
+	$(APART) $(PYTHON) -m weftwork.testing.mutation
 
 demo: packages-demo $(VENV)/project ## two tenants on this machine, told packet by packet; KEEP=1 leaves them running
 	$(PYTHON) -m weftwork.apps.demo

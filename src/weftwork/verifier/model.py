@@ -24,7 +24,8 @@ TUNNEL_PROTOCOLS = frozenset({4, 41, 47, 97, 115, 137})
 TUNNEL_PORTS = frozenset({4754, 4755, 4789, 4790, 6081, 6635, 8472})
 """GRE, VXLAN, VXLAN-GPE, Geneve, MPLS in UDP, and VXLAN before it had a number (IANA service names)."""
 
-DHCP_PORTS = frozenset({67, 68})
+DHCP_SERVER, DHCP_CLIENT = 67, 68
+DHCP_PORTS = frozenset({DHCP_SERVER, DHCP_CLIENT})
 
 NUMBERS = {Protocol.TCP: TCP, Protocol.UDP: UDP, Protocol.ICMP: ICMP}
 NOWHERE = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4")))

@@ -98,7 +98,7 @@ class OvnPlane:
         self._carry_out(self._northbound, _rows(delta.added), _rows(delta.removed))
         self._carry_out(self._chassis, _ports(delta.added), _ports(delta.removed))
         # The chassis has the flows when it says so; what the datapath remembers of older ones may be there still.
-        self.call("revalidator/wait")
+        self.call("revalidator/purge")
         tracked = flows.read(self.call("dpctl/dump-conntrack"))
         for flow in flows.dead(tracked, flows.translations_of(self._assembly.program())):
             self.call("dpctl/flush-conntrack", *flow.flush)
@@ -119,7 +119,7 @@ class OvnPlane:
         if wanted - self._learned:
             self._runner.run(learned())
             self.ovn.run("ovn-nbctl", f"--db={self.ovn.northbound}", "--wait=hv", "sync")
-            self.call("revalidator/wait")
+            self.call("revalidator/purge")
         self._learned = wanted
 
     def _leg_of(self, address: IPv4Address) -> str:

@@ -126,13 +126,16 @@ def _payloads(guest: Guest) -> Iterator[tuple[str, Packet, str]]:
         yield f"a tunnel of protocol {protocol}", _ip(guest, protocol=protocol), "tunnel"
     for port in sorted(TUNNEL_PORTS):
         yield f"a tunnel to UDP port {port}", _ip(guest, protocol=UDP, port=port), "tunnel"
+        yield f"a tunnel from UDP port {port}", _ip(guest, protocol=UDP, source_port=port, port=80), "tunnel"
     beside = {one for port in TUNNEL_PORTS for one in (port - 1, port + 1)} - TUNNEL_PORTS
-    for port in sorted(beside | {DHCP_SERVER, DHCP_CLIENT + 1, 53}):
+    for port in sorted(beside | {DHCP_SERVER - 1, DHCP_CLIENT + 1, 53}):
         yield f"to UDP port {port}", _ip(guest, protocol=UDP, port=port), ""
-    for port in (DHCP_SERVER - 1, DHCP_CLIENT):
         yield f"from UDP port {port}", _ip(guest, protocol=UDP, source_port=port, port=80), ""
-    yield "an answer as a DHCP server", _ip(guest, protocol=UDP, source_port=DHCP_SERVER, port=80), "rogue_dhcp"
-    yield "an answer to a DHCP client", _ip(guest, protocol=UDP, source_port=80, port=DHCP_CLIENT), "rogue_dhcp"
+    yield "a question to DHCP of who has an address", _ip(guest, protocol=UDP, source_port=68, port=67), ""
+    for port in (DHCP_SERVER, DHCP_CLIENT):
+        yield f"from UDP port {port}", _ip(guest, protocol=UDP, source_port=port, port=80), "rogue_dhcp"
+        yield f"to UDP port {port}", _ip(guest, protocol=UDP, source_port=80, port=port), "rogue_dhcp"
+    yield "an answer of DHCP", _ip(guest, protocol=UDP, source_port=DHCP_SERVER, port=DHCP_CLIENT), "rogue_dhcp"
 
 
 def _other_types(guest: Guest) -> Iterator[tuple[str, Packet, str]]:

@@ -1,0 +1,241 @@
+"""The faults: which words of which compiler are replaced by which, and what that means."""
+
+from dataclasses import dataclass
+
+LINUX, OVN = "linux", "ovn"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """`old` stands in the module once. `why_not` says why the suite cannot see it, where that is so."""
+
+    plane: str
+    module: str
+    old: str
+    new: str
+    means: str
+    why_not: str = ""
+
+
+def _linux(module: str, old: str, new: str, means: str, why_not: str = "") -> Mutant:
+    return Mutant(LINUX, f"weftwork.compiler.linux.{module}", old, new, means, why_not)
+
+
+def _ovn(module: str, old: str, new: str, means: str, why_not: str = "") -> Mutant:
+    return Mutant(OVN, f"weftwork.compiler.ovn.{module}", old, new, means, why_not)
+
+
+MUTANTS = (
+    _linux("group", "span = (ports.min, ports.max)", "span = (ports.min, ports.max + 1)", "ranges end one too late"),
+    _linux("group", "span = (ports.min, ports.max)", "span = (ports.min + 1, ports.max)", "ranges begin one too late"),
+    _linux("group", "inwards, group.ingress)", "inwards, group.egress)", "ingress has the egress rules"),
+    _linux(
+        "group", '"ct original ip saddr", ALLOW_IN', '"ct reply ip saddr", ALLOW_IN', "ingress looks at the receiver"
+    ),
+    _linux(
+        "group", '"ct reply ip saddr", ALLOW_OUT', '"ct original ip saddr", ALLOW_OUT', "egress looks at the sender"
+    ),
+    _linux(
+        "group",
+        "(Service(_TCP, *span), Service(_UDP, *span)) if ports",
+        "(Service(_TCP, *span),) if ports",
+        "ALL with ports forgets UDP",
+    ),
+    _linux("group", "return (Service(_ICMP),)", "return (Service(0),)", "ICMP is anything"),
+    _linux("group", "return (Service(_UDP, *span),)", "return (Service(_TCP, *span),)", "UDP is TCP"),
+    _linux(
+        "group",
+        'f"ct reply proto-src {self.ports}"',
+        'f"ct original proto-dst {self.ports}"',
+        "rules see the port before DNAT",
+    ),
+    _linux(
+        "group",
+        "if networks == [_ANYWHERE]:",
+        "if _ANYWHERE.supernet_of(networks[0]) if networks else False:",
+        "any CIDR is everywhere",
+    ),
+    _linux("port", "for group in port.groups:", "for group in port.groups[:1]:", "only the first group has the member"),
+    _linux(
+        "port",
+        "into, [names.in_chain(group) for group in groups]",
+        "into, [names.in_chain(group) for group in groups[:1]]",
+        "only the first group's ingress counts",
+    ),
+    _linux(
+        "port",
+        "out, [names.out_chain(group) for group in groups]",
+        "out, [names.out_chain(group) for group in groups[1:]]",
+        "the first group's egress is forgotten",
+    ),
+    _linux(
+        "port",
+        "if port.attachment is None or subnet is None:",
+        "if subnet is None:",
+        "ports that are not attached are members",
+    ),
+    _linux("port", "yield from memberships_at_peers(intent, port, str(address))", "", "peers do not know the members"),
+    _linux(
+        "guard",
+        "iifname . ether saddr . ip saddr @guard goto payload",
+        "iifname . ether saddr @guard_mac goto payload",
+        "a guest may use any address",
+    ),
+    _linux(
+        "guard",
+        "meta protocol ip oifname . ether daddr . ip daddr @guard accept",
+        "meta protocol ip accept",
+        "frames reach a port by MAC alone",
+    ),
+    _linux("guard", "f\"meta l4proto {_PROTOCOLS_OF_TUNNELS} {_refuse('tunnel')}\",", "", "tunnels by protocol pass"),
+    _linux(
+        "guard",
+        "f\"udp dport {_UDP_PORTS_OF_TUNNELS} {_refuse('tunnel')}\",",
+        "",
+        "the guard forgets tunnels' ports",
+        "the policy refuses them, too",
+    ),
+    _linux("policy", "_OF_AN_END = (", "_OF_AN_END: tuple[str, ...] = () and (", "ICMP errors about flows are dropped"),
+    _linux("policy", '"ct mark @epoch accept"', '"ct mark != 0 accept"', "a judged flow is never judged again"),
+    _linux(
+        "policy",
+        'f"meta l4proto 17 {_DNAT_TUPLE} goto origin"',
+        'f"meta l4proto 17 goto origin"',
+        "UDP flows outlive their DNAT",
+    ),
+    _linux(
+        "policy",
+        '"ct status dnat accept"',
+        '"accept"',
+        "what is of no port comes in",
+        "with reverse-path filtering nothing comes that is not translated",
+    ),
+    _linux(
+        "policy",
+        "'ct state invalid counter name \"invalid\" drop'",
+        "'ct state invalid accept'",
+        "answers out of nowhere pass",
+    ),
+    _linux("policy", "ip daddr @gateways icmp type echo-request", "ip daddr @gateways", "routers answer anything"),
+    _linux("nat", 'f"ct reply ip saddr {vpc.cidr} {_DENIED}",', "", "addresses of nobody are outside"),
+    _linux("nat", 'f"ct reply ip daddr {snat} goto stamp",', "", "flows outside are judged by their way alone"),
+    _linux(
+        "nat",
+        'f\'iifname "{leg}" ip saddr {vpc.cidr} counter name "spoofed_outside" drop\'',
+        "'accept'",
+        "inner sources come from outside",
+    ),
+    _linux("nat", 'oifname != "{leg}" masquerade', 'oifname != "{leg}" accept', "hairpins keep the sender"),
+    _linux(
+        "nat",
+        "return snat.external_ip if snat and snat.enabled and",
+        "return snat.external_ip if snat and",
+        "SNAT that is disabled is not",
+    ),
+    _linux(
+        "nat",
+        'f"{one.internal_ip} . {one.internal_port}"',
+        'f"{one.internal_ip} . {one.external_port}"',
+        "DNAT keeps the port",
+    ),
+    _linux(
+        "peering",
+        "yield NftElement(scope, Family.INET, PEERS_SET, _element(peer))",
+        "",
+        "what goes to peers is not known to",
+    ),
+    _ovn(
+        "group",
+        "first, last = max(ports.min, 1), ports.max",
+        "first, last = max(ports.min, 1), min(ports.max + 1, 65535)",
+        "ranges end one too late",
+    ),
+    _ovn(
+        "group",
+        "first, last = max(ports.min, 1), ports.max",
+        "first, last = ports.min + 1, ports.max",
+        "ranges begin one too late",
+    ),
+    _ovn("group", "for rule in group.ingress:", "for rule in group.egress:", "ingress has the egress rules"),
+    _ovn(
+        "group", 'f"outport == @{own}", "ip4.src"', 'f"outport == @{own}", "ip4.dst"', "ingress looks at the receiver"
+    ),
+    _ovn("group", 'f"inport == @{own}", "ip4.dst"', 'f"inport == @{own}", "ip4.src"', "egress looks at the sender"),
+    _ovn(
+        "group",
+        '("tcp", "udp") if protocol is Protocol.ALL',
+        '("tcp",) if protocol is Protocol.ALL',
+        "ALL with ports forgets UDP",
+    ),
+    _ovn("group", 'yield ("icmp4",)', "yield ()", "ICMP is anything"),
+    _ovn(
+        "group", "after_load_balancing=outwards", "after_load_balancing=False", "egress rules see the external address"
+    ),
+    _ovn("group", "AclAction.ALLOW_RELATED", "AclAction.ALLOW_STATELESS", "what is allowed has no answers"),
+    _ovn("group", "() if network == _ANYWHERE else", "() if network else", "any CIDR is everywhere"),
+    _ovn(
+        "group", "names.group_of(there, name)", "names.group_of(vpc, name)", "a peer's group is the own one of its name"
+    ),
+    _ovn(
+        "port",
+        "for group in port.groups:",
+        "for group in port.groups[:1]:",
+        "a port is a member of its first group only",
+    ),
+    _ovn("port", "port_security=(own,)", "port_security=()", "a guest may use any address"),
+    _ovn("port", "port_security=(own,)", "port_security=(port.mac,)", "a guest may use any address of IPv4"),
+    _ovn(
+        "port",
+        "if attachment is None or subnet",
+        "if subnet",
+        "ports that are not attached are members",
+        "nobody tells a program with a device for nobody apart",
+    ),
+    _ovn("guard", 'f"ip.proto == {_PROTOCOLS_OF_TUNNELS}",', "", "tunnels by protocol pass"),
+    _ovn("guard", 'f"udp.dst == {_RESERVED}",', "", "UDP to the ports of tunnels and DHCP passes"),
+    _ovn("guard", 'f"udp.src == {_RESERVED}",', "", "UDP from the ports of tunnels and DHCP passes"),
+    _ovn("guard", '"ip.is_frag",', "", "fragments open flows"),
+    _ovn("guard", '"ct.new && tcp && (tcp.flags == 4/4 || tcp.flags == 1/1)",', "", "RST and FIN open flows"),
+    _ovn("guard", 'yield sent(vpc, GUARD, "ip4 && eth.mcast", AclAction.DROP)', "", "frames to many are carried"),
+    _ovn("guard", 'yield going(vpc, DEFAULT, "", AclAction.DROP)', "", "what no egress rule allows goes"),
+    _ovn("guard", 'yield received(vpc, DEFAULT, "", AclAction.DROP)', "", "what no ingress rule allows comes"),
+    _ovn(
+        "guard",
+        'yield going(vpc, GUARD, f"ip4.dst == {gateway}", AclAction.DROP)',
+        "",
+        "rules decide who may ask a gateway",
+    ),
+    _ovn(
+        "guard",
+        'yield going(vpc, GATEWAY, f"icmp4.type == 8',
+        'yield going(vpc, DEFAULT, f"icmp4.type == 8',
+        "gateways answer no ping",
+    ),
+    _ovn("vpc", 'yield StaticRoute(scope, router, vpc.cidr, "discard")', "", "addresses of nobody are outside"),
+    _ovn(
+        "nat",
+        'yield going(vpc, GUARD, f"ip4.dst != {inside}", AclAction.DROP)',
+        "pass",
+        "without SNAT all goes out as it is",
+    ),
+    _ovn(
+        "nat",
+        'yield going(vpc, GUARD, f"ip4.dst == {names.any_of(addresses)}", AclAction.DROP)',
+        "",
+        "a router answers for its external addresses",
+    ),
+    _ovn("nat", 'f"ip4.src == {vpc.cidr}",', "", "inner sources come from outside"),
+    _ovn("nat", '"icmp4.type == 8",', "", "a router answers pings from outside"),
+    _ovn("nat", 'f"ip4.dst != {names.any_of(addresses)}",', "", "inner destinations come from outside"),
+    _ovn("nat", "if snat and snat.enabled and", "if snat and", "SNAT that is disabled is not"),
+    _ovn(
+        "nat",
+        '{dnat.internal_ip}:{dnat.internal_port}"',
+        '{dnat.internal_ip}:{dnat.external_port}"',
+        "DNAT keeps the port",
+    ),
+    _ovn(
+        "nat", 'yield RouterPolicy(scope, router, GUARD, error, "drop")', "", "errors leave in the words of the inside"
+    ),
+    _ovn("peering", "yield from _leg(vpc, peer)", "pass", "peers have no way to each other"),
+)
