@@ -35,7 +35,7 @@ def affected_by(key: ThingKey, intent: Intent) -> frozenset[SliceId]:
         case "subnet":
             return frozenset({("subnet", *owner, key.name)})
         case "security-group":
-            return frozenset({("group", *owner, key.name)})
+            return frozenset({("group", *owner, key.name), ("policies", *owner)})
         case "port":
             return frozenset({("port", *owner, key.name)})
         case "snat" | "dnat":
@@ -52,6 +52,7 @@ def _with_peers(intent: Intent, owner: ProjectKey) -> Iterator[SliceId]:
     project = intent.get(owner)
     if project is not None:
         yield ("nat", *owner)
+        yield ("policies", *owner)
         yield from (("subnet", *owner, name) for name in project.subnets)
         yield from (("group", *owner, name) for name in project.groups)
         yield from (("port", *owner, port_id) for port_id in project.ports)

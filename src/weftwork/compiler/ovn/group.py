@@ -25,36 +25,41 @@ def compile_group(intent: Intent, vpc: Vpc, group: SecurityGroup) -> Iterator[Re
 
 
 def _rule(intent: Intent, vpc: Vpc, own: str, rule: Rule, direction: AclDirection) -> Iterator[Resource]:
-    """Nothing for a peer of another family, or a group of a project that is no peer."""
+    if isinstance(rule.peer, GroupRef) and rule.peer.owner is None:
+        yield PortGroup(names.scope_of(vpc), names.group_of(vpc, rule.peer.name))
+    for match in matches_of(intent, vpc, own, rule, direction):
+        yield Acl(
+            scope=names.scope_of(vpc),
+            on=f"group {own}",
+            direction=direction,
+            priority=RULE,
+            match=match,
+            action=AclAction.ALLOW_RELATED,
+            after_load_balancing=direction is AclDirection.FROM_PORT,
+        )
+
+
+def matches_of(intent: Intent, vpc: Vpc, own: str, rule: Rule, direction: AclDirection) -> Iterator[str]:
+    """Each of them allows. None for a peer of another family, or a group of a project that is no peer."""
     outwards = direction is AclDirection.FROM_PORT
     end, peer = (f"inport == @{own}", "ip4.dst") if outwards else (f"outport == @{own}", "ip4.src")
     match rule.peer:
         case IPv4Network() as network:
             who = () if network == _ANYWHERE else (f"{peer} == {network}",)
         case GroupRef(name, None):
-            other = names.group_of(vpc, name)
-            yield PortGroup(names.scope_of(vpc), other)
-            who = (f"{peer} == {names.addresses_of(other)}",)
-        case GroupRef(name, owner) if owner:
+            who = (f"{peer} == {names.addresses_of(names.group_of(vpc, name))}",)
+        case GroupRef(name, owner):
             there = next((one for one in peer_vpcs(intent, vpc.owner) if one.owner == owner), None)
             if there is None:
                 return
             who = (f"{peer} == {names.addresses_of(names.group_of(there, name))}",)
         case _:
             return
-    for service in _services(rule.protocol, rule.ports):
-        yield Acl(
-            scope=names.scope_of(vpc),
-            on=f"group {own}",
-            direction=direction,
-            priority=RULE,
-            match=" && ".join((end, "ip4", *who, *service)),
-            action=AclAction.ALLOW_RELATED,
-            after_load_balancing=outwards,
-        )
+    for service in services_of(rule.protocol, rule.ports):
+        yield " && ".join((end, "ip4", *who, *service))
 
 
-def _services(protocol: Protocol, ports: PortRange | None) -> Iterator[tuple[str, ...]]:
+def services_of(protocol: Protocol, ports: PortRange | None) -> Iterator[tuple[str, ...]]:
     """ALL with ports means TCP and UDP, the protocols that have ports."""
     if protocol is Protocol.ICMP:
         yield ("icmp4",)

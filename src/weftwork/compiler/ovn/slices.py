@@ -12,6 +12,7 @@ from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.ovn.group import compile_group
 from weftwork.compiler.ovn.host import compile_host
 from weftwork.compiler.ovn.nat import compile_nat
+from weftwork.compiler.ovn.network_policy import compile_policies
 from weftwork.compiler.ovn.peering import compile_peerings
 from weftwork.compiler.ovn.port import compile_port
 from weftwork.compiler.ovn.subnet import compile_subnet
@@ -41,6 +42,11 @@ def _compile(intent: Intent, vpc: Vpc, kind: str, name: str = "", *, profile: Ov
             yield from compile_nat(intent, vpc, profile)
         case "peerings":
             yield from compile_peerings(intent, vpc)
+        case "policies":
+            yield from compile_policies(intent, vpc)
+        case "policy":
+            # A policy's rules have their place among those of the others.
+            return
         case "subnet":
             if subnet := project.subnets.get(name):
                 yield from compile_subnet(intent, vpc, subnet, profile)

@@ -75,6 +75,9 @@ def run_one(number: int) -> int:
         except AssertionError as error:
             print(f"the target refuses it, or carries nothing: {str(error)[:60]}")
             return _CAUGHT
+        except (AttributeError, TypeError, ValueError) as error:
+            print(f"it compiles nothing: {str(error)[:60]}")
+            return _CAUGHT
     print(f"{tally.packets} packets")
     return _CAUGHT if tally.disagreement else _NOT_CAUGHT
 

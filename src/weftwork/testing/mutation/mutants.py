@@ -169,7 +169,10 @@ MUTANTS = (
     ),
     _ovn("group", 'yield ("icmp4",)', "yield ()", "ICMP is anything"),
     _ovn(
-        "group", "after_load_balancing=outwards", "after_load_balancing=False", "egress rules see the external address"
+        "group",
+        "after_load_balancing=direction is AclDirection.FROM_PORT",
+        "after_load_balancing=False",
+        "egress rules see the external address",
     ),
     _ovn("group", "AclAction.ALLOW_RELATED", "AclAction.ALLOW_STATELESS", "what is allowed has no answers"),
     _ovn("group", "() if network == _ANYWHERE else", "() if network else", "any CIDR is everywhere"),
@@ -184,13 +187,7 @@ MUTANTS = (
     ),
     _ovn("port", "port_security=(own,)", "port_security=()", "a guest may use any address"),
     _ovn("port", "port_security=(own,)", "port_security=(port.mac,)", "a guest may use any address of IPv4"),
-    _ovn(
-        "port",
-        "if attachment is None or subnet",
-        "if subnet",
-        "ports that are not attached are members",
-        "nobody tells a program with a device for nobody apart",
-    ),
+    _ovn("port", "yield PortGroupMember(scope, names.everyone(vpc), name)", "", "a port is not guarded"),
     _ovn("guard", 'f"ip.proto == {_PROTOCOLS_OF_TUNNELS}",', "", "tunnels by protocol pass"),
     _ovn("guard", 'f"udp.dst == {_RESERVED}",', "", "UDP to the ports of tunnels and DHCP passes"),
     _ovn("guard", 'f"udp.src == {_RESERVED}",', "", "UDP from the ports of tunnels and DHCP passes"),
@@ -238,4 +235,12 @@ MUTANTS = (
         "nat", 'yield RouterPolicy(scope, router, GUARD, error, "drop")', "", "errors leave in the words of the inside"
     ),
     _ovn("peering", "yield from _leg(vpc, peer)", "pass", "peers have no way to each other"),
+    _ovn(
+        "network_policy",
+        "AclAction.DROP)\n        if isolates",
+        "AclAction.ALLOW)\n        if isolates",
+        "policies deny nothing",
+    ),
+    _ovn("network_policy", "yield stage(vpc, place, about, AclAction.DROP)", "pass", "isolations isolate nothing"),
+    _ovn("network_policy", 'f"{way.own} == {target}"', 'f"ip4"', "policies are for everybody"),
 )
