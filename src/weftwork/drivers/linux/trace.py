@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from weftwork.drivers.linux import namespaces, nft, nft_decode
 from weftwork.drivers.linux.netlink import NETFILTER, Socket, as_text, attributes
+from weftwork.drivers.linux.rules_watch import name_this_thread
 from weftwork.model.port import AttachmentKind
 from weftwork.program.linux import Family
 from weftwork.seams.tracer import Injection, NotTraced, Traced
@@ -58,6 +59,7 @@ class LinuxInjector:
 
 
 def _inject(injection: Injection) -> Traced | NotTraced:
+    name_this_thread()  # Else the agent would look at once, and take the chains away.
     number = secrets.randbits(32) | 1
     with namespaces.opened(injection.scope) as scope:
         with namespaces.inside(scope):
