@@ -22,10 +22,11 @@ PORTS_PER_BRIDGE = 1000
 
 @contextlib.contextmanager
 def node(folder: Path, *, command: str = "up") -> Iterator[Node]:
-    """Without audits after the first one: the rows change things behind its back, or measure to the millisecond."""
+    """Without audits after the first one, or a watch on rules: the rows change things behind its back, or measure to
+    the millisecond."""
     one = Node(folder, command=command)
     with (folder / "weft.toml").open("a") as config:
-        config.write("[agent]\naudit_s = 86400\n")
+        config.write('[agent]\naudit_s = 86400\nwatch_rules = "off"\n')
     with one:
         yield one
 

@@ -91,7 +91,8 @@ async def run_node(settings: Settings, *, with_agent: bool) -> None:
         store = await SqliteStore.open(Path(settings.storage_path))
         try:
             listeners = _Listeners()
-            with _watching_rules(listeners) if with_agent else nullcontext() as watch:
+            wants_watch = with_agent and settings.agent_watch_rules == "on"
+            with _watching_rules(listeners) if wants_watch else nullcontext() as watch:
                 async with _running(settings, store, listeners, watch, with_agent):
                     await _told_to_stop()
         finally:

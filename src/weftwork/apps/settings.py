@@ -48,6 +48,7 @@ class Settings:
     network_ovn_northbound_endpoint: str = ""
     network_ovn_southbound_endpoint: str = ""
     agent_audit_s: float = 10.0
+    agent_watch_rules: Literal["on", "off"] = "on"
 
     @property
     def external_gateway(self) -> Address | None:
@@ -226,4 +227,5 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
     "network_layout": _one_of(LAYOUTS),
     "network_filter_mode": _one_of(FILTER_MODES),
     "agent_audit_s": _seconds,
+    "agent_watch_rules": _one_of(("on", "off")),
 }
