@@ -25,7 +25,7 @@ async def create(network: Network, request: pb.CreateNetworkPolicyRequest) -> St
         network,
         owner=owner,
         name=decode.name(request.name, "name"),
-        kind=decode.policy_kind(request.kind, "kind"),
+        kind=decode.policy_kind(request.policy_kind, "policy_kind"),
         subnet=decode.reference(request.subnet_id, "subnet_id") if request.subnet_id else "",
         priority=request.priority,
         rules=decode.policy_rules(request.rules, "rules", owner),

@@ -86,17 +86,19 @@ def _rules(direction: Direction) -> Callable[[Document], str]:
     return text
 
 
-def _policy_rules(document: Document) -> str:
-    return "\n".join(_policy_rule(document, rule) for rule in document["rules"]) or "-"
-
-
-def _policy_rule(document: Document, rule: Document) -> str:
+def _policy_rule_text(rule: Document, word: str, project: str = "") -> str:
+    """`word` stands before the peer: from, to or with."""
     kinds: tuple[PeerKind, ...] = ("cidr", "security_group", "subnet")
     kind = next(one for one in kinds if rule[one] is not None)
     ports = rule["port_range"]
     span = PortSpan(ports["min"], ports["max"]) if ports else None
-    text = PolicyRuleText(rule["action"], rule["protocol"], span, short(document, rule[kind]), kind)
-    return text.told(WORDS.get(document["kind"], "with"))
+    return PolicyRuleText(rule["action"], rule["protocol"], span, rule[kind].removeprefix(project), kind).told(word)
+
+
+def _policy_rules(document: Document) -> str:
+    word = WORDS.get(document["policy_kind"], "with")
+    project = f"{document['org_id']}/{document['project_id']}/"
+    return "\n".join(_policy_rule_text(rule, word, project) for rule in document["rules"]) or "-"
 
 
 def _policy_target(document: Document) -> str:
@@ -292,7 +294,7 @@ NETWORK_POLICY = Noun(
     id=lambda document: str(document["name"]),
     columns=(
         Column("NAME", field("name")),
-        Column("KIND", field("kind")),
+        Column("KIND", field("policy_kind")),
         Column("TARGET", _policy_target),
         Column("PRIORITY", field("priority")),
         Column("RULES", lambda document: str(len(document["rules"]))),

@@ -424,7 +424,7 @@ class Client:
         request = policy.CreateNetworkPolicyRequest(
             **_in(project),
             name=name,
-            kind=policy.NetworkPolicy.Kind.Value(f"KIND_{kind.upper()}"),
+            policy_kind=policy.NetworkPolicy.Kind.Value(f"KIND_{kind.upper()}"),
             subnet_id=subnet,
             priority=priority,
             rules=rules,

@@ -175,7 +175,7 @@ def network_policy(value: NetworkPolicy, revision: int, conditions: Conditions) 
         org_id=value.owner.org,
         project_id=value.owner.project,
         name=value.name,
-        kind=_POLICY_KINDS[value.kind],
+        policy_kind=_POLICY_KINDS[value.kind],
         subnet_id=f"{value.owner}/{value.subnet}" if value.subnet else "",
         priority=value.priority,
         rules=[policy_rule(one, value) for one in value.rules],

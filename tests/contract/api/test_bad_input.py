@@ -60,7 +60,7 @@ ESPECIALLY: dict[str, dict[str, object]] = {
     "ExplainRequest": {"source": "p1", "destination": "p2", "destination_port": 80},
     "ResourceRef": {"kind": "port", "id": "p1"},
     "PortRange": {"min": 80, "max": 90},
-    "CreateNetworkPolicyRequest": {"kind": 1, "priority": 20},
+    "CreateNetworkPolicyRequest": {"policy_kind": 1, "priority": 20},
     "UpdateNetworkPolicyRequest": {"priority": 20},
     "PolicyRule": {"action": 1, "cidr": "0.0.0.0/0"},
     "DeleteDnatRequest": {"external_ip": "203.0.113.2", "external_port": 80},

@@ -27,7 +27,7 @@ from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mas
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as overlay__network_dot_v1_dot_network__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n weftwork/v1/network_policy.proto\x12\x0bweftwork.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a overlay_network/v1/network.proto\"\xf7\x02\n\rNetworkPolicy\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06org_id\x18\x02 \x01(\t\x12\x12\n\nproject_id\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12-\n\x04kind\x18\x05 \x01(\x0e\x32\x1f.weftwork.v1.NetworkPolicy.Kind\x12\x11\n\tsubnet_id\x18\x06 \x01(\t\x12\x10\n\x08priority\x18\x07 \x01(\r\x12&\n\x05rules\x18\x08 \x03(\x0b\x32\x17.weftwork.v1.PolicyRule\x12\x12\n\ncreated_at\x18\t \x01(\x04\x12\x10\n\x08revision\x18\n \x01(\x04\x12\x31\n\nconditions\x18\x0b \x03(\x0b\x32\x1d.overlay_network.v1.Condition\"S\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_INGRESS\x10\x01\x12\x0f\n\x0bKIND_EGRESS\x10\x02\x12\x12\n\x0eKIND_ISOLATION\x10\x03\"\xa8\x02\n\nPolicyRule\x12.\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x1e.weftwork.v1.PolicyRule.Action\x12.\n\x08protocol\x18\x02 \x01(\x0e\x32\x1c.overlay_network.v1.Protocol\x12\x31\n\nport_range\x18\x03 \x01(\x0b\x32\x1d.overlay_network.v1.PortRange\x12\x0e\n\x04\x63idr\x18\x04 \x01(\tH\x00\x12\x18\n\x0esecurity_group\x18\x05 \x01(\tH\x00\x12\x10\n\x06subnet\x18\x06 \x01(\tH\x00\"C\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x41\x43TION_ALLOW\x10\x01\x12\x0f\n\x0b\x41\x43TION_DENY\x10\x02\x42\x06\n\x04peer\"\xca\x01\n\x1a\x43reateNetworkPolicyRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12-\n\x04kind\x18\x04 \x01(\x0e\x32\x1f.weftwork.v1.NetworkPolicy.Kind\x12\x11\n\tsubnet_id\x18\x05 \x01(\t\x12\x10\n\x08priority\x18\x06 \x01(\r\x12&\n\x05rules\x18\x07 \x03(\x0b\x32\x17.weftwork.v1.PolicyRule\"U\n\x17GetNetworkPolicyRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x16\n\x0enetwork_policy\x18\x03 \x01(\t\"g\n\x1aListNetworkPoliciesRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\"l\n\x1bListNetworkPoliciesResponse\x12\x34\n\x10network_policies\x18\x01 \x03(\x0b\x32\x1a.weftwork.v1.NetworkPolicy\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd8\x01\n\x1aUpdateNetworkPolicyRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x16\n\x0enetwork_policy\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\r\x12&\n\x05rules\x18\x05 \x03(\x0b\x32\x17.weftwork.v1.PolicyRule\x12/\n\x0bupdate_mask\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x13\n\x0bif_revision\x18\x07 \x01(\x04\"X\n\x1a\x44\x65leteNetworkPolicyRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x16\n\x0enetwork_policy\x18\x03 \x01(\t\"\x8d\x01\n\x15\x41\x64\x64PolicyRulesRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x16\n\x0enetwork_policy\x18\x03 \x01(\t\x12&\n\x05rules\x18\x04 \x03(\x0b\x32\x17.weftwork.v1.PolicyRule\x12\x10\n\x08position\x18\x05 \x01(\r\"~\n\x18RemovePolicyRulesRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x16\n\x0enetwork_policy\x18\x03 \x01(\t\x12&\n\x05rules\x18\x04 \x03(\x0b\x32\x17.weftwork.v1.PolicyRule2\x90\x05\n\x14NetworkPolicyService\x12Z\n\x13\x43reateNetworkPolicy\x12\'.weftwork.v1.CreateNetworkPolicyRequest\x1a\x1a.weftwork.v1.NetworkPolicy\x12T\n\x10GetNetworkPolicy\x12$.weftwork.v1.GetNetworkPolicyRequest\x1a\x1a.weftwork.v1.NetworkPolicy\x12h\n\x13ListNetworkPolicies\x12\'.weftwork.v1.ListNetworkPoliciesRequest\x1a(.weftwork.v1.ListNetworkPoliciesResponse\x12Z\n\x13UpdateNetworkPolicy\x12\'.weftwork.v1.UpdateNetworkPolicyRequest\x1a\x1a.weftwork.v1.NetworkPolicy\x12V\n\x13\x44\x65leteNetworkPolicy\x12\'.weftwork.v1.DeleteNetworkPolicyRequest\x1a\x16.google.protobuf.Empty\x12P\n\x0e\x41\x64\x64PolicyRules\x12\".weftwork.v1.AddPolicyRulesRequest\x1a\x1a.weftwork.v1.NetworkPolicy\x12V\n\x11RemovePolicyRules\x12%.weftwork.v1.RemovePolicyRulesRequest\x1a\x1a.weftwork.v1.NetworkPolicyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n weftwork/v1/network_policy.proto\x12\x0bweftwork.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a google/protobuf/field_mask.proto\x1a overlay_network/v1/network.proto\"\xfe\x02\n\rNetworkPolicy\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06org_id\x18\x02 \x01(\t\x12\x12\n\nproject_id\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x34\n\x0bpolicy_kind\x18\x05 \x01(\x0e\x32\x1f.weftwork.v1.NetworkPolicy.Kind\x12\x11\n\tsubnet_id\x18\x06 \x01(\t\x12\x10\n\x08priority\x18\x07 \x01(\r\x12&\n\x05rules\x18\x08 \x03(\x0b\x32\x17.weftwork.v1.PolicyRule\x12\x12\n\ncreated_at\x18\t \x01(\x04\x12\x10\n\x08revision\x18\n \x01(\x04\x12\x31\n\nconditions\x18\x0b \x03(\x0b\x32\x1d.overlay_network.v1.Condition\"S\n\x04Kind\x12\x14\n\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n\x0cKIND_INGRESS\x10\x01\x12\x0f\n\x0bKIND_EGRESS\x10\x02\x12\x12\n\x0eKIND_ISOLATION\x10\x03\"\xa8\x02\n\nPolicyRule\x12.\n\x06\x61\x63tion\x18\x01 \x01(\x0e\x32\x1e.weftwork.v1.PolicyRule.Action\x12.\n\x08protocol\x18\x02 \x01(\x0e\x32\x1c.overlay_network.v1.Protocol\x12\x31\n\nport_range\x18\x03 \x01(\x0b\x32\x1d.overlay_network.v1.PortRange\x12\x0e\n\x04\x63idr\x18\x04 \x01(\tH\x00\x12\x18\n\x0esecurity_group\x18\x05 \x01(\tH\x00\x12\x10\n\x06subnet\x18\x06 \x01(\tH\x00\"C\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x41\x43TION_ALLOW\x10\x01\x12\x0f\n\x0b\x41\x43TION_DENY\x10\x02\x42\x06\n\x04peer\"\xd1\x01\n\x1a\x43reateNetworkPolicyRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x34\n\x0bpolicy_kind\x18\x04 \x01(\x0e\x32\x1f.weftwork.v1.NetworkPolicy.Kind\x12\x11\n\tsubnet_id\x18\x05 \x01(\t\x12\x10\n\x08priority\x18\x06 \x01(\r\x12&\n\x05rules\x18\x07 \x03(\x0b\x32\x17.weftwork.v1.PolicyRule\"U\n\x17GetNetworkPolicyRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x16\n\x0enetwork_policy\x18\x03 \x01(\t\"g\n\x1aListNetworkPoliciesRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\"l\n\x1bListNetworkPoliciesResponse\x12\x34\n\x10network_policies\x18\x01 \x03(\x0b\x32\x1a.weftwork.v1.NetworkPolicy\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xd8\x01\n\x1aUpdateNetworkPolicyRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x16\n\x0enetwork_policy\x18\x03 \x01(\t\x12\x10\n\x08priority\x18\x04 \x01(\r\x12&\n\x05rules\x18\x05 \x03(\x0b\x32\x17.weftwork.v1.PolicyRule\x12/\n\x0bupdate_mask\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.FieldMask\x12\x13\n\x0bif_revision\x18\x07 \x01(\x04\"X\n\x1a\x44\x65leteNetworkPolicyRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x16\n\x0enetwork_policy\x18\x03 \x01(\t\"\x8d\x01\n\x15\x41\x64\x64PolicyRulesRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x16\n\x0enetwork_policy\x18\x03 \x01(\t\x12&\n\x05rules\x18\x04 \x03(\x0b\x32\x17.weftwork.v1.PolicyRule\x12\x10\n\x08position\x18\x05 \x01(\r\"~\n\x18RemovePolicyRulesRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x16\n\x0enetwork_policy\x18\x03 \x01(\t\x12&\n\x05rules\x18\x04 \x03(\x0b\x32\x17.weftwork.v1.PolicyRule2\x90\x05\n\x14NetworkPolicyService\x12Z\n\x13\x43reateNetworkPolicy\x12\'.weftwork.v1.CreateNetworkPolicyRequest\x1a\x1a.weftwork.v1.NetworkPolicy\x12T\n\x10GetNetworkPolicy\x12$.weftwork.v1.GetNetworkPolicyRequest\x1a\x1a.weftwork.v1.NetworkPolicy\x12h\n\x13ListNetworkPolicies\x12\'.weftwork.v1.ListNetworkPoliciesRequest\x1a(.weftwork.v1.ListNetworkPoliciesResponse\x12Z\n\x13UpdateNetworkPolicy\x12\'.weftwork.v1.UpdateNetworkPolicyRequest\x1a\x1a.weftwork.v1.NetworkPolicy\x12V\n\x13\x44\x65leteNetworkPolicy\x12\'.weftwork.v1.DeleteNetworkPolicyRequest\x1a\x16.google.protobuf.Empty\x12P\n\x0e\x41\x64\x64PolicyRules\x12\".weftwork.v1.AddPolicyRulesRequest\x1a\x1a.weftwork.v1.NetworkPolicy\x12V\n\x11RemovePolicyRules\x12%.weftwork.v1.RemovePolicyRulesRequest\x1a\x1a.weftwork.v1.NetworkPolicyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,29 +35,29 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'weftwork.v1.network_policy_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_NETWORKPOLICY']._serialized_start=147
-  _globals['_NETWORKPOLICY']._serialized_end=522
-  _globals['_NETWORKPOLICY_KIND']._serialized_start=439
-  _globals['_NETWORKPOLICY_KIND']._serialized_end=522
-  _globals['_POLICYRULE']._serialized_start=525
-  _globals['_POLICYRULE']._serialized_end=821
-  _globals['_POLICYRULE_ACTION']._serialized_start=746
-  _globals['_POLICYRULE_ACTION']._serialized_end=813
-  _globals['_CREATENETWORKPOLICYREQUEST']._serialized_start=824
-  _globals['_CREATENETWORKPOLICYREQUEST']._serialized_end=1026
-  _globals['_GETNETWORKPOLICYREQUEST']._serialized_start=1028
-  _globals['_GETNETWORKPOLICYREQUEST']._serialized_end=1113
-  _globals['_LISTNETWORKPOLICIESREQUEST']._serialized_start=1115
-  _globals['_LISTNETWORKPOLICIESREQUEST']._serialized_end=1218
-  _globals['_LISTNETWORKPOLICIESRESPONSE']._serialized_start=1220
-  _globals['_LISTNETWORKPOLICIESRESPONSE']._serialized_end=1328
-  _globals['_UPDATENETWORKPOLICYREQUEST']._serialized_start=1331
-  _globals['_UPDATENETWORKPOLICYREQUEST']._serialized_end=1547
-  _globals['_DELETENETWORKPOLICYREQUEST']._serialized_start=1549
-  _globals['_DELETENETWORKPOLICYREQUEST']._serialized_end=1637
-  _globals['_ADDPOLICYRULESREQUEST']._serialized_start=1640
-  _globals['_ADDPOLICYRULESREQUEST']._serialized_end=1781
-  _globals['_REMOVEPOLICYRULESREQUEST']._serialized_start=1783
-  _globals['_REMOVEPOLICYRULESREQUEST']._serialized_end=1909
-  _globals['_NETWORKPOLICYSERVICE']._serialized_start=1912
-  _globals['_NETWORKPOLICYSERVICE']._serialized_end=2568
+  _globals['_NETWORKPOLICY']._serialized_end=529
+  _globals['_NETWORKPOLICY_KIND']._serialized_start=446
+  _globals['_NETWORKPOLICY_KIND']._serialized_end=529
+  _globals['_POLICYRULE']._serialized_start=532
+  _globals['_POLICYRULE']._serialized_end=828
+  _globals['_POLICYRULE_ACTION']._serialized_start=753
+  _globals['_POLICYRULE_ACTION']._serialized_end=820
+  _globals['_CREATENETWORKPOLICYREQUEST']._serialized_start=831
+  _globals['_CREATENETWORKPOLICYREQUEST']._serialized_end=1040
+  _globals['_GETNETWORKPOLICYREQUEST']._serialized_start=1042
+  _globals['_GETNETWORKPOLICYREQUEST']._serialized_end=1127
+  _globals['_LISTNETWORKPOLICIESREQUEST']._serialized_start=1129
+  _globals['_LISTNETWORKPOLICIESREQUEST']._serialized_end=1232
+  _globals['_LISTNETWORKPOLICIESRESPONSE']._serialized_start=1234
+  _globals['_LISTNETWORKPOLICIESRESPONSE']._serialized_end=1342
+  _globals['_UPDATENETWORKPOLICYREQUEST']._serialized_start=1345
+  _globals['_UPDATENETWORKPOLICYREQUEST']._serialized_end=1561
+  _globals['_DELETENETWORKPOLICYREQUEST']._serialized_start=1563
+  _globals['_DELETENETWORKPOLICYREQUEST']._serialized_end=1651
+  _globals['_ADDPOLICYRULESREQUEST']._serialized_start=1654
+  _globals['_ADDPOLICYRULESREQUEST']._serialized_end=1795
+  _globals['_REMOVEPOLICYRULESREQUEST']._serialized_start=1797
+  _globals['_REMOVEPOLICYRULESREQUEST']._serialized_end=1923
+  _globals['_NETWORKPOLICYSERVICE']._serialized_start=1926
+  _globals['_NETWORKPOLICYSERVICE']._serialized_end=2582
 # @@protoc_insertion_point(module_scope)

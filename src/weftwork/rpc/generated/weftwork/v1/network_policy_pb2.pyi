@@ -46,7 +46,7 @@ class NetworkPolicy(_message.Message):
     ORG_ID_FIELD_NUMBER: _builtins.int
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
-    KIND_FIELD_NUMBER: _builtins.int
+    POLICY_KIND_FIELD_NUMBER: _builtins.int
     SUBNET_ID_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
@@ -58,7 +58,7 @@ class NetworkPolicy(_message.Message):
     org_id: _builtins.str
     project_id: _builtins.str
     name: _builtins.str
-    kind: Global___NetworkPolicy.Kind.ValueType
+    policy_kind: Global___NetworkPolicy.Kind.ValueType
     subnet_id: _builtins.str
     """The target; empty: the whole project"""
     priority: _builtins.int
@@ -75,7 +75,7 @@ class NetworkPolicy(_message.Message):
         org_id: _builtins.str = ...,
         project_id: _builtins.str = ...,
         name: _builtins.str = ...,
-        kind: Global___NetworkPolicy.Kind.ValueType = ...,
+        policy_kind: Global___NetworkPolicy.Kind.ValueType = ...,
         subnet_id: _builtins.str = ...,
         priority: _builtins.int = ...,
         rules: _abc.Iterable[Global___PolicyRule] | None = ...,
@@ -85,7 +85,7 @@ class NetworkPolicy(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "created_at", b"created_at", "id", b"id", "kind", b"kind", "name", b"name", "org_id", b"org_id", "priority", b"priority", "project_id", b"project_id", "revision", b"revision", "rules", b"rules", "subnet_id", b"subnet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "created_at", b"created_at", "id", b"id", "name", b"name", "org_id", b"org_id", "policy_kind", b"policy_kind", "priority", b"priority", "project_id", b"project_id", "revision", b"revision", "rules", b"rules", "subnet_id", b"subnet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -154,14 +154,14 @@ class CreateNetworkPolicyRequest(_message.Message):
     ORG_ID_FIELD_NUMBER: _builtins.int
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     NAME_FIELD_NUMBER: _builtins.int
-    KIND_FIELD_NUMBER: _builtins.int
+    POLICY_KIND_FIELD_NUMBER: _builtins.int
     SUBNET_ID_FIELD_NUMBER: _builtins.int
     PRIORITY_FIELD_NUMBER: _builtins.int
     RULES_FIELD_NUMBER: _builtins.int
     org_id: _builtins.str
     project_id: _builtins.str
     name: _builtins.str
-    kind: Global___NetworkPolicy.Kind.ValueType
+    policy_kind: Global___NetworkPolicy.Kind.ValueType
     subnet_id: _builtins.str
     """Name or id; empty: the whole project"""
     priority: _builtins.int
@@ -174,14 +174,14 @@ class CreateNetworkPolicyRequest(_message.Message):
         org_id: _builtins.str = ...,
         project_id: _builtins.str = ...,
         name: _builtins.str = ...,
-        kind: Global___NetworkPolicy.Kind.ValueType = ...,
+        policy_kind: Global___NetworkPolicy.Kind.ValueType = ...,
         subnet_id: _builtins.str = ...,
         priority: _builtins.int = ...,
         rules: _abc.Iterable[Global___PolicyRule] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "name", b"name", "org_id", b"org_id", "priority", b"priority", "project_id", b"project_id", "rules", b"rules", "subnet_id", b"subnet_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "org_id", b"org_id", "policy_kind", b"policy_kind", "priority", b"priority", "project_id", b"project_id", "rules", b"rules", "subnet_id", b"subnet_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
