@@ -11,7 +11,7 @@ from weftwork.compiler.linux.slices import compile_slice
 from weftwork.compiler.settings import HostProfile
 from weftwork.compiler.slices import affected_by, slices_of
 from weftwork.model.intent import Intent
-from weftwork.program.linux import NftElement
+from weftwork.program.linux import NftChain, NftElement
 from weftwork.testing import strategies as make
 
 OWNER = ProjectKey("acme", "web")
@@ -42,6 +42,25 @@ def test_a_new_port_changes_as_much_among_many_as_among_few(others: int) -> None
 
     assert len(delta.added) == 11
     assert {one.set for one in delta.removed if isinstance(one, NftElement)} == {"epoch", "stamp"}
+
+
+@pytest.mark.parametrize("others", [1, 200])
+def test_a_policy_changes_as_much_among_many_ports_as_among_few(others: int) -> None:
+    intent, assembly = world(others)
+    denial, exception = make.policy_rule("deny", "0.0.0.0/0"), make.policy_rule("allow", "default")
+
+    made = make.policy(OWNER, "strict", denial)
+    first = change(intent, assembly, make.Edit(make.key_of(made), made))
+    changed = make.policy(OWNER, "strict", exception, denial)
+    second = change(intent, assembly, make.Edit(make.key_of(changed), changed))
+
+    assert {one.name for one in first.added if isinstance(one, NftChain)} == {"policies.in", "policy.in.strict"}, (
+        "an ingress policy says nothing of what is sent"
+    )
+    assert {one.name for one in second.added if isinstance(one, NftChain)} == {"policy.in.strict"}
+    for delta in (first, second):
+        elements = {one.set for one in delta.added if isinstance(one, NftElement)}
+        assert elements == {"epoch", "stamp"}, "flows are judged again, and nothing of a port changes"
 
 
 def test_a_port_without_attachment_holds_nothing() -> None:
