@@ -1,4 +1,4 @@
-"""Which faults change nothing, because other rules of the same group say the same.
+"""Which faults change nothing, because other rules of the same group or policy say the same.
 
 Reckoned with sets of packets, not as the verifier does it.
 """
@@ -9,12 +9,25 @@ from ipaddress import IPv4Network
 from weftwork.program.linux import Family, NftChain, NftElement, NftSet, Uplink
 from weftwork.program.resource import Program, Resource
 from weftwork.testing.faults.fault import Fault
-from weftwork.verifier.boxes import ADDRESSES, EVERYTHING, NOTHING, PROTOCOLS, TRANSPORT_PORTS, Box, Boxes, same, union
+from weftwork.verifier.boxes import (
+    ADDRESSES,
+    EVERYTHING,
+    NOTHING,
+    PROTOCOLS,
+    TRANSPORT_PORTS,
+    Box,
+    Boxes,
+    same,
+    subtract,
+    union,
+)
 
-_OF_A_GROUP = re.compile(r"(in|out)\.[a-z]\b")
+_CHAIN = re.compile(r"(?:policy\.)?(?:in|out)\.(?:[a-z]|p\d)\b")
+"""A group's or a policy's, and the beginning of the names of its sets."""
 _RULE = re.compile(
     r"(?:meta l4proto (\d+) ?)?(?:ct reply proto-src (\d+)(?:-(\d+))? ?)?"
-    r"(?:ct (?:original|reply) ip saddr @(\S+) ?)?(?:accept|goto stamp)"
+    r"(?:ct (?:original|reply) ip saddr @(\S+) ?)?"
+    r"(accept|goto stamp|meta priority set 0001:0001 return|counter name \"\w+\" drop)"
 )
 
 
@@ -24,13 +37,16 @@ def is_hidden(fault: Fault, program: Program) -> bool:
 
 
 def _is_covered(fault: Fault, program: Program) -> bool:
-    """Do the other rules of the group say the same?"""
-    touched = {found for one in fault.added | fault.removed if (found := _group_chain(one))}
+    """Do the other rules of the chain say the same?"""
+    touched = {found for one in fault.added | fault.removed if (found := _chain_of(one))}
     after = fault.apply(program)
     return bool(touched) and all(
-        same(_opened(program, fault.scope, *one, odd=odd), _opened(after, fault.scope, *one, odd=odd))
+        same(was, now)
         for one in touched
         for odd in (EVERYTHING, NOTHING)
+        for was, now in zip(
+            _decided(program, fault.scope, *one, odd=odd), _decided(after, fault.scope, *one, odd=odd), strict=True
+        )
     )
 
 
@@ -60,34 +76,43 @@ def _rules(program: Program) -> set[str]:
     return {rule for one in program if isinstance(one, NftChain) for rule in one.rules}
 
 
-def _group_chain(one: Resource) -> tuple[Family, str] | None:
+def _chain_of(one: Resource) -> tuple[Family, str] | None:
     match one:
         case NftChain(family=family, name=name) | NftElement(family=family, set=name):
-            found = _OF_A_GROUP.match(name)
+            found = _CHAIN.match(name)
             return (family, found[0]) if found else None
         case _:
             return None
 
 
-def _opened(program: Program, scope: str, family: Family, name: str, *, odd: Boxes) -> Boxes:
-    """The flows that a group's chain allows, as a set. Each group of peers is a place of its own.
+def _decided(program: Program, scope: str, family: Family, name: str, *, odd: Boxes) -> tuple[Boxes, Boxes]:
+    """The flows that a chain allows and those that it denies, as sets: the first rule that matches decides.
 
-    `odd` stands for a rule that is not one of a group's.
+    Each group of peers is a place of its own. `odd` is what a rule allows that is not one of a group's or a policy's.
     """
     here = [one for one in program if one.scope == scope]
     chain = next((one for one in here if isinstance(one, NftChain) and (one.family, one.name) == (family, name)), None)
-    boxes: list[Box] = []
-    for rule in chain.rules if chain else ():
-        found = _RULE.fullmatch(rule)
-        if found is None:
-            boxes += odd
-            continue
-        protocol, first, last, peers = found.groups()
-        span = (int(protocol), int(protocol)) if protocol else PROTOCOLS
-        ports = (int(first), int(last or first)) if first else TRANSPORT_PORTS
-        for place in _places(here, family, peers):
-            boxes.append(Box(source=place, protocol=span, port=ports))
-    return union(boxes)
+    allowed, denied = NOTHING, NOTHING
+    for rule in reversed(chain.rules if chain else ()):
+        boxes, drops = _said(here, family, rule, odd)
+        allowed, denied = subtract(allowed, boxes), subtract(denied, boxes)
+        if drops:
+            denied = (*denied, *boxes)
+        else:
+            allowed = (*allowed, *boxes)
+    return union(allowed), union(denied)
+
+
+def _said(here: list[Resource], family: Family, rule: str, odd: Boxes) -> tuple[Boxes, bool]:
+    """What a rule is about, and whether it drops that."""
+    found = _RULE.fullmatch(rule)
+    if found is None:
+        return odd, False
+    protocol, first, last, peers, verdict = found.groups()
+    span = (int(protocol), int(protocol)) if protocol else PROTOCOLS
+    ports = (int(first), int(last or first)) if first else TRANSPORT_PORTS
+    places = _places(here, family, peers)
+    return tuple(Box(source=place, protocol=span, port=ports) for place in places), verdict.endswith("drop")
 
 
 def _places(here: list[Resource], family: Family, peers: str | None) -> list[tuple[int, int]]:
