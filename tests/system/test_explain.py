@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,8 +11,6 @@ from typing import Any
 import pytest
 
 from weftwork.apps.demo import ACME, BLUTH, EVERYTHING, FROM_WEB
-from weftwork.drivers.linux import namespaces, nft
-from weftwork.drivers.linux.rules_watch import name_this_thread
 from weftwork.testing.cloud import Cloud, allow
 from weftwork.testing.guests import Guest
 from weftwork.testing.internet import Internet
@@ -126,49 +123,38 @@ def test_a_probe_is_seen_by_no_guest_and_leaves_nothing_behind(demo: Demo) -> No
     assert demo.cloud.drift() == []
 
 
-def test_what_a_killed_probe_left_is_a_stray_and_goes_with_the_next(demo: Demo) -> None:
-    netns = demo.cloud.port_info(ACME, "web1").device_netns
+def test_what_a_killed_probe_left_goes_with_the_next_one_or_when_the_agent_looks(demo: Demo) -> None:
+    inside = ["ip", "netns", "exec", demo.cloud.port_info(ACME, "web1").device_netns, "nft"]
     chain = "add chain bridge weftwork probe_catch { type filter hook postrouting priority 1000; policy accept; }"
     rule = "add rule bridge weftwork probe_catch ether type ip ip protocol icmp @th,32,32 0x1 drop"
-    _unnoticed(netns, f"{chain}; {rule}")
-    assert any("probe_catch" in step for step in demo.cloud.drift())
 
+    subprocess.run([*inside, f"{chain}; {rule}"], check=True)
     assert demo.explain("web1", "web2", "icmp", "--live")["live"]["outcome"] == "agrees"
-
     assert demo.cloud.drift() == []
+
+    demo.node.kill()
+    subprocess.run([*inside, f"{chain}; {rule}"], check=True)
+    demo.node.start()
+    demo.cloud.reconnect()
+    demo.cloud.settle()
+    assert demo.cloud.drift() == []
+    listing = subprocess.run([*inside, "list table bridge weftwork"], capture_output=True, text=True, check=True)
+    assert "probe_catch" not in listing.stdout
 
 
 def test_a_data_plane_that_does_otherwise_is_told(demo: Demo) -> None:
-    netns = demo.cloud.port_info(ACME, "web1").device_netns
-    rule = "insert rule bridge weftwork prerouting ip protocol icmp drop"
-    _unnoticed(netns, rule)
+    """An operator's own table, which we neither see nor touch, drops what the intent allows."""
+    inside = ["ip", "netns", "exec", demo.cloud.port_info(ACME, "web1").device_netns, "nft"]
+    chain = "add chain bridge operator drops { type filter hook forward priority 0; policy accept; }"
+    rule = "add rule bridge operator drops ip protocol icmp drop"
+    subprocess.run([*inside, f"add table bridge operator; {chain}; {rule}"], check=True)
     try:
         told = demo.explain("web1", "web2", "icmp", "--live")
         assert told["reachable"] and told["live"]["outcome"] == "disagrees"
         assert not told["live"]["delivered"]
+        assert "of operator -> drop" in told["live"]["trace"][-1]
     finally:
-        handle = _last_handle(netns)
-        _unnoticed(netns, f"delete rule bridge weftwork prerouting handle {handle}")
-
-
-def _unnoticed(netns: str, script: str) -> None:
-    """Change rules under the name of the agent's threads, for what others do is undone at once."""
-
-    def commit() -> None:
-        name_this_thread()
-        with namespaces.opened(netns) as descriptor, namespaces.inside(descriptor):
-            nft.run(script)
-
-    thread = threading.Thread(target=commit)
-    thread.start()
-    thread.join()
-
-
-def _last_handle(netns: str) -> str:
-    """Of the rule that was put before all others."""
-    listing = ["ip", "netns", "exec", netns, "nft", "-a", "list", "chain", "bridge", "weftwork", "prerouting"]
-    lines = subprocess.run(listing, capture_output=True, text=True, check=True).stdout.splitlines()
-    return next(line.rpartition(" ")[2] for line in lines if "icmp" in line and " drop " in line)
+        subprocess.run([*inside, "delete table bridge operator"], check=True)
 
 
 def test_where_nothing_can_be_sent_that_is_told(demo: Demo) -> None:

@@ -107,11 +107,12 @@ async def _running(
     await view.start(store)
     clock = SystemClock()
     network = Network(store, view, clock, network_settings(settings))
-    hosted = await _host(settings, view, listeners, watch) if with_agent else None
+    linux = LinuxDriver(watch=watch)
+    hosted = await _host(settings, view, listeners, linux) if with_agent else None
     board = ConditionBoard(view, hosted.publisher if hosted else None, clock)
     insight = ControllerInsight(store, view, network.reach, hosted)
     listeners.board, listeners.insight = board, insight
-    tracer = ControllerTracer(view.intent, LinuxInjector()) if hosted else None
+    tracer = ControllerTracer(view.intent, LinuxInjector(linux)) if hosted else None
     server = await serve(
         network=network, conditions=board, insight=insight, addresses=_addresses(settings), tracer=tracer
     )
@@ -154,11 +155,11 @@ def _watching_rules(listeners: _Listeners) -> Iterator[RulesWatch | None]:
         watch.close()
 
 
-async def _host(settings: Settings, view: IntentView, listeners: _Listeners, watch: RulesWatch | None) -> Hosted:
+async def _host(settings: Settings, view: IntentView, listeners: _Listeners, linux: LinuxDriver) -> Hosted:
     capabilities = await asyncio.to_thread(probe)
     profile = host_profile(settings, capabilities)
     log.info("linux data plane: layout %s, filter mode %s", profile.layout, profile.filter_mode)
-    parts = (Part("linux", LinuxDriver(watch=watch), LINUX_KINDS), Part("dhcp", DhcpDriver(), DHCP_KINDS))
+    parts = (Part("linux", linux, LINUX_KINDS), Part("dhcp", DhcpDriver(), DHCP_KINDS))
     agent = LocalAgent(
         socket.gethostname(), CompositeDriver(parts), listeners.take, Pace(audit_s=settings.agent_audit_s)
     )

@@ -80,6 +80,15 @@ class LinuxDriver:
         self._pool.shutdown()
         self._rules.close()
 
+    async def alone(self, scope: str, call: Callable[[], T]) -> T:
+        """What the call returns, made by a thread of ours while nothing else reads or changes the scope."""
+
+        def run() -> T:
+            with self._locks[scope]:
+                return call()
+
+        return await self._in_thread(run)
+
     async def observe(self, scopes: frozenset[str] | None = None) -> Program:
         names = scopes if scopes is not None else await self._in_thread(namespaces.names)
         wanted = sorted(name for name in names if scopes is not None or name.startswith(self._prefix))

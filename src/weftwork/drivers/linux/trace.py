@@ -5,7 +5,6 @@ For that, chains stand in our tables for a moment. They touch only packets with 
 next probe replaces them, and the next audit, which wants no such chains, takes them away.
 """
 
-import asyncio
 import secrets
 import socket
 import struct
@@ -13,10 +12,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from weftwork.drivers.linux import namespaces, nft, nft_decode
+from weftwork.drivers.linux.driver import LinuxDriver
 from weftwork.drivers.linux.netlink import NETFILTER, Socket, as_text, attributes
-from weftwork.drivers.linux.rules_watch import name_this_thread
 from weftwork.model.port import AttachmentKind
 from weftwork.program.linux import Family
 from weftwork.seams.tracer import Injection, NotTraced, Traced
@@ -38,6 +38,7 @@ _SOURCE_PORTS = range(61000, 65000)
 @dataclass(frozen=True, slots=True)
 class _Event:
     family: Family
+    table: str
     chain: str
     handle: int
     verdict: str
@@ -45,7 +46,10 @@ class _Event:
 
 
 class LinuxInjector:
-    """Implements `seams.tracer.Injector`."""
+    """Implements `seams.tracer.Injector`. Alone in the scope, or an audit would take the chains for strays."""
+
+    def __init__(self, driver: LinuxDriver) -> None:
+        self._driver = driver
 
     async def inject(self, injection: Injection) -> Traced | NotTraced:
         if injection.attachment.kind is not AttachmentKind.NETNS:
@@ -53,13 +57,12 @@ class LinuxInjector:
                 "the sender's guest is a VM, and only its own kernel can send from its end of a TAP device"
             )
         try:
-            return await asyncio.to_thread(_inject, injection)
+            return await self._driver.alone(injection.scope, partial(_inject, injection))
         except (OSError, nft.NftError) as error:
             return NotTraced(f"the host cannot trace it: {error}")
 
 
 def _inject(injection: Injection) -> Traced | NotTraced:
-    name_this_thread()  # Else the agent would look at once, and take the chains away.
     number = secrets.randbits(32) | 1
     with namespaces.opened(injection.scope) as scope:
         with namespaces.inside(scope):
@@ -72,7 +75,7 @@ def _inject(injection: Injection) -> Traced | NotTraced:
     if not events:
         return NotTraced("the packet did not come into the data plane")
     last = events[-1]
-    delivered = last.chain == CATCH and last.handle == arrival
+    delivered = (last.table, last.chain, last.handle) == (TABLE, CATCH, arrival)
     return Traced(delivered, tuple(_line(event, rules) for event in events))
 
 
@@ -162,19 +165,22 @@ def _decoded(data: bytes) -> Iterator[_Event]:
         if family is None:
             continue
         found = attributes(body, 4)
-        if as_text(found.get(1, b"")) == TABLE:
-            yield _event(family, found)
+        yield _event(family, found)
 
 
 def _event(family: Family, found: dict[int, bytes]) -> _Event:
     verdict = attributes(found[5]) if 5 in found else {}
     code = struct.unpack(">i", verdict[1])[0] if 1 in verdict else struct.unpack(">i", found.get(16, b"\0\0\0\1"))[0]
     handle = struct.unpack(">Q", found[3])[0] if 3 in found else 0
-    return _Event(family, as_text(found[2]), handle, _VERDICTS.get(code, str(code)), as_text(verdict.get(2, b"")))
+    table, chain = as_text(found.get(1, b"")), as_text(found.get(2, b""))
+    return _Event(family, table, chain, handle, _VERDICTS.get(code, str(code)), as_text(verdict.get(2, b"")))
 
 
 def _line(event: _Event, rules: dict[tuple[Family, int], str]) -> str:
-    rule = rules.get((event.family, event.handle), "")
+    """Of an operator's table, whose rules we do not read, where it was."""
+    rule = (
+        rules.get((event.family, event.handle), "") if event.table == TABLE else f"rule {event.handle} of {event.table}"
+    )
     said = f"{event.verdict} {event.target}".strip()
     return f"{event.family.value} {event.chain}: {rule or ('rule' if event.handle else 'policy')} -> {said}"
 
