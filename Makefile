@@ -64,8 +64,8 @@ faults: $(VENV)/project ## seed FAULTS=500 faults into programs, all to be found
 mutate: packages-test $(VENV)/project ## put 30 faults and more into each compiler, and see whether the suite finds them (20 minutes)
 	$(APART) $(PYTHON) -m weftwork.testing.mutation
 
-demo: packages-demo $(VENV)/project ## two tenants on this machine, told packet by packet; KEEP=1 leaves them running
-	$(PYTHON) -m weftwork.apps.demo
+demo: packages-demo $(VENV)/project ## two tenants on this machine, told packet by packet; BACKEND=ovn KEEP=1
+	BACKEND=$(BACKEND) $(PYTHON) -m weftwork.apps.demo
 
 bench: packages-test $(VENV)/project ## measure against peers on this machine
 	$(PYTHON) -m bench
@@ -93,7 +93,7 @@ clean: ## remove what was made here; Debian packages stay
 # --- what the above need ---------------------------------------------------------------------------------------
 
 packages-demo:
-	@python3 tools/install_packages.py demo
+	@python3 tools/install_packages.py demo$(if $(filter ovn,$(BACKEND)),-ovn)
 
 packages-test:
 	@python3 tools/install_packages.py test

@@ -77,11 +77,12 @@ def main() -> int:
         )
         print("next: weft down; or give the demo a network of its own: python3 tools/private_network.py make demo")
         return 1
+    backend = os.environ.get("BACKEND", "")
     before = Residue.look()
     story = Story()
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="weft-demo-")))
-        node = stack.enter_context(Node(folder, external=(Internet.CIDR, Internet.GATEWAY)))
+        node = stack.enter_context(Node(folder, external=(Internet.CIDR, Internet.GATEWAY), backend=backend))
         cloud = stack.enter_context(node.cloud())
         cast = _set_the_stage(story, cloud, stack)
         for scene in (_groups, _tenants, _spoofing):

@@ -35,19 +35,28 @@ def doctor(config: Path | None, **flags: str | None) -> None:
             "error: NOT_ROOT: probing makes a network namespace\nnext: Run it as root, e.g. with sudo.", err=True
         )
         sys.exit(5)
-    from weftwork.apps.node import host_profile
+    from weftwork.apps.backends import host_profile
     from weftwork.drivers.linux.probe import probe
+    from weftwork.drivers.ovn import private
 
     capabilities = probe()
     for line in capabilities.lines:
         click.echo(line)
     for tool, use in TOOLS.items():
         click.echo(f"tool {tool}: {shutil.which(tool) or 'not found'} – {use}")
+    missing = private.missing_tools()
+    lacks = f"not found: {', '.join(missing)} (Debian packages ovn-central, ovn-host)" if missing else "installed"
+    kind = "user space" if private.datapath() == "netdev" else "the kernel's openvswitch"
+    click.echo(f"OVN: {lacks}; datapath: {kind}")
     try:
         profile = host_profile(settings, capabilities)
     except Refusal as refusal:
         click.echo(f"error: {refusal}", err=True)
         sys.exit(1)
+    if settings.network_backend == "ovn":
+        where = settings.network_ovn_northbound_endpoint or "one of our own"
+        click.echo(f"will be used: OVN, {where}")
+        sys.exit(1 if missing and not settings.network_ovn_northbound_endpoint else 0)
     outside = f"external network {', '.join(map(str, profile.external.cidrs))}" if profile.external else "no NAT"
     click.echo(
         f"will be used: layout {profile.layout}, filter mode {profile.filter_mode}, MTU {profile.mtu_bytes}, {outside}"

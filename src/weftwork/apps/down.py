@@ -11,7 +11,9 @@ from pathlib import Path
 import click
 
 from weftwork.apps.options import node_options, settings_from
+from weftwork.apps.settings import Settings
 from weftwork.base.errors import Failure, Refusal
+from weftwork.seams.driver import Driver
 
 STOP_TIMEOUT_S = 20.0
 
@@ -40,7 +42,7 @@ def down(config: Path | None, purge: bool, **flags: str | None) -> None:
     try:
         _stop_node(store.parent / LOCK)
         with only_one(store), only_agent():
-            removed = asyncio.run(_remove_everything())
+            removed = asyncio.run(_remove_everything(settings))
             if purge:
                 for file in store.parent.glob(store.name + "*"):
                     file.unlink()
@@ -67,13 +69,39 @@ def _holds(pid: int, lock: Path) -> bool:
     return any(file.resolve() == lock for file in Path(f"/proc/{pid}/fd").iterdir())
 
 
-async def _remove_everything() -> int:
+async def _remove_everything(settings: Settings) -> int:
     """Everything that carries our mark; the number of resources. Raises Failure when something stays."""
+    from weftwork.apps.backends import private_ovn
     from weftwork.drivers.linux.driver import LinuxDriver
+
+    removed = await _remove_from_ovn(settings)
+    await asyncio.to_thread(private_ovn(settings).stop)
+    return removed + await _remove_from(LinuxDriver())
+
+
+async def _remove_from_ovn(settings: Settings) -> int:
+    """Out of an OVN that is not ours: our rows and plugs. One of our own goes as a whole."""
+    from weftwork.apps.backends import tls_of
+    from weftwork.drivers.chassis.driver import ChassisDriver
+    from weftwork.drivers.ovn.driver import OvnDriver
+    from weftwork.drivers.ovsdb.endpoint import parse_endpoints
+
+    if settings.network_backend != "ovn" or not settings.network_ovn_northbound_endpoint:
+        return 0
+    (switch,) = parse_endpoints(settings.network_ovn_switch_endpoint)
+    chassis = ChassisDriver(switch)
+    north = OvnDriver(parse_endpoints(settings.network_ovn_northbound_endpoint), tls=tls_of(settings))
+    try:
+        return await _remove_from(chassis) + await _remove_from(north)
+    finally:
+        await chassis.close()
+        await north.close()
+
+
+async def _remove_from(driver: Driver) -> int:
     from weftwork.planner.plan import make_plan
     from weftwork.program.texts import text_of
 
-    driver = LinuxDriver()
     observed = await driver.observe()
     applied = await driver.apply(make_plan(desired=frozenset(), observed=observed))
     left = await driver.observe()

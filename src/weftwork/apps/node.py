@@ -11,36 +11,27 @@ import struct
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, closing, contextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
-from functools import partial
 from ipaddress import ip_address
 from pathlib import Path
-from typing import get_args
 
 import uvloop
 
 from weftwork.actions.network import Network, NetworkSettings, ReservedRange
 from weftwork.actions.view import IntentView
-from weftwork.agent.composite import CompositeDriver, Part
+from weftwork.agent.composite import CompositeDriver
 from weftwork.agent.local import LocalAgent
 from weftwork.api.server import serve
+from weftwork.apps.backends import Backend, open_backend
 from weftwork.apps.settings import Settings
 from weftwork.base import codes
 from weftwork.base.errors import Failure, Kind, Refusal
-from weftwork.compiler.linux.slices import compile_slice
-from weftwork.compiler.settings import ExternalNetwork, HostProfile
 from weftwork.controller.conditions import ConditionBoard
 from weftwork.controller.insight import ControllerInsight, Hosted
 from weftwork.controller.publisher import Publisher
 from weftwork.controller.tracing import ControllerTracer
-from weftwork.drivers.dhcp.driver import DhcpDriver
-from weftwork.drivers.linux.driver import LinuxDriver
-from weftwork.drivers.linux.probe import HostCapabilities, probe
 from weftwork.drivers.linux.rules_watch import RulesWatch
-from weftwork.drivers.linux.trace import LinuxInjector
-from weftwork.program.dhcp import DhcpResource
-from weftwork.program.linux import LinuxResource
 from weftwork.reconciler.reconciler import Pace
 from weftwork.seams.channel import Report
 from weftwork.store.sqlite import SqliteStore
@@ -53,8 +44,6 @@ AGENT = "\0weftwork agent"
 GARBAGE_THRESHOLDS = (50_000, 20, 50)
 """Of Python's collector of cycles. Its own (700, 10, 10) look at all of the intent every few thousand calls, in vain:
 we make next to no cycles, and what is not one is freed without it."""
-LINUX_KINDS = get_args(LinuxResource)
-DHCP_KINDS = get_args(DhcpResource)
 
 
 class SystemClock:
@@ -92,35 +81,38 @@ async def run_node(settings: Settings, *, with_agent: bool) -> None:
         try:
             listeners = _Listeners()
             wants_watch = with_agent and settings.agent_watch_rules == "on"
-            with _watching_rules(listeners) if wants_watch else nullcontext() as watch:
-                async with _running(settings, store, listeners, watch, with_agent):
-                    await _told_to_stop()
+            async with AsyncExitStack() as stack:
+                watch = stack.enter_context(_watching_rules(listeners)) if wants_watch else None
+                backend = await stack.enter_async_context(open_backend(settings, watch)) if with_agent else None
+                await stack.enter_async_context(_running(settings, store, listeners, backend))
+                await _told_to_stop()
         finally:
             await store.close()
 
 
 @asynccontextmanager
 async def _running(
-    settings: Settings, store: SqliteStore, listeners: _Listeners, watch: RulesWatch | None, with_agent: bool
+    settings: Settings, store: SqliteStore, listeners: _Listeners, backend: Backend | None
 ) -> AsyncIterator[None]:
     view = IntentView()
     await view.start(store)
     clock = SystemClock()
     network = Network(store, view, clock, network_settings(settings))
-    linux = LinuxDriver(watch=watch)
-    hosted = await _host(settings, view, listeners, linux) if with_agent else None
+    hosted = _host(settings, backend, view, listeners) if backend else None
     board = ConditionBoard(view, hosted.publisher if hosted else None, clock)
     insight = ControllerInsight(store, view, network.reach, hosted)
     listeners.board, listeners.insight = board, insight
-    tracer = ControllerTracer(view.intent, LinuxInjector(linux)) if hosted else None
+    injector = backend.injector if backend else None
+    tracer = ControllerTracer(view.intent, injector) if injector else None
     server = await serve(
         network=network, conditions=board, insight=insight, addresses=_addresses(settings), tracer=tracer
     )
     try:
         async with asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(board.run())]
-            if hosted is not None:
+            if backend is not None and hosted is not None:
                 assert isinstance(hosted.agent, LocalAgent)
+                loops.append(tasks.create_task(_kept(backend)))
                 loops += [tasks.create_task(hosted.publisher.run()), tasks.create_task(hosted.agent.run())]
             _keep_what_is_there()
             try:
@@ -155,17 +147,17 @@ def _watching_rules(listeners: _Listeners) -> Iterator[RulesWatch | None]:
         watch.close()
 
 
-async def _host(settings: Settings, view: IntentView, listeners: _Listeners, linux: LinuxDriver) -> Hosted:
-    capabilities = await asyncio.to_thread(probe)
-    profile = host_profile(settings, capabilities)
-    log.info("linux data plane: layout %s, filter mode %s", profile.layout, profile.filter_mode)
-    parts = (Part("linux", linux, LINUX_KINDS), Part("dhcp", DhcpDriver(), DHCP_KINDS))
+def _host(settings: Settings, backend: Backend, view: IntentView, listeners: _Listeners) -> Hosted:
     agent = LocalAgent(
-        socket.gethostname(), CompositeDriver(parts), listeners.take, Pace(audit_s=settings.agent_audit_s)
+        socket.gethostname(), CompositeDriver(backend.parts), listeners.take, Pace(audit_s=settings.agent_audit_s)
     )
     listeners.agent = agent
-    publisher = Publisher(view, partial(compile_slice, profile=profile), agent)
-    return Hosted(agent, publisher, {part.name: part.kinds for part in parts})
+    publisher = Publisher(view, backend.compile_slice, agent)
+    return Hosted(agent, publisher, {part.name: part.kinds for part in backend.parts})
+
+
+async def _kept(backend: Backend) -> None:
+    await backend.look_after()
 
 
 def network_settings(settings: Settings) -> NetworkSettings:
@@ -177,41 +169,6 @@ def network_settings(settings: Settings) -> NetworkSettings:
         external_gateway=settings.external_gateway,
         mtu_bytes=settings.network_underlay_mtu,
     )
-
-
-def host_profile(settings: Settings, capabilities: HostCapabilities) -> HostProfile:
-    """What will be used of what the host offers. Raises Refusal when a setting asks for what it has not."""
-    modes, asked = capabilities.filter_modes, settings.network_filter_mode
-    if not modes or asked not in ("auto", *modes):
-        raise _not_capable(f"network.filter_mode {asked!r}", capabilities.lines[-2])
-    mode = modes[0] if asked == "auto" else asked
-    if settings.network_layout not in capabilities.layouts or (settings.network_layout == "vlan" and mode != "bridge"):
-        raise _not_capable(f"network.layout {settings.network_layout!r}", capabilities.lines[-1])
-    return HostProfile(
-        filter_mode=mode,
-        layout=settings.network_layout,
-        mtu_bytes=settings.network_underlay_mtu,
-        external=_external(settings),
-        has_bridge_netfilter=capabilities.has("br_netfilter"),
-        has_ipv6=Path("/proc/sys/net/ipv6").exists(),
-    )
-
-
-def _not_capable(asked: str, offered: str) -> Refusal:
-    return Refusal(
-        Kind.INVALID,
-        "HOST_NOT_CAPABLE",
-        f"this machine cannot do {asked}; {offered}",
-        hint="Run `weft doctor` to see what is missing.",
-    )
-
-
-def _external(settings: Settings) -> ExternalNetwork | None:
-    gateway = settings.external_gateway
-    if gateway is None:
-        return None
-    cidrs, own = settings.network_external_cidrs, settings.network_external_bridge
-    return ExternalNetwork(cidrs, gateway, "", own) if own else ExternalNetwork(cidrs, gateway)
 
 
 def _addresses(settings: Settings) -> list[str]:

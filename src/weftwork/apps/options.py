@@ -18,6 +18,12 @@ _OPTIONS: tuple[tuple[str, str, str], ...] = (
     ("--listen-addr", "server_listen_addr", "TCP address of the API, HOST:PORT; empty for none."),
     ("--socket", "server_socket", "Unix socket of the API; empty for none."),
     ("--store", "storage_path", "Where the state is kept."),
+    ("--backend", "network_backend", "linux (the kernel's bridges and nftables) or ovn (Open Virtual Network)."),
+    (
+        "--ovn-nb-endpoint",
+        "network_ovn_northbound_endpoint",
+        "Northbound of an OVN that is there, such as unix:/run/ovn/ovnnb_db.sock; empty for one of our own.",
+    ),
     ("--layout", "network_layout", "bridges (one per subnet) or vlan (one VLAN-filtering bridge per VPC)."),
     (
         "--external-cidr",

@@ -15,7 +15,9 @@ from typing import Any, Literal
 from weftwork.base.addresses import Address, Cidr
 from weftwork.base.errors import Kind, Refusal
 from weftwork.compiler.settings import FilterMode, Layout
+from weftwork.drivers.ovsdb.endpoint import parse_endpoints
 
+BACKENDS: tuple[Literal["linux", "ovn"], ...] = ("linux", "ovn")
 LAYOUTS: tuple[Layout, ...] = ("bridges", "vlan")
 FILTER_MODES: tuple[FilterMode | Literal["auto"], ...] = ("auto", "bridge", "br_netfilter")
 SPECIFIED_CHAINFIRE = "http://127.0.0.1:50051"
@@ -43,10 +45,21 @@ class Settings:
     network_external_bridge: str = ""
     """A bridge of the operator's in the host's own namespace; empty: one of ours, `ext0` in `weft-ext`."""
     network_underlay_mtu: int = 1500
+    network_backend: Literal["linux", "ovn"] = "linux"
     network_layout: Layout = "bridges"
     network_filter_mode: FilterMode | Literal["auto"] = "auto"
     network_ovn_northbound_endpoint: str = ""
+    """Of an OVN that is there, one or more with commas between; empty: one of our own, for this machine."""
     network_ovn_southbound_endpoint: str = ""
+    """Where the specification's server looks for it. Chassis know it from their own Open vSwitch."""
+    network_ovn_switch_endpoint: str = "unix:/var/run/openvswitch/db.sock"
+    network_ovn_gateway_chassis: tuple[str, ...] = ()
+    """By falling priority; empty: this host."""
+    network_ovn_physical_network: str = "external"
+    """What the chassis call the external network in `ovn-bridge-mappings`."""
+    network_ovn_certificate: str = ""
+    network_ovn_private_key: str = ""
+    network_ovn_ca_certificate: str = ""
     agent_audit_s: float = 10.0
     agent_watch_rules: Literal["on", "off"] = "on"
 
@@ -133,6 +146,17 @@ def _checked(settings: Settings) -> Settings:
             f"{gateway} is in none of network.external_cidrs",
             "Name its network too, with --external-cidr or there.",
         )
+    tls = (
+        settings.network_ovn_certificate,
+        settings.network_ovn_private_key,
+        settings.network_ovn_ca_certificate,
+    )
+    if any(tls) != all(tls) or (not all(tls) and "ssl:" in settings.network_ovn_northbound_endpoint):
+        raise _refuse(
+            "network.ovn_certificate",
+            "ssl: needs a certificate, its private key and the authority's certificate",
+            "Set network.ovn_certificate, network.ovn_private_key and network.ovn_ca_certificate.",
+        )
     for pool in pools:
         if pool.overlaps(settings.network_cidr_pool):
             raise _refuse(
@@ -216,6 +240,20 @@ def _listen(value: object) -> str:
     return text
 
 
+def _endpoints(value: object) -> str:
+    text = _text(value)
+    if text:
+        parse_endpoints(text)
+    return text
+
+
+def _names(value: object) -> tuple[str, ...]:
+    parts = value.replace(",", " ").split() if isinstance(value, str) else value
+    if not isinstance(parts, list):
+        raise TypeError("is not a list of names")
+    return tuple(map(_text, parts))
+
+
 _PARSERS: dict[str, Callable[[object], Any]] = {
     "server_listen_addr": _listen,
     "network_cidr_pool": _cidr,
@@ -224,7 +262,12 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
     "network_external_cidrs": _cidrs,
     "network_external_gateway": _address,
     "network_underlay_mtu": _whole(576, 65535),
+    "network_backend": _one_of(BACKENDS),
     "network_layout": _one_of(LAYOUTS),
+    "network_ovn_northbound_endpoint": _endpoints,
+    "network_ovn_southbound_endpoint": _endpoints,
+    "network_ovn_switch_endpoint": _endpoints,
+    "network_ovn_gateway_chassis": _names,
     "network_filter_mode": _one_of(FILTER_MODES),
     "agent_audit_s": _seconds,
     "agent_watch_rules": _one_of(("on", "off")),

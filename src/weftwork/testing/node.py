@@ -43,6 +43,7 @@ class Node:
         *,
         external: tuple[str, str] | None = None,
         layout: str = "",
+        backend: str = "",
         command: str = "up",
         environment: Mapping[str, str] | None = None,
     ) -> None:
@@ -53,7 +54,7 @@ class Node:
         self._environment = {**os.environ, **(environment or {})}
         self._process: ProcessHandle | None = None
         self._config = folder / "weft.toml"
-        self._config.write_text(_config(folder, external, layout))
+        self._config.write_text(_config(folder, external, layout, backend))
 
     @property
     def address(self) -> str:
@@ -137,7 +138,7 @@ class Node:
         return False
 
 
-def _config(folder: Path, external: tuple[str, str] | None, layout: str) -> str:
+def _config(folder: Path, external: tuple[str, str] | None, layout: str, backend: str) -> str:
     lines = [
         "[server]",
         'listen_addr = ""',
@@ -148,6 +149,8 @@ def _config(folder: Path, external: tuple[str, str] | None, layout: str) -> str:
     lines += ["[network]"]
     if external is not None:
         lines += [f'external_cidrs = ["{external[0]}"]', f'external_gateway = "{external[1]}"']
+    if backend:
+        lines += [f'backend = "{backend}"']
     if layout:
         lines += [f'layout = "{layout}"']
     return "\n".join(lines) + "\n"

@@ -114,11 +114,17 @@ def _finish_far_end(port: ChassisPort, *, without_offload: bool) -> None:
     """Up; where the datapath reads packets in user space, nobody completes a checksum that the guest left open."""
     with namespaces.opened(port.peer_netns) as descriptor, namespaces.inside(descriptor), Socket() as route:
         if without_offload:
-            _turn_off_checksum_offload(port.peer_name)
+            _turn_off(port.peer_name)
         route.ask(wire.bring_up_by_name(port.peer_name, port.mtu_bytes))
 
 
-def _turn_off_checksum_offload(interface: str) -> None:
+def turn_off_checksum_offload(netns: str, interface: str) -> None:
+    """Of an interface that is not a guest's. Raises OSError."""
+    with namespaces.opened(netns) as descriptor, namespaces.inside(descriptor):
+        _turn_off(interface)
+
+
+def _turn_off(interface: str) -> None:
     """As `ethtool -K <interface> tx off` does (ethtool(8))."""
     value = ctypes.create_string_buffer(struct.pack("=II", _ETHTOOL_STXCSUM, 0))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:

@@ -29,6 +29,16 @@ _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 10.0
 
 
+def missing_tools() -> tuple[str, ...]:
+    return tuple(tool for tool in TOOLS if shutil.which(tool, path=_PATH) is None)
+
+
+def datapath() -> str:
+    """The kernel's where its module is loaded: we load none."""
+    has_module = Path("/sys/module/openvswitch").exists()
+    return "system" if has_module else "netdev"
+
+
 @dataclass(frozen=True, slots=True)
 class PrivateOvn:
     """`uplink` is the interface in the namespace that leads to the external network, empty for none."""
@@ -55,8 +65,7 @@ class PrivateOvn:
 
     def start(self) -> tuple[str, ...]:
         """What had to be started. Raises Failure OVN_NOT_STARTED."""
-        missing = [tool for tool in TOOLS if shutil.which(tool, path=_PATH) is None]
-        if missing:
+        if missing := missing_tools():
             raise Failure("OVN_TOOLS_MISSING", f"not found: {', '.join(missing)}")
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         started = []

@@ -1,0 +1,218 @@
+"""The data planes to choose from: what each compiles to, what drives it, and what must be looked after beside it."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import get_args
+
+from weftwork.agent.composite import Part
+from weftwork.apps.settings import Settings
+from weftwork.base.errors import Failure, Kind, Refusal
+from weftwork.compiler.linux.slices import compile_slice as compile_for_linux
+from weftwork.compiler.ovn import ground
+from weftwork.compiler.ovn.slices import compile_slice as compile_for_ovn
+from weftwork.compiler.settings import ExternalNetwork, HostProfile, OvnProfile
+from weftwork.compiler.slices import HOST, Compile
+from weftwork.drivers.chassis.chassis import Chassis, find_chassis
+from weftwork.drivers.chassis.devices import turn_off_checksum_offload
+from weftwork.drivers.chassis.driver import ChassisDriver
+from weftwork.drivers.dhcp.driver import DhcpDriver
+from weftwork.drivers.linux.driver import LinuxDriver
+from weftwork.drivers.linux.probe import HostCapabilities, probe
+from weftwork.drivers.linux.rules_watch import RulesWatch
+from weftwork.drivers.linux.trace import LinuxInjector
+from weftwork.drivers.ovn import private
+from weftwork.drivers.ovn.driver import OvnDriver
+from weftwork.drivers.ovn.private import PrivateOvn
+from weftwork.drivers.ovsdb.endpoint import Tls, parse_endpoints
+from weftwork.model.intent import Intent
+from weftwork.planner.plan import make_plan
+from weftwork.program.chassis import ChassisResource
+from weftwork.program.dhcp import DhcpResource
+from weftwork.program.linux import LinuxResource
+from weftwork.program.ovn import OvnResource
+from weftwork.program.resource import Program, SliceId
+from weftwork.seams.tracer import Injector
+
+log = logging.getLogger(__name__)
+
+LOOK_EVERY_S = 0.5
+"""How often the daemons of an OVN of our own are looked at."""
+TUNNEL_BYTES = 58
+"""What Geneve adds to a packet of a guest."""
+
+
+async def nothing_to_look_after() -> None:
+    """For a data plane that needs nobody beside its drivers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    compile_slice: Compile
+    parts: tuple[Part, ...]
+    look_after: Callable[[], Awaitable[None]] = nothing_to_look_after
+    """Runs until cancelled, or ends at once."""
+    injector: Injector | None = None
+    """Sends real probes and follows them, where the data plane can."""
+
+
+@contextlib.asynccontextmanager
+async def open_backend(settings: Settings, watch: RulesWatch | None) -> AsyncIterator[Backend]:
+    """The one that the settings name. What runs for it goes on when we end, so that a restart loses no packet.
+
+    Raises Refusal when the machine cannot carry it, Failure when it does not start.
+    """
+    if settings.network_backend == "linux":
+        await asyncio.to_thread(private_ovn(settings).stop)
+        yield await _linux(settings, watch)
+        return
+    is_private = not settings.network_ovn_northbound_endpoint
+    backend = await (_private_ovn(settings) if is_private else _existing_ovn(settings))
+    try:
+        yield backend
+    finally:
+        for part in backend.parts:
+            if isinstance(part.driver, OvnDriver | ChassisDriver):
+                await part.driver.close()
+
+
+async def _linux(settings: Settings, watch: RulesWatch | None) -> Backend:
+    profile = host_profile(settings, await asyncio.to_thread(probe))
+    log.info("linux data plane: layout %s, filter mode %s", profile.layout, profile.filter_mode)
+    parts = (
+        Part("linux", LinuxDriver(watch=watch), get_args(LinuxResource)),
+        Part("dhcp", DhcpDriver(), get_args(DhcpResource)),
+    )
+    return Backend(partial(compile_for_linux, profile=profile), parts, injector=LinuxInjector())
+
+
+async def _private_ovn(settings: Settings) -> Backend:
+    """An OVN of our own in `weft-ovn`, with this machine as its one chassis."""
+    host = host_profile(settings, await asyncio.to_thread(probe))
+    under, ovn, linux = frozenset(ground.compile_ground(host)), private_ovn(settings), LinuxDriver()
+    await _lay(linux, under)
+    started = await asyncio.to_thread(ovn.start)
+    keep_ends_summed(host.external)
+    log.info("ovn data plane: an OVN of our own in %s, datapath %s, filter mode ovn", ovn.netns, ovn.datapath)
+    log.info("started: %s", ", ".join(started) or "nothing, all of it was running")
+    profile = OvnProfile(host.mtu_bytes, host.external, (ovn.chassis,), private.PHYSICAL)
+    parts = (
+        Part("ovn", OvnDriver((ovn.northbound,)), get_args(OvnResource)),
+        Part("linux", linux, get_args(LinuxResource)),
+        Part("chassis", _chassis_driver(Chassis(ovn.chassis, ovn.datapath), ovn), (ChassisResource,)),
+    )
+    return Backend(partial(_on_ground, under=under, profile=profile), parts, partial(_look_after, ovn, host.external))
+
+
+def _chassis_driver(chassis: Chassis, ovn: PrivateOvn) -> ChassisDriver:
+    return ChassisDriver(ovn.switch, netns=ovn.netns, without_offload=chassis.is_in_user_space)
+
+
+async def _existing_ovn(settings: Settings) -> Backend:
+    """The operator's OVN; this host is a chassis of it already."""
+    north = parse_endpoints(settings.network_ovn_northbound_endpoint)
+    (switch,) = parse_endpoints(settings.network_ovn_switch_endpoint)
+    chassis = await find_chassis(switch)
+    gateways = settings.network_ovn_gateway_chassis or (chassis.name,)
+    profile = OvnProfile(
+        settings.network_underlay_mtu - TUNNEL_BYTES,
+        external_network(settings),
+        gateways,
+        settings.network_ovn_physical_network,
+    )
+    log.info("ovn data plane: northbound %s, chassis %s, filter mode ovn", ", ".join(map(str, north)), chassis.name)
+    driver = ChassisDriver(switch, without_offload=chassis.is_in_user_space)
+    parts = (
+        Part("ovn", OvnDriver(north, tls=tls_of(settings)), get_args(OvnResource)),
+        Part("chassis", driver, (ChassisResource,)),
+    )
+    return Backend(partial(compile_for_ovn, profile=profile), parts)
+
+
+def private_ovn(settings: Settings) -> PrivateOvn:
+    """Whether it runs or not."""
+    folder = Path(settings.storage_path).absolute().parent / "ovn"
+    uplink = ground.UPLINK if settings.external_gateway else ""
+    return PrivateOvn(folder, ground.SCOPE, uplink=uplink, datapath=private.datapath())
+
+
+def tls_of(settings: Settings) -> Tls | None:
+    files = (
+        settings.network_ovn_certificate,
+        settings.network_ovn_private_key,
+        settings.network_ovn_ca_certificate,
+    )
+    return Tls(*map(Path, files)) if all(files) else None
+
+
+def _on_ground(intent: Intent, slice_id: SliceId, *, under: Program, profile: OvnProfile) -> Program:
+    compiled = compile_for_ovn(intent, slice_id, profile)
+    return compiled | under if slice_id == HOST else compiled
+
+
+async def _lay(driver: LinuxDriver, under: Program) -> None:
+    """Before the daemons start, for they stand on it; afterwards the loop keeps it."""
+    observed = await driver.observe(frozenset(one.scope for one in under))
+    wanted = {one.key for one in under}
+    there = frozenset(one for one in observed if one.key in wanted)
+    applied = await driver.apply(make_plan(desired=under, observed=there))
+    if failure := next(iter(applied.failures.values()), None):
+        raise failure
+
+
+async def _look_after(ovn: PrivateOvn, external: ExternalNetwork | None) -> None:
+    while True:
+        await asyncio.sleep(LOOK_EVERY_S)
+        try:
+            if dead := await asyncio.to_thread(ovn.dead):
+                log.warning("died and started again: %s", ", ".join(dead))
+                await asyncio.to_thread(ovn.start)
+            keep_ends_summed(external)
+        except Failure as failure:
+            log.warning("%s", failure)
+
+
+def keep_ends_summed(external: ExternalNetwork | None) -> None:
+    """Whoever reads packets in user space completes no checksum, so the cable from outside must not leave any open."""
+    if external is not None:
+        with contextlib.suppress(OSError):
+            turn_off_checksum_offload(external.scope, ground.OUTER_END)
+
+
+def external_network(settings: Settings) -> ExternalNetwork | None:
+    gateway = settings.external_gateway
+    if gateway is None:
+        return None
+    cidrs, own = settings.network_external_cidrs, settings.network_external_bridge
+    return ExternalNetwork(cidrs, gateway, "", own) if own else ExternalNetwork(cidrs, gateway)
+
+
+def host_profile(settings: Settings, capabilities: HostCapabilities) -> HostProfile:
+    """What will be used of what the host offers. Raises Refusal when a setting asks for what it has not."""
+    modes, asked = capabilities.filter_modes, settings.network_filter_mode
+    if not modes or asked not in ("auto", *modes):
+        raise _not_capable(f"network.filter_mode {asked!r}", capabilities.lines[-2])
+    mode = modes[0] if asked == "auto" else asked
+    if settings.network_layout not in capabilities.layouts or (settings.network_layout == "vlan" and mode != "bridge"):
+        raise _not_capable(f"network.layout {settings.network_layout!r}", capabilities.lines[-1])
+    return HostProfile(
+        filter_mode=mode,
+        layout=settings.network_layout,
+        mtu_bytes=settings.network_underlay_mtu,
+        external=external_network(settings),
+        has_bridge_netfilter=capabilities.has("br_netfilter"),
+        has_ipv6=Path("/proc/sys/net/ipv6").exists(),
+    )
+
+
+def _not_capable(asked: str, offered: str) -> Refusal:
+    return Refusal(
+        Kind.INVALID,
+        "HOST_NOT_CAPABLE",
+        f"this machine cannot do {asked}; {offered}",
+        hint="Run `weft doctor` to see what is missing.",
+    )
