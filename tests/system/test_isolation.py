@@ -40,8 +40,8 @@ def test_guests_reach_nothing_of_the_host_but_what_is_offered(tenant: Callable) 
     guest = mine.boot("guest")
     gateway = "10.20.0.1"
     assert guest.ping(gateway, tries=3), "the gateway answers a ping"
-    vni = mine.cloud.vpc_info(mine.project).vni
-    listener = inside(f"weft-{vni}", lambda: socket.create_server(("0.0.0.0", 9999)))
+    netns = mine.cloud.port_info(mine.project, "guest").device_netns
+    listener = inside(netns, lambda: socket.create_server(("0.0.0.0", 9999)))
     try:
         assert guest.tcp(gateway, 9999, timeout_s=0.4) is None
     finally:

@@ -100,7 +100,7 @@ def test_dnat_of_udp(tenant: Callable, internet: Internet) -> None:
     guest = mine.boot("dns", groups=("dns",))
     guest.serve(udp=[5300])
     mine.cloud.dnat(mine.project, OUTER, 53, "udp", guest.address, 5300)
-    assert internet.guest.udp(OUTER, 53)
+    assert any(internet.guest.udp(OUTER, 53) for _ in range(3)), "a first datagram may wait for an address in vain"
     assert internet.tcp(OUTER, 53, timeout_s=0.4) is None
 
 

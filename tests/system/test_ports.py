@@ -205,6 +205,7 @@ LIES: dict[str, Callable[[Guest, Guest], bytes]] = {
 }
 
 
+@pytest.mark.linux
 @pytest.mark.stock
 def test_what_is_dropped_is_counted_for_its_port_and_reason(tenant: Callable) -> None:
     mine = tenant()

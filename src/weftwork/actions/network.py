@@ -43,6 +43,8 @@ class NetworkSettings:
     external: tuple[Cidr, ...] = ()
     external_gateway: Address | None = None
     mtu_bytes: int = 1500
+    device_netns: str | None = None
+    """Where the devices of ports are, empty for the host's own namespace; None: each in its VPC's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,13 +35,14 @@ class Doors:
 
     def port(self, stored: Stored[Port]) -> pb.Port:
         port = stored.value
-        project = self.network.view.intent.get(port.owner)
+        project, settings = self.network.view.intent.get(port.owner), self.network.settings
+        own = project.vpc.netns if project and project.vpc else ""
         return encode.port(
             port,
             stored.revision,
             self._conditions(ThingKey("port", port.owner, port.id), stored.revision),
-            netns=project.vpc.netns if project and project.vpc else "",
-            mtu_bytes=self.network.settings.mtu_bytes,
+            netns=own if settings.device_netns is None else settings.device_netns,
+            mtu_bytes=settings.mtu_bytes,
         )
 
     def security_group(self, stored: Stored[SecurityGroup]) -> pb.SecurityGroup:

@@ -119,7 +119,7 @@ async def _existing_ovn(settings: Settings) -> Backend:
     chassis = await find_chassis(switch)
     gateways = settings.network_ovn_gateway_chassis or (chassis.name,)
     profile = OvnProfile(
-        settings.network_underlay_mtu - TUNNEL_BYTES,
+        guest_mtu_bytes(settings),
         external_network(settings),
         gateways,
         settings.network_ovn_physical_network,
@@ -138,6 +138,19 @@ def private_ovn(settings: Settings) -> PrivateOvn:
     folder = Path(settings.storage_path).absolute().parent / "ovn"
     uplink = ground.UPLINK if settings.external_gateway else ""
     return PrivateOvn(folder, ground.SCOPE, uplink=uplink, datapath=private.datapath())
+
+
+def guest_mtu_bytes(settings: Settings) -> int:
+    """Between chassis packets go through tunnels; an OVN of our own has one chassis."""
+    tunnelled = settings.network_backend == "ovn" and bool(settings.network_ovn_northbound_endpoint)
+    return settings.network_underlay_mtu - (TUNNEL_BYTES if tunnelled else 0)
+
+
+def device_netns(settings: Settings) -> str | None:
+    """Where devices of ports are; None: in the namespaces of their VPCs."""
+    if settings.network_backend == "linux":
+        return None
+    return "" if settings.network_ovn_northbound_endpoint else ground.SCOPE
 
 
 def tls_of(settings: Settings) -> Tls | None:

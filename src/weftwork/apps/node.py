@@ -23,7 +23,7 @@ from weftwork.actions.view import IntentView
 from weftwork.agent.composite import CompositeDriver
 from weftwork.agent.local import LocalAgent
 from weftwork.api.server import serve
-from weftwork.apps.backends import Backend, open_backend
+from weftwork.apps.backends import Backend, device_netns, guest_mtu_bytes, open_backend
 from weftwork.apps.settings import Settings
 from weftwork.base import codes
 from weftwork.base.errors import Failure, Kind, Refusal
@@ -167,7 +167,8 @@ def network_settings(settings: Settings) -> NetworkSettings:
         reserved=tuple(ReservedRange(cidr, "reserved for the underlay") for cidr in settings.network_reserved),
         external=settings.network_external_cidrs,
         external_gateway=settings.external_gateway,
-        mtu_bytes=settings.network_underlay_mtu,
+        mtu_bytes=guest_mtu_bytes(settings),
+        device_netns=device_netns(settings),
     )
 
 
