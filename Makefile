@@ -11,7 +11,8 @@ APART := $(PYTHON) tools/private_network.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check test crash test-stock equivalence faults mutate demo bench proto lock clean packages-demo packages-test
+.PHONY: help setup check test test-ovn crash test-stock equivalence faults mutate demo bench proto lock clean packages-demo \
+	packages-test
 
 help:
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1 - \2/p' $(MAKEFILE_LIST)
@@ -30,7 +31,14 @@ check: $(VENV)/project ## format, lint, types, import rules, generated code, and
 test: packages-test check ## everything: the checks, and every other suite
 	$(call suites,tests/contract tests/sim,$(APART))
 	$(call suites,tests/system,$(APART))
+	$(call suites,$(OVN_TESTS),WEFT_TEST_VARIANTS=ovn $(APART))
 	$(call stock,900,bridges vlan,-m stock -k 'not (br_netfilter and vlan)' tests/system)
+
+# What speaks of packets, whatever carries them, and what an OVN of our own must survive.
+OVN_TESTS := $(foreach of,groups dhcp isolation nat spoofing changes ports ovn_daemons,tests/system/test_$(of).py)
+
+test-ovn: packages-test $(VENV)/project ## the packet tests over an OVN of our own
+	$(call suites,$(OVN_TESTS),WEFT_TEST_VARIANTS=ovn $(APART))
 
 crash: packages-test $(VENV)/project ## kill the node at every crash point there is (10 minutes; `make test` tries a part of them)
 	WEFT_CRASH_ALL=1 $(call suites,tests/system/crash,$(APART))

@@ -151,6 +151,7 @@ def test_path_mtu_errors_come_back_to_the_sender(tenant: Callable) -> None:
             datagram.recv(10)
 
 
+@pytest.mark.linux  # OVN over the datapath in user space refuses parts: its rules cannot see their ports.
 def test_fragments_of_a_permitted_flow_pass(tenant: Callable) -> None:
     mine = tenant()
     a, b = mine.boot("a"), mine.boot("b")

@@ -18,6 +18,7 @@ from weftwork.compiler.ovn.slices import compile_slice as compile_for_ovn
 from weftwork.compiler.settings import ExternalNetwork, HostProfile, OvnProfile
 from weftwork.compiler.slices import HOST, Compile
 from weftwork.drivers.chassis.chassis import Chassis, find_chassis
+from weftwork.drivers.chassis.datapath import Datapath
 from weftwork.drivers.chassis.devices import turn_off_checksum_offload
 from weftwork.drivers.chassis.driver import ChassisDriver
 from weftwork.drivers.dhcp.driver import DhcpDriver
@@ -101,7 +102,7 @@ async def _private_ovn(settings: Settings) -> Backend:
     log.info("started: %s", ", ".join(started) or "nothing, all of it was running")
     profile = OvnProfile(host.mtu_bytes, host.external, (ovn.chassis,), private.PHYSICAL)
     parts = (
-        Part("ovn", OvnDriver((ovn.northbound,)), get_args(OvnResource)),
+        Part("ovn", OvnDriver((ovn.northbound,), obey=Datapath(ovn.folder).obey), get_args(OvnResource)),
         Part("linux", linux, get_args(LinuxResource)),
         Part("chassis", _chassis_driver(Chassis(ovn.chassis, ovn.datapath), ovn), (ChassisResource,)),
     )
@@ -126,8 +127,9 @@ async def _existing_ovn(settings: Settings) -> Backend:
     )
     log.info("ovn data plane: northbound %s, chassis %s, filter mode ovn", ", ".join(map(str, north)), chassis.name)
     driver = ChassisDriver(switch, without_offload=chassis.is_in_user_space)
+    datapath = Datapath(Path(switch.place).parent)
     parts = (
-        Part("ovn", OvnDriver(north, tls=tls_of(settings)), get_args(OvnResource)),
+        Part("ovn", OvnDriver(north, tls=tls_of(settings), obey=datapath.obey), get_args(OvnResource)),
         Part("chassis", driver, (ChassisResource,)),
     )
     return Backend(partial(compile_for_ovn, profile=profile), parts)

@@ -6,7 +6,7 @@ which is what `Programmed` means. Rows without our mark are neither seen nor tou
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -15,8 +15,9 @@ from weftwork.drivers.ovn import copy, rows
 from weftwork.drivers.ovn.transaction import Missing, Transaction
 from weftwork.drivers.ovsdb.client import Client
 from weftwork.drivers.ovsdb.endpoint import Endpoint, Tls
+from weftwork.program.ovn import Acl, AclAction, LoadBalancer, Nat, RouterPolicy
 from weftwork.program.plan import Create, Delete, Plan, Replace, Step
-from weftwork.program.resource import Key, Program
+from weftwork.program.resource import Key, Program, Resource
 from weftwork.seams.driver import Applied
 
 INSTALL_TIMEOUT_S = 30.0
@@ -26,18 +27,33 @@ _STEPS_MAX = 2000
 """Of one transaction: a larger one would keep the server busy for others too long."""
 
 
+Obey = Callable[[Callable[[], Iterable[Resource]] | None], Awaitable[None]]
+"""Makes a host's datapath forget what it remembers; given today's translations, also flows that live by none."""
+
+
+async def _nobody(translations: Callable[[], Iterable[Resource]] | None) -> None:
+    """For a northbound whose chassis are elsewhere."""
+
+
 class OvnDriver:
     """Belongs to one event loop. `install_timeout_s` 0: nobody is asked, for there are no chassis."""
 
     def __init__(
-        self, endpoints: Sequence[Endpoint], *, tls: Tls | None = None, install_timeout_s: float = INSTALL_TIMEOUT_S
+        self,
+        endpoints: Sequence[Endpoint],
+        *,
+        tls: Tls | None = None,
+        install_timeout_s: float = INSTALL_TIMEOUT_S,
+        obey: Obey = _nobody,
     ) -> None:
+        self._obey = obey
         self._client = Client(endpoints, "OVN_Northbound", rows.WATCHED, tls=tls)
         self._client.listen(self._note)
         self._install_timeout_s = install_timeout_s
         self._index: dict[Key, UUID] = {}
         self._keys: dict[tuple[str, UUID], Key] = {}
         self._unread: set[tuple[str, UUID]] = set()
+        self._last_tables: copy.Tables = {}
         self._installed = asyncio.Event()
 
     async def close(self) -> None:
@@ -57,6 +73,8 @@ class OvnDriver:
                 failures |= await self._carry_out(some)
         if len(failures) < len(plan):
             failures |= await self._wait_for_chassis(plan)
+            if any(map(_may_forbid, plan)):
+                await self._obey(self._translations if any(map(_ends_translations, plan)) else None)
         return Applied(failures)
 
     async def _carry_out(self, steps: Sequence[Step]) -> Mapping[Key, Failure]:
@@ -113,7 +131,16 @@ class OvnDriver:
         """The copy, and the index brought up to it."""
         tables = {table: await self._client.rows(table) for table in rows.WATCHED}
         self._read_news(tables)
+        self._last_tables = tables
         return tables
+
+    def _translations(self) -> Iterator[Resource]:
+        """Ours in the copy, which is as fresh as our last transaction."""
+        for (table, uuid), key in self._keys.items():
+            if table in ("NAT", "Load_Balancer") and self._index.get(key) == uuid:
+                resource = copy.resource_at(self._last_tables, table, uuid)
+                if resource is not None:
+                    yield resource
 
     def _note(self, table: str, uuid: UUID) -> None:
         if table == "NB_Global":
@@ -135,6 +162,7 @@ class OvnDriver:
 
 
 _OURS = frozenset(rows.TABLE_OF.values())
+_FORBIDS = (AclAction.DROP, "drop")
 
 
 def _subject(step: Step) -> Any:
@@ -143,6 +171,15 @@ def _subject(step: Step) -> Any:
             return new
         case Delete(old):
             return old
+
+
+def _may_forbid(step: Step) -> bool:
+    """Whether packets that passed may pass no more. What only allows more is found by the datapath itself."""
+    return not isinstance(step, Create) or (isinstance(step.new, Acl | RouterPolicy) and step.new.action in _FORBIDS)
+
+
+def _ends_translations(step: Step) -> bool:
+    return not isinstance(step, Create) and isinstance(step.old, LoadBalancer | Nat)
 
 
 def _cut(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
