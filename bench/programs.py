@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Address, IPv4Network
 from typing import get_args
 
-from weftwork.apps.node import host_profile
+from weftwork.apps.backends import host_profile
 from weftwork.apps.settings import Settings
 from weftwork.base.addresses import Mac
 from weftwork.base.tenancy import ProjectKey

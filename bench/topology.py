@@ -36,10 +36,10 @@ def ours_and_by_hand(folder: Path) -> Iterator[tuple[Trio, Trio]]:
 
 
 @contextlib.contextmanager
-def ours(folder: Path) -> Iterator[Trio]:
+def ours(folder: Path, *, backend: str = "") -> Iterator[Trio]:
     """All in one group, which lets its members talk."""
     with contextlib.ExitStack() as stack:
-        running = stack.enter_context(node(folder))
+        running = stack.enter_context(node(folder, backend=backend))
         cloud = stack.enter_context(running.cloud())
         project = "bench/trio"
         cloud.vpc(project)

@@ -21,10 +21,10 @@ PORTS_PER_BRIDGE = 1000
 
 
 @contextlib.contextmanager
-def node(folder: Path, *, command: str = "up") -> Iterator[Node]:
+def node(folder: Path, *, command: str = "up", backend: str = "") -> Iterator[Node]:
     """Without audits after the first one, or a watch on rules: the rows change things behind its back, or measure to
     the millisecond."""
-    one = Node(folder, command=command)
+    one = Node(folder, command=command, backend=backend)
     with (folder / "weft.toml").open("a") as config:
         config.write('[agent]\naudit_s = 86400\nwatch_rules = "off"\n')
     with one:

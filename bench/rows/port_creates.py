@@ -63,14 +63,14 @@ def _creates_per_s(run: Run, seconds: float) -> tuple[float, Weight, float]:
         cloud.subnet(project, creating.SUBNET, "10.40.0.0/14")
         before = _contents(running.folder / "store.db")
         command = [sys.executable, "-m", "bench.creating", running.address, str(seconds), str(IN_FLIGHT)]
-        cpu_before_s = _cpu_s(running.pid)
+        cpu_before_s = cpu_s(running.pid)
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         created, took_s = int(done.stdout.split()[0]), float(done.stdout.split()[1])
-        cpu_us = (_cpu_s(running.pid) - cpu_before_s) / created * 1e6
+        cpu_us = (cpu_s(running.pid) - cpu_before_s) / created * 1e6
         return created / took_s, _per_create(before, _contents(running.folder / "store.db"), created), cpu_us
 
 
-def _cpu_s(pid: int) -> float:
+def cpu_s(pid: int) -> float:
     """Processor time that a process has had: user and system (proc(5), stat, fields 14 and 15)."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

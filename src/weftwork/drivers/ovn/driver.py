@@ -59,6 +59,10 @@ class OvnDriver:
     async def close(self) -> None:
         await self._client.close()
 
+    def place_of(self, key: Key) -> UUID | None:
+        """The row that a resource is, as far as we have read."""
+        return self._index.get(key)
+
     async def observe(self, scopes: frozenset[str] | None = None) -> Program:
         await self._client.catch_up()
         return copy.read(await self._tables(), scopes)
@@ -82,7 +86,7 @@ class OvnDriver:
         failures: dict[Key, Failure] = {}
         wanted = list(steps)
         while wanted:
-            transaction = Transaction(self._index.get)
+            transaction = Transaction(self.place_of)
             try:
                 transaction.add(wanted)
             except Missing as missing:

@@ -1,0 +1,88 @@
+"""Ports into a northbound that nobody follows: our driver, the same rows in one raw transaction, and ovn-nbctl.
+
+And ports through the API, TAP and all, until the chassis has installed them: the whole way, beside ovn-nbctl, which
+writes rows and nothing else.
+"""
+
+import asyncio
+import time
+from pathlib import Path
+
+from bench.figure import Figure
+from bench.ovn import ground, nbctl_s, northbound, ports, raw_s
+from bench.run import Run
+from bench.world import attach_many, node
+from weftwork.drivers.ovn.driver import OvnDriver
+from weftwork.drivers.ovn.transaction import Operation, Transaction
+from weftwork.drivers.ovsdb.endpoint import Endpoint
+from weftwork.planner.plan import make_plan
+from weftwork.program.resource import Program
+
+PORTS = 1000
+BY_PROCESS = 50
+NOTHING: Program = frozenset()
+
+
+def measure(run: Run) -> list[Figure]:
+    number, by_process = run.size(PORTS, 20), run.size(BY_PROCESS, 3)
+    driven, raw, hand, whole = [], [], [], []
+    for _ in range(run.rounds):
+        with northbound(run.fresh_folder("ovn-ports")) as path:
+            driven.append(number / asyncio.run(_driven(path, number)))
+        with northbound(run.fresh_folder("ovn-raw")) as path:
+            raw.append(number / raw_s(path, asyncio.run(_operations(path, number))))
+            hand.append(by_process / nbctl_s(path, 0, by_process))
+        whole.append(_through_the_api(run, number))
+    what = f"{number:,} ports into a northbound"
+    return [
+        Figure(what, "per s", tuple(driven), tuple(raw), "one raw transaction", must=0.5, aim=0.8, at_least=True),
+        Figure(what, "per s", tuple(driven), tuple(hand), "ovn-nbctl per port", must=10.0, at_least=True),
+        Figure(
+            f"{number:,} ports by the API until installed, TAPs and all",
+            "per s",
+            tuple(whole),
+            tuple(hand),
+            "ovn-nbctl per port, rows only",
+        ),
+    ]
+
+
+async def _driven(path: Path, number: int) -> float:
+    """Seconds from the plan until the database has it."""
+    driver = OvnDriver((Endpoint("unix", str(path)),), install_timeout_s=0)
+    try:
+        await driver.apply(make_plan(desired=ground(), observed=NOTHING))
+        plan = make_plan(desired=ports(0, number), observed=NOTHING)
+        began = time.perf_counter()
+        applied = await driver.apply(plan)
+        took_s = time.perf_counter() - began
+        assert not applied.failures and await driver.observe() == ground() | ports(0, number)
+        return took_s
+    finally:
+        await driver.close()
+
+
+async def _operations(path: Path, number: int) -> list[Operation]:
+    """The very operations that the driver sends, made before the clock runs; what they stand on is there."""
+    driver = OvnDriver((Endpoint("unix", str(path)),), install_timeout_s=0)
+    try:
+        await driver.apply(make_plan(desired=ground(), observed=NOTHING))
+        await driver.observe()
+        transaction = Transaction(driver.place_of)
+        transaction.add(make_plan(desired=ports(0, number), observed=NOTHING))
+        return transaction.operations
+    finally:
+        await driver.close()
+
+
+def _through_the_api(run: Run, number: int) -> float:
+    with node(run.fresh_folder("ovn-api"), backend="ovn") as running, running.cloud() as cloud:
+        cloud.vpc("bench/ports")
+        cloud.subnet("bench/ports", "many", _roomy(cloud.vpc_info("bench/ports").cidr))
+        began = time.perf_counter()
+        attach_many(running.address, "bench/ports", "many", number)
+        return number / (time.perf_counter() - began)
+
+
+def _roomy(cidr: str) -> str:
+    return cidr.split("/")[0].rsplit(".", 2)[0] + ".16.0/20"
