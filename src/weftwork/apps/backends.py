@@ -68,7 +68,7 @@ async def open_backend(settings: Settings, watch: RulesWatch | None) -> AsyncIte
     Raises Refusal when the machine cannot carry it, Failure when it does not start.
     """
     if settings.network_backend == "linux":
-        await asyncio.to_thread(private_ovn(settings).stop)
+        await _take_away(private_ovn(settings))
         yield await _linux(settings, watch)
         return
     is_private = not settings.network_ovn_northbound_endpoint
@@ -79,6 +79,16 @@ async def open_backend(settings: Settings, watch: RulesWatch | None) -> AsyncIte
         for part in backend.parts:
             if isinstance(part.driver, OvnDriver | ChassisDriver):
                 await part.driver.close()
+
+
+async def _take_away(ovn: PrivateOvn) -> None:
+    """Before anything is made anew: the ends of its cables in guests have the names that ours will have."""
+    await asyncio.to_thread(ovn.stop)
+    driver = LinuxDriver()
+    try:
+        await driver.apply(make_plan(desired=frozenset(), observed=await driver.observe(frozenset({ovn.netns}))))
+    finally:
+        driver.close()
 
 
 async def _linux(settings: Settings, watch: RulesWatch | None) -> Backend:
