@@ -352,7 +352,22 @@ def _shots(random: Random, intent: Intent, numbers: _Numbers, packets: int) -> l
                 break
         if shot:
             shots.append(shot)
+        if shot and random.random() < 0.1 and model.verdict(shot.probe).delivered:
+            shots += _lies(random, intent, shot, numbers)
     return shots
+
+
+def _lies(random: Random, intent: Intent, shot: Shot, numbers: _Numbers) -> Iterator[Shot]:
+    """What one may send, sent by another in his name: but for the lie it would pass."""
+    probe = shot.probe
+    if not isinstance(probe.source, Inside) or probe.protocol not in (TCP, UDP) or shot.form is not Form.PLAIN:
+        return
+    ports = intent[probe.source.owner].ports
+    address = ports[probe.source.port].addresses[0]
+    liars = [one for one in ports.values() if one.attachment and not {address, probe.destination} & {*one.addresses}]
+    if liars and isinstance(address, IPv4Address):
+        liar = Inside(probe.source.owner, random.choice(liars).id)
+        yield Shot(replace(probe, source=liar, source_address=address, source_port=numbers.source_port()))
 
 
 def _from_outside(random: Random, intent: Intent, numbers: _Numbers) -> Shot | None:

@@ -26,8 +26,18 @@ def _ovn(module: str, old: str, new: str, means: str, why_not: str = "") -> Muta
 
 
 MUTANTS = (
-    _linux("group", "span = (ports.min, ports.max)", "span = (ports.min, ports.max + 1)", "ranges end one too late"),
-    _linux("group", "span = (ports.min, ports.max)", "span = (ports.min + 1, ports.max)", "ranges begin one too late"),
+    _linux(
+        "group",
+        "span = (ports.min, ports.max)",
+        "span = (ports.min, min(ports.max + 1, 65535))",
+        "ranges end one too late",
+    ),
+    _linux(
+        "group",
+        "span = (ports.min, ports.max)",
+        "span = (min(ports.min + 1, ports.max), ports.max)",
+        "ranges begin one too late",
+    ),
     _linux("group", "inwards, group.ingress)", "inwards, group.egress)", "ingress has the egress rules"),
     _linux(
         "group", '"ct original ip saddr", ALLOW_IN', '"ct reply ip saddr", ALLOW_IN', "ingress looks at the receiver"
@@ -67,12 +77,6 @@ MUTANTS = (
         "out, [names.out_chain(group) for group in groups]",
         "out, [names.out_chain(group) for group in groups[1:]]",
         "the first group's egress is forgotten",
-    ),
-    _linux(
-        "port",
-        "if port.attachment is None or subnet is None:",
-        "if subnet is None:",
-        "ports that are not attached are members",
     ),
     _linux("port", "yield from memberships_at_peers(intent, port, str(address))", "", "peers do not know the members"),
     _linux(
@@ -116,7 +120,13 @@ MUTANTS = (
         "'ct state invalid accept'",
         "answers out of nowhere pass",
     ),
-    _linux("policy", "ip daddr @gateways icmp type echo-request", "ip daddr @gateways", "routers answer anything"),
+    _linux(
+        "policy",
+        "ip daddr @gateways icmp type echo-request",
+        "ip daddr @gateways",
+        "routers answer anything",
+        "what a router says by itself, RST or port unreachable, is not looked at",
+    ),
     _linux("nat", 'f"ct reply ip saddr {vpc.cidr} {_DENIED}",', "", "addresses of nobody are outside"),
     _linux("nat", 'f"ct reply ip daddr {snat} goto stamp",', "", "flows outside are judged by their way alone"),
     _linux(
