@@ -94,11 +94,12 @@ async def _take_away(ovn: PrivateOvn) -> None:
 async def _linux(settings: Settings, watch: RulesWatch | None) -> Backend:
     profile = host_profile(settings, await asyncio.to_thread(probe))
     log.info("linux data plane: layout %s, filter mode %s", profile.layout, profile.filter_mode)
+    linux = LinuxDriver(watch=watch)
     parts = (
-        Part("linux", LinuxDriver(watch=watch), get_args(LinuxResource)),
+        Part("linux", linux, get_args(LinuxResource)),
         Part("dhcp", DhcpDriver(), get_args(DhcpResource)),
     )
-    return Backend(partial(compile_for_linux, profile=profile), parts, injector=LinuxInjector())
+    return Backend(partial(compile_for_linux, profile=profile), parts, injector=LinuxInjector(linux))
 
 
 async def _private_ovn(settings: Settings) -> Backend:
