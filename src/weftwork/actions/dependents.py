@@ -12,6 +12,7 @@ from weftwork.model.nat import Dnat, Snat
 from weftwork.model.network_policy import NetworkPolicy
 from weftwork.model.peering import Peering
 from weftwork.model.port import Port
+from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import SecurityGroup
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
@@ -52,6 +53,8 @@ def told_of(thing: Thing) -> str:
             return f"peering {thing.name}"
         case NetworkPolicy():
             return f"network policy {thing.name}"
+        case ReachTest():
+            return f"reach test {thing.name}"
         case Vpc():
             return f"VPC {thing.name}"
 

@@ -11,6 +11,7 @@ from weftwork.base.tenancy import ProjectKey
 from weftwork.model.network_policy import NetworkPolicy
 from weftwork.model.peering import Peering
 from weftwork.model.port import Port
+from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import SecurityGroup
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
@@ -36,6 +37,11 @@ def subnet_of(here: ProjectIndex, owner: ProjectKey, text: str) -> Subnet:
 def group_of(here: ProjectIndex, owner: ProjectKey, text: str) -> SecurityGroup:
     """Refusal SECURITY_GROUP_NOT_FOUND."""
     return _named(here.intent.groups, owner, text, codes.SECURITY_GROUP_NOT_FOUND, "security group")
+
+
+def reach_test_of(here: ProjectIndex, owner: ProjectKey, text: str) -> ReachTest:
+    """Refusal REACH_TEST_NOT_FOUND."""
+    return _named(here.intent.reach_tests, owner, text, codes.REACH_TEST_NOT_FOUND, "reach test")
 
 
 def port_of(here: ProjectIndex, owner: ProjectKey, text: str) -> Port:

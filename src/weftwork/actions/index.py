@@ -13,6 +13,7 @@ from weftwork.model.nat import Dnat, Snat
 from weftwork.model.network_policy import NetworkPolicy
 from weftwork.model.peering import Peering
 from weftwork.model.port import Port
+from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import GroupRef, SecurityGroup
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
@@ -54,6 +55,8 @@ class ProjectIndex:
                 self.intent.peerings[thing.peer] = thing
             case NetworkPolicy():
                 self.intent.policies[thing.name] = thing
+            case ReachTest():
+                self.intent.reach_tests[thing.name] = thing
             case _:
                 assert_never(thing)
 
@@ -78,6 +81,8 @@ class ProjectIndex:
                 self.intent.peerings.pop(peer_in(key), None)
             case "network-policy":
                 self.intent.policies.pop(key.name, None)
+            case "reach-test":
+                self.intent.reach_tests.pop(key.name, None)
             case _:
                 assert_never(key.kind)
 
@@ -99,6 +104,8 @@ class ProjectIndex:
                 return self.intent.peerings.get(peer_in(key))
             case "network-policy":
                 return self.intent.policies.get(key.name)
+            case "reach-test":
+                return self.intent.reach_tests.get(key.name)
             case _:
                 assert_never(key.kind)
 
@@ -107,6 +114,7 @@ class ProjectIndex:
         intent = self.intent
         yield from intent.policies.values()
         yield from intent.peerings.values()
+        yield from intent.reach_tests.values()
         yield from intent.dnats.values()
         if intent.snat:
             yield intent.snat

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 
 from weftwork.actions import rows
 from weftwork.actions.claims import claims_of
+from weftwork.actions.reach_guard import named_by
 from weftwork.model import keys
 from weftwork.model.intent import Thing
 from weftwork.model.keys import ThingKey, parse_thing_key
 from weftwork.model.nat import Dnat, Snat
 from weftwork.model.network_policy import NetworkPolicy
 from weftwork.model.port import Port
+from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import GroupRef, SecurityGroup
 from weftwork.model.vpc import Vpc
 from weftwork.seams.store import Record
@@ -65,6 +67,8 @@ def _parents(thing: Thing) -> Iterator[ThingKey]:
     if isinstance(thing, NetworkPolicy):
         yield from (ThingKey("security-group", owner, name) for name in sorted(thing.groups_named))
         yield from (ThingKey("subnet", owner, name) for name in sorted(thing.subnets_named))
+    if isinstance(thing, ReachTest):
+        yield from named_by(thing)
 
 
 def _mismatched(things: dict[ThingKey, Thing], claims: dict[str, bytes]) -> Iterator[Orphan]:
@@ -74,6 +78,7 @@ def _mismatched(things: dict[ThingKey, Thing], claims: dict[str, bytes]) -> Iter
         for thing in things.values()
         if isinstance(thing, Snat | Dnat)
     }
+    wanted |= {keys.reach_guard(thing.owner): b"" for thing in things.values() if isinstance(thing, ReachTest)}
     optional = _optional(things)
     for key in claims.keys() - wanted.keys():
         owners = optional.get(key, frozenset())
@@ -91,6 +96,7 @@ def _optional(things: dict[ThingKey, Thing]) -> dict[str, frozenset[bytes] | Non
     """What a VPC may have, and the values it may then have; None: any."""
     vpcs = [thing for thing in things.values() if isinstance(thing, Vpc)]
     optional: dict[str, frozenset[bytes] | None] = {keys.mac_counter(vpc.owner): None for vpc in vpcs}
+    optional |= {keys.reach_guard(vpc.owner): None for vpc in vpcs}
     for vpc in vpcs:
         key = keys.cidr_used(vpc.cidr)
         optional[key] = (optional.get(key) or frozenset()) | {str(vpc.owner).encode()}

@@ -1,6 +1,7 @@
 """What every action works with: the store and the view of it, and the loop that decides, commits and tries again."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Generic, TypeVar
@@ -10,6 +11,7 @@ from weftwork.actions.choices import Choices, MacsNeeded
 from weftwork.actions.claims import Draft
 from weftwork.actions.gate import Gates
 from weftwork.actions.reach_board import ReachBoard
+from weftwork.actions.reach_guard import ReachGuard
 from weftwork.actions.view import IntentView
 from weftwork.base import codes
 from weftwork.base.addresses import Address, Cidr
@@ -86,6 +88,9 @@ class Network:
         self.new_id = new_id
         self.choices = Choices(store, view)
         self.reach = ReachBoard(view)
+        self.reach_guard = ReachGuard(view, self.reach)
+        self.overrides_reach_tests = False
+        self.is_dry = False
         self._gates = Gates()
 
     async def run(self, owner: ProjectKey, decide: Callable[[], Decision[T]], *, alone: bool = True) -> Stored[T]:
@@ -94,6 +99,8 @@ class Network:
         `decide` looks at the view and raises Refusal, or decides; it may be called several times. `alone` keeps
         other changes of the project in this process away meanwhile.
         """
+        # Changes of reach in a project with tests compare one key: side by side they would lose to each other.
+        alone = alone or self.reach_guard.stands_in(owner)
         await self._gates.enter(owner, alone=alone)
         try:
             for _ in range(ATTEMPTS):
@@ -108,9 +115,9 @@ class Network:
         raise codes.TOO_MANY_CONFLICTS.refusal(f"gave up after {ATTEMPTS} attempts: others were faster each time")
 
     async def _attempt(self, decision: Decision[T]) -> Stored[T]:
-        draft = decision.draft
-        if not draft.writes:
+        if not decision.draft.writes:
             return Stored(decision.value, decision.revision)
+        draft = self.guarded(decision.draft)
         held = self.choices.held
         held.update(decision.holds)
         try:
@@ -120,6 +127,16 @@ class Network:
         finally:
             held.difference_update(decision.holds)
         return Stored(decision.value, revision)
+
+    def guarded(self, draft: Draft) -> Draft:
+        """Refusal REACH_TEST_FAILED, unless that is overridden."""
+        return self.reach_guard.guarded(draft, override=self.overrides_reach_tests)
+
+    def overriding_reach_tests(self) -> "Network":
+        """The same network for a call that may break reach tests."""
+        overriding = copy(self)
+        overriding.overrides_reach_tests = True
+        return overriding
 
     def dry(self) -> "DryNetwork":
         return DryNetwork(self)
@@ -131,6 +148,9 @@ class DryNetwork(Network):
     def __init__(self, network: Network) -> None:
         super().__init__(network.store, network.view, network.clock, network.settings, network.new_id)
         self.reach = network.reach
+        self.reach_guard = network.reach_guard
+        self.overrides_reach_tests = network.overrides_reach_tests
+        self.is_dry = True
         self.choices = Choices(network.store, network.view, origin=network.choices)
         self.writes: tuple[Write, ...] = ()
 
@@ -140,5 +160,6 @@ class DryNetwork(Network):
         except MacsNeeded:
             await self.choices.foresee_macs(owner)
             decision = decide()
+        self.guarded(decision.draft)
         self.writes += decision.draft.writes
         return Stored(decision.value, decision.revision)

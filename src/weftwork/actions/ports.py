@@ -11,6 +11,7 @@ from weftwork.actions.external import release
 from weftwork.actions.find import DEFAULT, group_of, port_of, subnet_of, vpc_of
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.network import Decision, Network, Stored
+from weftwork.actions.reach_guard import tests_naming
 from weftwork.actions.subnets import dnats_to
 from weftwork.actions.words import check_interface, check_mac, check_netns, check_port_name, check_vm
 from weftwork.allocator.addresses import why_reserved
@@ -94,17 +95,21 @@ async def create_port(
 
 
 async def delete_port(network: Network, *, owner: ProjectKey, port: str, cascade: bool) -> None:
-    """With `cascade`, with the DNAT that points at it. Refusals PORT_NOT_FOUND, IN_USE."""
+    """With `cascade`, with the DNAT that points at it and the reach tests that name it.
+
+    Refusals PORT_NOT_FOUND, IN_USE.
+    """
 
     def decide() -> Decision[None]:
         here, _ = vpc_of(network, owner)
         gone = port_of(here, owner, port)
         dnats = dnats_to(here, [gone])
-        if dnats and not cascade:
-            raise in_use(told_of(gone), dnats)
+        tests = tests_naming(here.intent, [gone])
+        if (dnats or tests) and not cascade:
+            raise in_use(told_of(gone), [*dnats, *tests])
         since = network.view.revision if dnats else 0
         seen_all = Draft(tuple(Empty(keys.dnat_target(owner, address), since) for address in gone.addresses))
-        return Decision(None, removals(network, [gone, *dnats]) + release(network, here, dnats) + seen_all)
+        return Decision(None, removals(network, [gone, *dnats, *tests]) + release(network, here, dnats) + seen_all)
 
     await network.run(owner, decide, alone=False)
 

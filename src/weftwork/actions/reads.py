@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from weftwork.actions import rows
-from weftwork.actions.find import group_of, port_of, subnet_of, vpc_of
+from weftwork.actions.find import group_of, port_of, reach_test_of, subnet_of, vpc_of
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.network import Network, Stored
 from weftwork.base import codes
@@ -15,6 +15,7 @@ from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import Thing
 from weftwork.model.nat import Dnat, Snat
 from weftwork.model.port import Port
+from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import SecurityGroup
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
@@ -107,6 +108,20 @@ async def list_dnats(network: Network, *, owner: ProjectKey, page_size: int = 0,
     """Refusal INVALID_PAGE_TOKEN."""
     dnats = _here(network, owner).intent.dnats
     return _page(network, sorted(dnats), dnats.get, page_size, page_token)
+
+
+async def get_reach_test(network: Network, *, owner: ProjectKey, test: str) -> Stored[ReachTest]:
+    """Refusals VPC_NOT_FOUND, REACH_TEST_NOT_FOUND."""
+    here, _ = vpc_of(network, owner)
+    return _stored(network, reach_test_of(here, owner, test))
+
+
+async def list_reach_tests(
+    network: Network, *, owner: ProjectKey, page_size: int = 0, page_token: str = ""
+) -> Page[ReachTest]:
+    """Refusal INVALID_PAGE_TOKEN."""
+    tests = _here(network, owner).intent.reach_tests
+    return _page(network, sorted(tests), tests.get, page_size, page_token)
 
 
 def _here(network: Network, owner: ProjectKey) -> ProjectIndex:

@@ -17,6 +17,7 @@ from weftwork.model.nat import Dnat, Snat
 from weftwork.model.network_policy import Action, NetworkPolicy, PolicyKind, PolicyRule, SubnetRef
 from weftwork.model.peering import Peering
 from weftwork.model.port import Attachment, AttachmentKind, Port
+from weftwork.model.reach_test import Must, ReachTest, end_text, parse_end, parse_service, service_text
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule, SecurityGroup
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
@@ -136,6 +137,18 @@ class _PolicyRow(_Row):
     created_at: int
 
 
+class _ReachTestRow(_Row):
+    id: str
+    org_id: str
+    project_id: str
+    name: str
+    must: str
+    source: str
+    destination: str
+    service: str
+    created_at: int
+
+
 _encode = msgspec.json.Encoder().encode
 _read_vpc = msgspec.json.Decoder(_VpcRow).decode
 _read_subnet = msgspec.json.Decoder(_SubnetRow).decode
@@ -145,6 +158,7 @@ _read_snat = msgspec.json.Decoder(_SnatRow).decode
 _read_dnat = msgspec.json.Decoder(_DnatRow).decode
 _read_peering = msgspec.json.Decoder(_PeeringRow).decode
 _read_policy = msgspec.json.Decoder(_PolicyRow).decode
+_read_reach_test = msgspec.json.Decoder(_ReachTestRow).decode
 
 _CIDR = "Cidr"
 _SECURITY_GROUP = "SecurityGroup"
@@ -169,6 +183,8 @@ def key_of(thing: Thing) -> ThingKey:
             return ThingKey("peering", thing.owner, str(thing.peer))
         case NetworkPolicy():
             return ThingKey("network-policy", thing.owner, thing.name)
+        case ReachTest():
+            return ThingKey("reach-test", thing.owner, thing.name)
         case _:
             assert_never(thing)
 
@@ -191,6 +207,8 @@ def encode(thing: Thing) -> bytes:
             return _encode(_PeeringRow(str(thing.owner), thing.name, str(thing.peer), thing.created_at))
         case NetworkPolicy():
             return _encode(_policy_row(thing))
+        case ReachTest():
+            return _encode(_reach_test_row(thing))
         case _:
             assert_never(thing)
 
@@ -216,6 +234,8 @@ def decode(key: ThingKey, value: bytes) -> Thing:
             return Peering(key.owner, half.name, peer_in(key), half.created_at)
         case "network-policy":
             return _policy(key.owner, _read_policy(value))
+        case "reach-test":
+            return _reach_test(key.owner, _read_reach_test(value))
         case _:
             assert_never(key.kind)
 
@@ -413,6 +433,32 @@ def _dnat(owner: ProjectKey, row: _DnatRow) -> Dnat:
         protocol=Protocol(row.protocol),
         internal_ip=ip_address(row.internal_ip),
         internal_port=row.internal_port,
+        created_at=row.created_at,
+    )
+
+
+def _reach_test_row(test: ReachTest) -> _ReachTestRow:
+    return _ReachTestRow(
+        id=test.id,
+        org_id=test.owner.org,
+        project_id=test.owner.project,
+        name=test.name,
+        must=test.must.value,
+        source=end_text(test.source),
+        destination=end_text(test.destination),
+        service=service_text(test.protocol, test.ports),
+        created_at=test.created_at,
+    )
+
+
+def _reach_test(owner: ProjectKey, row: _ReachTestRow) -> ReachTest:
+    return ReachTest(
+        owner,
+        row.name,
+        Must(row.must),
+        parse_end(row.source),
+        parse_end(row.destination),
+        *parse_service(row.service),
         created_at=row.created_at,
     )
 

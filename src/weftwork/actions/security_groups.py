@@ -6,10 +6,11 @@ from typing import Literal
 
 from weftwork.actions import rows
 from weftwork.actions.claims import Draft, change, creation, joined, removal
-from weftwork.actions.dependents import in_use, told_of
+from weftwork.actions.dependents import in_use, removals, told_of
 from weftwork.actions.find import DEFAULT, group_of, vpc_of
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.network import Decision, Network, Stored
+from weftwork.actions.reach_guard import tests_naming
 from weftwork.actions.words import check_description, check_name
 from weftwork.base import codes
 from weftwork.base.tenancy import ProjectKey
@@ -119,7 +120,7 @@ async def remove_rules(
 
 
 async def delete_security_group(network: Network, *, owner: ProjectKey, group: str, cascade: bool) -> None:
-    """With `cascade`, it is taken from the ports that have it and from the rules that name it.
+    """With `cascade`, it is taken from the ports that have it and from the rules that name it; tests that name it go.
 
     Refusals SECURITY_GROUP_NOT_FOUND, SECURITY_GROUP_REQUIRED (the group `default`), IN_USE.
     """
@@ -132,8 +133,9 @@ async def delete_security_group(network: Network, *, owner: ProjectKey, group: s
         members = list(here.members(gone.name))
         naming = list(here.groups_naming(gone.name))
         policies = list(here.policies_naming_group(gone.name))
-        if (members or naming or policies) and not cascade:
-            raise in_use(told_of(gone), [*members, *naming, *policies])
+        tests = tests_naming(here.intent, [gone])
+        if (members or naming or policies or tests) and not cascade:
+            raise in_use(told_of(gone), [*members, *naming, *policies, *tests])
         since = network.view.revision if cascade else 0
         seen_all = (
             Empty(keys.member(owner, gone.name), since),
@@ -147,7 +149,8 @@ async def delete_security_group(network: Network, *, owner: ProjectKey, group: s
             change(one, one.without_peer(GroupRef(gone.name)), revision_of(rows.key_of(one))) for one in policies
         ]
         removed = removal(gone, revision_of(rows.key_of(gone)))
-        return Decision(None, joined([removed, *left, *unnamed, *unjudged, Draft(seen_all)]))
+        gone_too = removals(network, tests)
+        return Decision(None, joined([removed, *left, *unnamed, *unjudged, gone_too, Draft(seen_all)]))
 
     await network.run(owner, decide)
 

@@ -10,6 +10,7 @@ from weftwork.actions.external import release
 from weftwork.actions.find import subnet_of, vpc_of
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.network import Decision, Network, Stored
+from weftwork.actions.reach_guard import tests_naming
 from weftwork.actions.words import check_domain, check_name
 from weftwork.allocator import vlans
 from weftwork.allocator.addresses import gateway_of
@@ -86,8 +87,9 @@ async def create_subnet(
 
 
 async def delete_subnet(network: Network, *, owner: ProjectKey, subnet: str, cascade: bool) -> None:
-    """With `cascade`, with its ports, the DNAT that points at them, its own policies, and the rules of other policies
-    that name it. Refusals SUBNET_NOT_FOUND, IN_USE."""
+    """With `cascade`, with its ports, the DNAT that points at them, its own policies, the rules of other policies that
+    name it, and the reach tests that name any of it. Refusals SUBNET_NOT_FOUND, IN_USE.
+    """
 
     def decide() -> Decision[None]:
         here, vpc = vpc_of(network, owner)
@@ -95,8 +97,9 @@ async def delete_subnet(network: Network, *, owner: ProjectKey, subnet: str, cas
         ports = list(here.ports_of_subnet(gone.name))
         dnats = dnats_to(here, ports)
         policies = list(here.policies_naming_subnet(gone.name))
-        if (ports or policies) and not cascade:
-            raise in_use(told_of(gone), [*ports, *dnats, *policies])
+        tests = tests_naming(here.intent, [gone, *ports])
+        if (ports or policies or tests) and not cascade:
+            raise in_use(told_of(gone), [*ports, *dnats, *policies, *tests])
         since = network.view.revision
         seen_all = Draft(
             (
@@ -111,7 +114,7 @@ async def delete_subnet(network: Network, *, owner: ProjectKey, subnet: str, cas
             for one in policies
             if one.subnet != gone.name
         )
-        removed = removals(network, [gone, *ports, *dnats, *its_own]) + release(network, here, dnats) + unnamed
+        removed = removals(network, [gone, *ports, *dnats, *its_own, *tests]) + release(network, here, dnats) + unnamed
         return Decision(None, removed + seen_all + _touched(network, vpc))
 
     await network.run(owner, decide)

@@ -31,6 +31,7 @@ RETRY_S = (0.05, 0.2, 1.0)
 _POOL = keys.cidr_used(IPv4Network("0.0.0.0/0")).removesuffix("0.0.0.0-0")
 _EXTERNAL = keys.external_claim()
 _PLUGS = f"{ROOT}plugs/"
+_GUARDS = keys.reach_guard()
 _CLAIMS = tuple(
     f"{ROOT}{folder}/"
     for folder in (
@@ -78,7 +79,8 @@ class IntentView:
     """`start` it before reading, `close` it in the end. Belongs to one event loop.
 
     `changed_at` is the last revision that wrote a thing, and not only claims.
-    `vnis`, `pool_claims` (range → "{org}/{project}"), `external` and `plugs` (key → port) are the deployment's.
+    `vnis`, `pool_claims` (range → "{org}/{project}"), `external`, `plugs` (key → port) and
+    `reach_guards` ("{org}/{project}" → the revision that last wrote it) are the deployment's.
     """
 
     def __init__(self) -> None:
@@ -89,6 +91,7 @@ class IntentView:
         self.pool_claims: dict[IPv4Network, str] = {}
         self.external: dict[Address, ExternalClaim] = {}
         self.plugs: dict[str, str] = {}
+        self.reach_guards: dict[str, int] = {}
         self._projects: dict[ProjectKey, ProjectIndex] = {}
         self._offers: dict[ProjectKey, dict[ProjectKey, Peering]] = {}
         self._revisions: dict[str, int] = {}
@@ -186,6 +189,7 @@ class IntentView:
         self.pool_claims.clear()
         self.external.clear()
         self.plugs.clear()
+        self.reach_guards.clear()
         for record in everything.records:
             self._put(record.key, record.value, record.revision)
         self.revision = everything.revision
@@ -268,6 +272,8 @@ class IntentView:
             self.external[ip_address(key.removeprefix(_EXTERNAL))] = ExternalClaim(value.decode(), revision)
         elif key.startswith(_PLUGS):
             self.plugs[key] = value.decode()
+        elif key.startswith(_GUARDS):
+            self.reach_guards[key.removeprefix(_GUARDS)] = revision
 
     def _remove_claim(self, key: str) -> None:
         if key.startswith(_POOL):
@@ -276,6 +282,8 @@ class IntentView:
             self.external.pop(ip_address(key.removeprefix(_EXTERNAL)), None)
         elif key.startswith(_PLUGS):
             self.plugs.pop(key, None)
+        elif key.startswith(_GUARDS):
+            self.reach_guards.pop(key.removeprefix(_GUARDS), None)
 
     def _ended(self, following: asyncio.Task[None]) -> None:
         """Whoever waits learns that nothing more comes."""

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
 
-from weftwork.actions.find import group_of, peering_of, policy_of, port_of, subnet_of, vpc_of
+from weftwork.actions.find import group_of, peering_of, policy_of, port_of, reach_test_of, subnet_of, vpc_of
 from weftwork.actions.network import Network
 from weftwork.actions.rows import key_of
 from weftwork.api import telling
@@ -71,6 +71,8 @@ def find(network: Network, asked: ThingKey) -> ThingKey:
             return ThingKey("subnet", owner, subnet_of(here, owner, asked.name).name)
         case "security-group":
             return ThingKey("security-group", owner, group_of(here, owner, asked.name).name)
+        case "reach-test":
+            return ThingKey("reach-test", owner, reach_test_of(here, owner, asked.name).name)
         case "snat" if here.intent.snat is None:
             raise codes.SNAT_NOT_FOUND.refusal(f"project {owner} has no SNAT")
         case "dnat" if asked.name not in here.intent.dnats:

@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -24,6 +24,7 @@ NO_AGENT = "NO_AGENT"
 NEWS_S = 2.0
 """How often somebody who waits is told why, if it has changed."""
 
+T = TypeVar("T")
 Fetch = Callable[[], Awaitable[Document]]
 
 
@@ -31,8 +32,9 @@ async def change(
     session: Session, noun: Noun, mutation: "Mutation[Any]", how: How, *, fetch: Fetch | None = None
 ) -> None:
     """Create or change a thing, and print it. `fetch` gets it when the mutation's answer does not hold it."""
+    mutation = _as_told(mutation, how)
     if how.dry_run:
-        return await _show_plan(mutation, how)
+        return await show_plan(mutation, how)
     message = await mutation
     result = await fetch() if fetch else document(message)
     programmed = not how.wait or await _programmed(session, noun, result, how.timeout_s)
@@ -53,8 +55,9 @@ async def remove(
     ask: bool = False,
 ) -> None:
     """Delete `found`. A cascade that may be asked about is shown first."""
+    mutation = _as_told(mutation, how)
     if how.dry_run:
-        return await _show_plan(mutation, how)
+        return await show_plan(mutation, how)
     if cascade and ask:
         await _confirm(mutation, noun, noun.name(found))
     if how.wait and _has_agent(found):
@@ -101,7 +104,11 @@ def owner_of(session: Session, noun: Noun, found: Document) -> ProjectKey:
     return ProjectKey(found["org_id"], found["project_id"]) if "org_id" in found else session.project
 
 
-async def _show_plan(mutation: "Mutation[Any]", how: How) -> None:
+def _as_told(mutation: "Mutation[T]", how: How) -> "Mutation[T]":
+    return mutation.overriding_reach_tests() if how.override_reach_tests else mutation
+
+
+async def show_plan(mutation: "Mutation[Any]", how: How) -> None:
     plan = await mutation.plan()
     print_plan(plan)
     leave_with(plan, how.exit_code)

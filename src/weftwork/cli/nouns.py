@@ -273,6 +273,23 @@ PEERING = Noun(
         *_TAIL,
     ),
 )
+REACH_TEST = Noun(
+    kind="reach-test",
+    title="ReachTest",
+    plural="reach tests",
+    name=lambda document: str(document["name"]),
+    id=lambda document: str(document["name"]),
+    columns=(
+        Column("NAME", field("name")),
+        Column("SOURCE", field("source")),
+        Column("MUST", field("must")),
+        Column("DESTINATION", field("destination")),
+        Column("SERVICE", field("service")),
+        _ID,
+        _CREATED,
+        *_TAIL,
+    ),
+)
 PEERING_OFFER = Noun(
     kind="peering-offer",
     title="PeeringOffer",
@@ -305,4 +322,6 @@ NETWORK_POLICY = Noun(
         *_TAIL,
     ),
 )
-NOUNS = {noun.kind: noun for noun in (VPC, SUBNET, PORT, SECURITY_GROUP, SNAT, DNAT, PEERING, NETWORK_POLICY)}
+NOUNS = {
+    noun.kind: noun for noun in (VPC, SUBNET, PORT, SECURITY_GROUP, SNAT, DNAT, PEERING, NETWORK_POLICY, REACH_TEST)
+}

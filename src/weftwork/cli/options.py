@@ -24,6 +24,7 @@ class How:
     timeout_s: float
     dry_run: bool
     exit_code: bool
+    override_reach_tests: bool
 
 
 class Parsed(click.ParamType[_Parsed]):
@@ -43,7 +44,7 @@ class Parsed(click.ParamType[_Parsed]):
 
 
 def mutating(verb: _Verb) -> _Verb:
-    """Adds --wait, --timeout, --dry-run and --exit-code, and hands them over as `how`."""
+    """Adds --wait, --timeout, --dry-run, --exit-code and --override-reach-tests, and hands them over as `how`."""
 
     @click.option(
         "--wait/--no-wait",
@@ -56,11 +57,22 @@ def mutating(verb: _Verb) -> _Verb:
     @click.option(
         "--exit-code", is_flag=True, help="With --dry-run: exit with 10 if anything would change, else with 0."
     )
+    @click.option(
+        "--override-reach-tests", is_flag=True, help="Carry it out even if a reach test forbids it; the server logs it."
+    )
     @wraps(verb)
-    def with_how(*args: Any, wait: bool, timeout_s: float, dry_run: bool, exit_code: bool, **kwargs: Any) -> Any:
+    def with_how(
+        *args: Any,
+        wait: bool,
+        timeout_s: float,
+        dry_run: bool,
+        exit_code: bool,
+        override_reach_tests: bool,
+        **kwargs: Any,
+    ) -> Any:
         if exit_code and not dry_run:
             raise click.UsageError("--exit-code goes with --dry-run")
-        return verb(*args, how=How(wait, timeout_s, dry_run, exit_code), **kwargs)
+        return verb(*args, how=How(wait, timeout_s, dry_run, exit_code, override_reach_tests), **kwargs)
 
     return with_how
 

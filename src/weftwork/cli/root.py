@@ -14,6 +14,7 @@ from weftwork.cli.network_policy import network_policy
 from weftwork.cli.output import is_text, print_data
 from weftwork.cli.peering import peering
 from weftwork.cli.port import port
+from weftwork.cli.reach_test import reach_test
 from weftwork.cli.reference import reference
 from weftwork.cli.security_group import security_group
 from weftwork.cli.settings import Output, current
@@ -30,6 +31,7 @@ _COMMANDS = (
     snat,
     dnat,
     peering,
+    reach_test,
     target,
     leaks,
     explain,

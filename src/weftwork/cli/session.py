@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from weftwork.base.tenancy import ProjectKey
 from weftwork.cli.document import Document, document
-from weftwork.cli.nouns import NETWORK_POLICY, PEERING, PORT, SECURITY_GROUP, SUBNET, VPC, Noun
+from weftwork.cli.nouns import NETWORK_POLICY, PEERING, PORT, REACH_TEST, SECURITY_GROUP, SUBNET, VPC, Noun
 from weftwork.cli.problems import ExitCode, Problem
 from weftwork.cli.settings import current
 
@@ -51,6 +51,8 @@ class Session:
             return document(await self.client.get_peering(self.project, name))
         if noun is NETWORK_POLICY:
             return document(await self.client.get_network_policy(self.project, name))
+        if noun is REACH_TEST:
+            return document(await self.client.get_reach_test(self.project, name))
         return await self.find(noun, lambda one: name in (noun.name(one), noun.id(one)), name)
 
     async def get_vpc(self, name: str) -> Document:
@@ -94,6 +96,8 @@ class Session:
                 found = self.client.list_network_policies(self.project)
             case "peering":
                 found = self.client.list_peerings(self.project)
+            case "reach-test":
+                found = self.client.list_reach_tests(self.project)
             case "snat":
                 found = self.client.list_snats(self.project)
             case _:

@@ -1,8 +1,8 @@
 """The Python SDK: everything the API does, as typed calls. The CLI and the tests use nothing else."""
 
-from weftwork.client.client import Client, Mutation, resource_ref
+from weftwork.client.client import Client, Mutation, reach_test_spec, resource_ref
 from weftwork.client.errors import ApiError
 from weftwork.client.rules import policy_rule, rule
 from weftwork.client.sync import SyncClient
 
-__all__ = ["ApiError", "Client", "Mutation", "SyncClient", "policy_rule", "resource_ref", "rule"]
+__all__ = ["ApiError", "Client", "Mutation", "SyncClient", "policy_rule", "reach_test_spec", "resource_ref", "rule"]

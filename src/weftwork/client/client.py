@@ -6,6 +6,7 @@ A mutation can be awaited, which carries it out, or planned, which shows what it
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -27,10 +28,12 @@ from weftwork.rpc.generated.weftwork.v1 import (
     explain_pb2_grpc,
     network_policy_pb2_grpc,
     peering_pb2_grpc,
+    reach_test_pb2_grpc,
     weftwork_pb2_grpc,
 )
 from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2 as policy
 from weftwork.rpc.generated.weftwork.v1 import peering_pb2 as peering
+from weftwork.rpc.generated.weftwork.v1 import reach_test_pb2 as reach_test
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weftwork
 
 Project = ProjectKey | str
@@ -47,6 +50,8 @@ BACKOFF_MAX_S = 2.0
 PAGE_SIZE = 500
 WAIT_GRACE_S = 5.0
 """How much longer than the server we wait for its answer to a wait."""
+OVERRIDE = "weft-override-reach-tests"
+"""Metadata: `yes` carries out what reach tests forbid."""
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.enable_retries", 0),  # we retry, knowing what may be repeated
@@ -54,7 +59,7 @@ CHANNEL_OPTIONS = (
 
 
 class _Rpc(Protocol):
-    def __call__(self, request: Any, *, timeout: float | None = None) -> Awaitable[Any]: ...
+    def __call__(self, request: Any, *, timeout: float | None = None, metadata: Any = None) -> Awaitable[Any]: ...
 
 
 class _Page(Protocol):
@@ -64,12 +69,16 @@ class _Page(Protocol):
 class Mutation(Generic[T]):
     """A change that can be carried out (`await mutation`) or only planned (`await mutation.plan()`)."""
 
-    def __init__(self, run: Callable[[], Awaitable[T]], plan: Callable[[], Awaitable[PlanResponse]]) -> None:
+    def __init__(self, run: Callable[..., Awaitable[T]], plan: Callable[..., Awaitable[PlanResponse]]) -> None:
         self._run = run
         self._plan = plan
 
     def __await__(self) -> Generator[Any, None, T]:
         return self._run().__await__()
+
+    def overriding_reach_tests(self) -> "Mutation[T]":
+        """The same change, carried out even if a reach test forbids it."""
+        return Mutation(partial(self._run, overriding=True), partial(self._plan, overriding=True))
 
     async def plan(self) -> PlanResponse:
         """What it would change. Nothing is stored; the same refusals as the mutation's own."""
@@ -83,6 +92,12 @@ def resource_ref(kind: str, project: Project, id: str = "") -> ResourceRef:
     """
     key = _project(project)
     return ResourceRef(kind=kind, org_id=key.org, project_id=key.project, id=id)
+
+
+def reach_test_spec(name: str, *, must: str, source: str, destination: str, service: str) -> messages.ReachTestSpec:
+    """ValueError when `must` is neither `reach` nor `not-reach`."""
+    value = reach_test.Must.Value(f"MUST_{must.upper().replace('-', '_')}")
+    return reach_test.ReachTestSpec(name=name, must=value, source=source, destination=destination, service=service)
 
 
 class Client:
@@ -107,6 +122,7 @@ class Client:
         self._plan = weftwork_pb2_grpc.PlanServiceStub(channel)
         self._targets = weftwork_pb2_grpc.TargetServiceStub(channel)
         self._explain = explain_pb2_grpc.ExplainServiceStub(channel)
+        self._reach_tests = reach_test_pb2_grpc.ReachTestServiceStub(channel)
         self._health: Any = health_pb2_grpc.HealthStub(channel)
 
     @classmethod
@@ -477,6 +493,42 @@ class Client:
         request = policy.RemovePolicyRulesRequest(**_in(project), network_policy=name, rules=rules)
         return self._mutation(self._policies.RemovePolicyRules, "remove_policy_rules", request)
 
+    # --- Reach tests --------------------------------------------------------------------------------------------
+
+    def create_reach_test(
+        self, project: Project, name: str, *, must: str, source: str, destination: str, service: str
+    ) -> Mutation[messages.ReachTest]:
+        """`must` is `reach` or `not-reach`; ends are `port:web1`, `group:web`, `subnet:data`, a CIDR or `internet`."""
+        request = reach_test.CreateReachTestRequest(
+            **_in(project),
+            test=reach_test_spec(name, must=must, source=source, destination=destination, service=service),
+        )
+        return self._mutation(self._reach_tests.CreateReachTest, "create_reach_test", request, retry=True)
+
+    async def get_reach_test(self, project: Project, test: str) -> messages.ReachTest:
+        request = reach_test.GetReachTestRequest(**_in(project), reach_test_id=test)
+        return await self._call(self._reach_tests.GetReachTest, request)
+
+    def list_reach_tests(self, project: Project) -> AsyncIterator[messages.ReachTest]:
+        request = reach_test.ListReachTestsRequest(**_in(project))
+        return self._pages(self._reach_tests.ListReachTests, request, lambda page: page.reach_tests)
+
+    def delete_reach_test(self, project: Project, test: str) -> Mutation[None]:
+        request = reach_test.DeleteReachTestRequest(**_in(project), reach_test_id=test)
+        return self._deletion(self._reach_tests.DeleteReachTest, "delete_reach_test", request)
+
+    def apply_reach_tests(
+        self, project: Project, tests: Sequence[messages.ReachTestSpec], *, prune: bool = False
+    ) -> Mutation[messages.ApplyReachTestsResponse]:
+        """All of them or none; with `prune`, the project's other tests are deleted."""
+        request = reach_test.ApplyReachTestsRequest(**_in(project), tests=tests, prune=prune)
+        return self._mutation(self._reach_tests.ApplyReachTests, "apply_reach_tests", request, retry=True)
+
+    async def run_reach_tests(self, project: Project, tests: Sequence[str] = ()) -> Sequence[messages.ReachTestResult]:
+        """Whether they hold now; without names, all of the project."""
+        request = reach_test.RunReachTestsRequest(**_in(project), reach_test_ids=tests)
+        return (await self._call(self._reach_tests.RunReachTests, request)).results
+
     # --- Conditions and targets ---------------------------------------------------------------------------------
 
     async def watch_conditions(
@@ -549,21 +601,22 @@ class Client:
     def _mutation(
         self, rpc: Callable[..., Awaitable[T]], plan_field: str, request: Message, *, retry: bool = False
     ) -> Mutation[T]:
-        async def run() -> T:
-            return await self._call(rpc, request, retry=retry)
+        async def run(*, overriding: bool = False) -> T:
+            return await self._call(rpc, request, retry=retry, overriding=overriding)
 
-        return Mutation(run, lambda: self._planned(plan_field, request))
+        return Mutation(run, partial(self._planned, plan_field, request))
 
     def _deletion(self, rpc: _Rpc, plan_field: str, request: Message) -> Mutation[None]:
         """Not retried: the second attempt would say that the thing does not exist."""
 
-        async def run() -> None:
-            await self._call(rpc, request, retry=False)
+        async def run(*, overriding: bool = False) -> None:
+            await self._call(rpc, request, retry=False, overriding=overriding)
 
-        return Mutation(run, lambda: self._planned(plan_field, request))
+        return Mutation(run, partial(self._planned, plan_field, request))
 
-    async def _planned(self, field: str, request: Message) -> PlanResponse:
-        return await self._call(self._plan.Plan, weftwork.PlanRequest(**{field: request}))  # type: ignore[arg-type]
+    async def _planned(self, field: str, request: Message, *, overriding: bool = False) -> PlanResponse:
+        plan = weftwork.PlanRequest(**{field: request})  # type: ignore[arg-type]
+        return await self._call(self._plan.Plan, plan, overriding=overriding)
 
     async def _pages(
         self, rpc: Callable[..., Awaitable[Any]], request: Any, items: Callable[[Any], Sequence[T]]
@@ -579,14 +632,24 @@ class Client:
             request.page_token = page.next_page_token
 
     async def _call(
-        self, rpc: Callable[..., Awaitable[T]], request: Message, *, retry: bool = True, timeout_s: float = 0.0
+        self,
+        rpc: Callable[..., Awaitable[T]],
+        request: Message,
+        *,
+        retry: bool = True,
+        timeout_s: float = 0.0,
+        overriding: bool = False,
     ) -> T:
         """One answer within the time; UNAVAILABLE is tried again when `retry` says that repeating does no harm."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + (timeout_s or self._timeout_s)
         for attempt in range(ATTEMPTS_MAX):
             try:
-                return await rpc(request, timeout=max(0.001, deadline - loop.time()))
+                return await rpc(
+                    request,
+                    timeout=max(0.001, deadline - loop.time()),
+                    metadata=((OVERRIDE, "yes"),) if overriding else None,
+                )
             except grpc.aio.AioRpcError as error:
                 failed = api_error(error)
             pause_s = max(failed.retry_after_s, _backoff_s(attempt))

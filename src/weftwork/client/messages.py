@@ -17,6 +17,12 @@ from weftwork.rpc.generated.overlay_network.v1.network_pb2 import (
 from weftwork.rpc.generated.weftwork.v1.explain_pb2 import ExplainResponse, Explanation
 from weftwork.rpc.generated.weftwork.v1.network_policy_pb2 import NetworkPolicy, PolicyRule
 from weftwork.rpc.generated.weftwork.v1.peering_pb2 import Peering, PeeringOffer
+from weftwork.rpc.generated.weftwork.v1.reach_test_pb2 import (
+    ApplyReachTestsResponse,
+    ReachTest,
+    ReachTestResult,
+    ReachTestSpec,
+)
 from weftwork.rpc.generated.weftwork.v1.weftwork_pb2 import (
     ConditionEvent,
     Leak,
@@ -28,6 +34,7 @@ from weftwork.rpc.generated.weftwork.v1.weftwork_pb2 import (
 )
 
 __all__ = [
+    "ApplyReachTestsResponse",
     "Attachment",
     "Condition",
     "ConditionEvent",
@@ -44,6 +51,9 @@ __all__ = [
     "Port",
     "PortRange",
     "Protocol",
+    "ReachTest",
+    "ReachTestResult",
+    "ReachTestSpec",
     "ResourceRef",
     "SecurityGroup",
     "SecurityRule",

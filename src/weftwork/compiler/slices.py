@@ -44,6 +44,8 @@ def affected_by(key: ThingKey, intent: Intent) -> frozenset[SliceId]:
             return frozenset({("policies", *owner), ("policy", *owner, key.name)})
         case "peering":
             return frozenset(one for end in (owner, peer_in(key)) for one in _with_peers(intent, end))
+        case "reach-test":
+            return frozenset()
 
 
 def _with_peers(intent: Intent, owner: ProjectKey) -> Iterator[SliceId]:

@@ -17,6 +17,7 @@ from weftwork.model.nat import Dnat, Snat
 from weftwork.model.network_policy import NetworkPolicy
 from weftwork.model.peering import Peering
 from weftwork.model.port import Port
+from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import SecurityGroup
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
@@ -187,6 +188,8 @@ def _told_thing(thing: Thing | None) -> str:
             return f"/{thing.name}"
         case Peering():
             return f"/{thing.name} with {thing.peer}"
+        case ReachTest():
+            return f"/{thing.name}"
         case None:
             return ""
 

@@ -10,11 +10,12 @@ from weftwork.model.nat import Dnat, Snat
 from weftwork.model.network_policy import NetworkPolicy
 from weftwork.model.peering import Peering
 from weftwork.model.port import Port
+from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import SecurityGroup
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 
-Thing = Vpc | Subnet | Port | SecurityGroup | Snat | Dnat | Peering | NetworkPolicy
+Thing = Vpc | Subnet | Port | SecurityGroup | Snat | Dnat | Peering | NetworkPolicy | ReachTest
 
 
 @dataclass(slots=True)
@@ -32,11 +33,12 @@ class ProjectIntent:
     dnats: dict[str, Dnat] = field(default_factory=dict)
     peerings: dict[ProjectKey, Peering] = field(default_factory=dict)
     policies: dict[str, NetworkPolicy] = field(default_factory=dict)
+    reach_tests: dict[str, ReachTest] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
         shelves = (self.subnets, self.groups, self.ports, self.dnats, self.peerings, self.policies)
-        return not (self.vpc or self.snat or any(shelves))
+        return not (self.vpc or self.snat or any(shelves) or self.reach_tests)
 
     def copy(self) -> "ProjectIntent":
         """With shelves of its own; the things are values."""
@@ -49,6 +51,7 @@ class ProjectIntent:
             dnats=dict(self.dnats),
             peerings=dict(self.peerings),
             policies=dict(self.policies),
+            reach_tests=dict(self.reach_tests),
         )
 
     def get(self, key: ThingKey) -> Thing | None:
@@ -77,6 +80,7 @@ class ProjectIntent:
             "dnat": self.dnats,
             "peering": self.peerings,
             "network-policy": self.policies,
+            "reach-test": self.reach_tests,
         }
         return shelves[key.kind]
 

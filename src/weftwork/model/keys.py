@@ -9,7 +9,7 @@ from typing import Literal
 from weftwork.base.addresses import Address, Cidr
 from weftwork.base.tenancy import ProjectKey
 
-Kind = Literal["vpc", "subnet", "port", "security-group", "snat", "dnat", "peering", "network-policy"]
+Kind = Literal["vpc", "subnet", "port", "security-group", "snat", "dnat", "peering", "network-policy", "reach-test"]
 
 ROOT = "/networks/"
 
@@ -22,6 +22,7 @@ _FOLDERS: dict[Kind, str] = {
     "dnat": "dnats",
     "peering": "peerings",
     "network-policy": "network_policies",
+    "reach-test": "reach_tests",
 }
 _KINDS = {folder: kind for kind, folder in _FOLDERS.items()}
 _PARTS: dict[Kind, tuple[int, ...]] = {"peering": (5,)}
@@ -144,3 +145,8 @@ def dnat_target(owner: ProjectKey, address: Address, name: str = "") -> str:
 
 def dnat_targets(owner: ProjectKey) -> str:
     return f"{ROOT}dnat_targets/{owner}/"
+
+
+def reach_guard(owner: ProjectKey | None = None) -> str:
+    """Written by every change of reach in a project that has reach tests, so that none is decided on an old view."""
+    return f"{ROOT}reach_guards/" + (str(owner) if owner else "")

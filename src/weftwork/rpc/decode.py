@@ -50,7 +50,8 @@ _PROTOCOLS: dict[int, Protocol] = {
     pb.PROTOCOL_ALL: Protocol.ALL,
 }
 _KINDS: dict[str, Kind] = {
-    kind: kind for kind in ("vpc", "subnet", "port", "security-group", "snat", "dnat", "peering", "network-policy")
+    kind: kind
+    for kind in ("vpc", "subnet", "port", "security-group", "snat", "dnat", "peering", "network-policy", "reach-test")
 }
 _POLICY_KINDS: dict[int, PolicyKind] = {
     policy_pb2.NetworkPolicy.KIND_INGRESS: PolicyKind.INGRESS,

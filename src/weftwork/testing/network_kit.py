@@ -1,6 +1,6 @@
 """A network without hosts: real actions over a real store, and a clock that tests move."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -12,7 +12,7 @@ from weftwork.base.codes import ALL
 from weftwork.base.errors import Refusal
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.keys import ROOT
-from weftwork.seams.store import Record, Store
+from weftwork.seams.store import Change, RangeResult, Record, Store, Transaction
 from weftwork.store.sqlite import SqliteStore
 
 RED = ProjectKey("red", "web")
@@ -34,6 +34,35 @@ class HandClock:
 
     def now_s(self) -> int:
         return self.time_s
+
+
+class Intercepted:
+    """A store where something happens just before the next commit arrives."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.first: Callable[[], Awaitable[object]] | None = None
+
+    async def commit(self, transaction: Transaction) -> int:
+        first, self.first = self.first, None
+        if first is not None:
+            await first()
+        return await self._store.commit(transaction)
+
+    async def get(self, key: str) -> Record | None:
+        return await self._store.get(key)
+
+    async def range(self, prefix: str, *, after: str = "", limit: int = 0) -> RangeResult:
+        return await self._store.range(prefix, after=after, limit=limit)
+
+    def watch(self, prefix: str, *, after: int) -> AsyncIterator[Change]:
+        return self._store.watch(prefix, after=after)
+
+    async def compact(self, revision: int) -> None:
+        await self._store.compact(revision)
+
+    async def close(self) -> None:
+        await self._store.close()
 
 
 @asynccontextmanager

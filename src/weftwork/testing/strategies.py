@@ -20,6 +20,7 @@ from weftwork.model.nat import Dnat, Snat
 from weftwork.model.network_policy import Action, NetworkPolicy, PolicyKind, PolicyRule, SubnetRef
 from weftwork.model.peering import Peering
 from weftwork.model.port import Attachment, AttachmentKind, Port
+from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule, SecurityGroup
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
@@ -158,6 +159,8 @@ def key_of(thing: Thing) -> ThingKey:
             return ThingKey("peering", thing.owner, str(thing.peer))
         case NetworkPolicy():
             return ThingKey("network-policy", thing.owner, thing.name)
+        case ReachTest():
+            return ThingKey("reach-test", thing.owner, thing.name)
 
 
 def put(into: ProjectIntent, thing: Thing) -> None:
@@ -178,6 +181,8 @@ def put(into: ProjectIntent, thing: Thing) -> None:
             into.peerings[thing.peer] = thing
         case NetworkPolicy():
             into.policies[thing.name] = thing
+        case ReachTest():
+            into.reach_tests[thing.name] = thing
 
 
 def remove(out_of: ProjectIntent, key: ThingKey) -> None:
@@ -198,6 +203,8 @@ def remove(out_of: ProjectIntent, key: ThingKey) -> None:
             del out_of.peerings[peer_in(key)]
         case "network-policy":
             del out_of.policies[key.name]
+        case "reach-test":
+            del out_of.reach_tests[key.name]
 
 
 CIDRS: tuple[Cidr, ...] = tuple(

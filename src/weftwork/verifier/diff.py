@@ -22,10 +22,11 @@ class Change:
 
     def pairs(self) -> Iterator[tuple[str, str]]:
         """Ids of ports: every pair that it concerns, once."""
+        return ((source, destination) for (_, source), (_, destination) in self.member_pairs())
+
+    def member_pairs(self) -> Iterator[tuple[Member, Member]]:
         for sources, destinations in self._blocks():
-            for (_, source), (_, destination) in product(sources, destinations):
-                if source != destination:
-                    yield source, destination
+            yield from ((one, other) for one, other in product(sources, destinations) if one != other)
 
     @property
     def count(self) -> int:
@@ -39,12 +40,12 @@ class Change:
         """Disjoint blocks of sources × destinations that some box holds."""
         source_spans = _cut(self.packets, "source")
         for span in source_spans:
-            sources = _within(self.sources, span)
+            sources = within(self.sources, span)
             if not sources:
                 continue
             here = tuple(box for box in self.packets if box.source[0] <= span[0] and span[1] <= box.source[1])
             for other in _cut(here, "destination"):
-                destinations = _within(self.destinations, other)
+                destinations = within(self.destinations, other)
                 if destinations:
                     yield sources, destinations
 
@@ -180,7 +181,7 @@ def _shared(one: Sequence[Member], other: Sequence[Member]) -> int:
     return sum(1 for member in few if (at := bisect_left(many, member)) < len(many) and many[at] == member)
 
 
-def _within(members: Sequence[Member], span: Span) -> Sequence[Member]:
+def within(members: Sequence[Member], span: Span) -> Sequence[Member]:
     return members[bisect_left(members, (span[0], "")) : bisect_right(members, (span[1], "\U0010ffff"))]
 
 

@@ -140,6 +140,7 @@ class ReachIndex:
         self._named: dict[Pair, Boxes] = {}
         self._targets: defaultdict[Groups, set[Groups]] = defaultdict(set)
         self._sources: defaultdict[Groups, set[Groups]] = defaultdict(set)
+        self._outside: Boxes = EVERYTHING
         self._outwards: dict[Groups, Boxes] = {}
         self._forwards: dict[str, Forward] = {}
         self._policies = policy_sets(project)
@@ -188,6 +189,19 @@ class ReachIndex:
     def place_of(self, port_id: str) -> tuple[Groups, Member] | None:
         """The class of an attached port."""
         return self._port_class.get(port_id)
+
+    @property
+    def vpc(self) -> Span:
+        return self._vpc
+
+    @property
+    def outside(self) -> Boxes:
+        """Every packet to an address that is outside: neither the VPC's nor one of its own out there."""
+        return self._outside
+
+    def holds(self, address: int) -> bool:
+        """Whether an attached port has the address."""
+        return address in self._port_at
 
     def outwards(self, groups: Groups) -> Boxes:
         return self._outwards.get(groups, NOTHING)
@@ -246,9 +260,9 @@ class ReachIndex:
             self._translate()
 
     @property
-    def _inside(self) -> tuple[Span, ...]:
+    def inside(self) -> tuple[Span, ...]:
         """What is never outside, nor comes from there."""
-        return (self._vpc, *sorted(map(span_of, self._routed)), *_NOWHERE_SPANS)
+        return (self._vpc, *sorted(map(span_of, self._routed)), *NOWHERE_SPANS)
 
     def _read_policies(self) -> set[Groups]:
         """The classes with a port that a policy is for that came, changed or went."""
@@ -394,10 +408,10 @@ class ReachIndex:
         external = {one.external_ip for one in dnats_of(self._project)}
         snat = snat_of(self._project)
         self._outwards, self._forwards = {}, {}
+        own = {_point(int(address)) for address in (external | {snat} if snat else external)}
+        self._outside = subtract(EVERYTHING, tuple(Box(destination=span) for span in (*self.inside, *own)))
         if snat:
-            own = {_point(int(address)) for address in external | {snat}}
-            outside = subtract(EVERYTHING, tuple(Box(destination=span) for span in (*self._inside, *own)))
-            number = self._sets.number(outside)
+            number = self._sets.number(self._outside)
             for groups, one in self._classes.items():
                 opened = self._sets.boxes(self._sets.both(one.out.everywhere, number))
                 allowed = subtract(opened, self._policies.denied_out())
@@ -418,7 +432,7 @@ class ReachIndex:
         allowed = subtract(intersect(opened, (inner,)), self._policies.denied_in())
         outer = _exactly(dnat.external_ip, dnat.protocol, dnat.external_port)
         sources = union(outer._replace(source=box.source) for box in allowed)
-        return subtract(sources, tuple(Box(source=span) for span in self._inside))
+        return subtract(sources, tuple(Box(source=span) for span in self.inside))
 
 
 def reach(project: ProjectIntent, routed: Iterable[IPv4Network] = ()) -> Reach:
@@ -546,4 +560,4 @@ def _point(value: int) -> Span:
     return (value, value)
 
 
-_NOWHERE_SPANS = tuple(map(span_of, NOWHERE))
+NOWHERE_SPANS = tuple(map(span_of, NOWHERE))

@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Network
 
 from weftwork.model.intent import ProjectIntent, Thing
@@ -79,25 +80,36 @@ class Trial:
         self.would = would
         self.changes = changes
         self.translates_anew = any(key.kind in _TRANSLATING for key in changes) or was.routed != would.routed
+        self.is_everything = False
         self._left: defaultdict[Groups, set[Member]] = defaultdict(set)
         self._came: defaultdict[Groups, set[Member]] = defaultdict(set)
         self.moved = tuple(self._moved())
         remaining = touched & was.classes & would.classes
-        self.touched = (*self.moved, *(one for groups in remaining if (one := self._stayed(groups)).members))
+        self.touched: tuple[Kin, ...] = (
+            *self.moved,
+            *(one for groups in remaining if (one := self._stayed(groups)).members),
+        )
         self._touched_classes = touched
 
-    def untouched(self) -> Iterator[Kin]:
-        for groups in self.was.classes:
-            if groups not in self._touched_classes and (one := self._stayed(groups)).members:
-                yield one
+    @classmethod
+    def of_everything(cls, index: ReachIndex) -> "Trial":
+        """As if all that there is came now."""
+        trial = cls(ReachIndex(ProjectIntent()), index, {}, frozenset())
+        trial.touched = tuple(Kin(ABSENT, groups, index.members(groups)) for groups in index.classes)
+        trial.translates_anew = trial.is_everything = True
+        return trial
+
+    @cached_property
+    def untouched(self) -> tuple[Kin, ...]:
+        stayed = (self._stayed(groups) for groups in self.was.classes if groups not in self._touched_classes)
+        return tuple(kin for kin in stayed if kin.members)
 
     def pairs(self) -> Iterator[tuple[Kin, Kin]]:
         """Every source and destination of which one is touched, once."""
-        untouched = tuple(self.untouched())
         for one in self.touched:
             yield from ((one, other) for other in self.touched)
-            yield from ((one, other) for other in untouched)
-            yield from ((other, one) for other in untouched)
+            yield from ((one, other) for other in self.untouched)
+            yield from ((other, one) for other in self.untouched)
 
     def between(self, source: Kin, destination: Kin) -> tuple[Boxes, Boxes]:
         """Before and after."""
@@ -107,7 +119,7 @@ class Trial:
         """Whose ways to the outside may differ."""
         yield from self.touched
         if self.translates_anew:
-            yield from self.untouched()
+            yield from self.untouched
 
     def _moved(self) -> Iterator[Kin]:
         """Ports that came, left, or changed their class; a new address is another port that came."""

@@ -128,4 +128,7 @@ async def furnish(client: Client, project: str) -> str:
     await client.create_network_policy(
         project, "apart", "isolation", 10, subnet="data", rules=[policy_rule("allow", "tcp", "web", 80)]
     )
+    await client.create_reach_test(
+        project, "t1", must="not-reach", source="group:web", destination="internet", service="tcp/25"
+    )
     return port.id

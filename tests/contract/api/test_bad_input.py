@@ -27,6 +27,7 @@ from wire import FIXED64, LENGTH, VARINT, FieldPath, field_paths, methods, path_
 from weftwork.base.codes import ALL
 from weftwork.client.errors import STATUS_KEY, api_error
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
+from weftwork.rpc.generated.weftwork.v1 import reach_test_pb2
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 
 INPUTS_PER_FIELD = int(os.environ.get("WEFT_BAD_INPUTS", "24"))
@@ -54,6 +55,7 @@ GOOD: dict[str, object] = {
     "type": "Accepted",
     "cascade": True,
     "network_policy": "apart",
+    "reach_test_id": "t1",
 }
 ESPECIALLY: dict[str, dict[str, object]] = {
     "CreateVpcRequest": {"project_id": "fresh"},
@@ -63,6 +65,13 @@ ESPECIALLY: dict[str, dict[str, object]] = {
     "CreateNetworkPolicyRequest": {"policy_kind": 1, "priority": 20},
     "UpdateNetworkPolicyRequest": {"priority": 20},
     "PolicyRule": {"action": 1, "cidr": "0.0.0.0/0"},
+    "ReachTestSpec": {
+        "name": "t2",
+        "must": reach_test_pb2.MUST_NOT_REACH,
+        "source": "group:web",
+        "destination": "internet",
+        "service": "tcp/25",
+    },
     "DeleteDnatRequest": {"external_ip": "203.0.113.2", "external_port": 80},
 }
 """What makes a request good, by field name. Each request has only its own fields of these."""
@@ -73,7 +82,9 @@ lo weft-1001 10.0.0.1/8 10.20.0.0/33 10.20.0.0/24 10.20.1.0/24 10.20.2.0/24 10.9
 fd00::/64 100.64.0.0/16 224.0.0.0/4 127.0.0.0/8 10.20.0.0 10.20.0.0/-1 10.20.0.3 10.20.0.1 10.20.0.0 10.20.0.255
 10.20.0.77 192.0.2.1 300.1.1.1 010.1.1.1 203.0.113.1 203.0.113.9 203.0.113.0 ::1 fe80::1%eth0 0x0a000001 1
 255.255.255.255 10.20.0.0/255.255.0.0 02:57:00:00:00:00 02:47:00:00:00:01 ff:ff:ff:ff:ff:ff 01:00:5e:00:00:01
-02-58-00-00-00-09 02:57 %s%n%d $(reboot) {} null -1 1e9 tcp eth0 vpc port subnet security-group snat dnat
+02-58-00-00-00-09 02:57 %s%n%d $(reboot) {} null -1 1e9 tcp eth0 vpc port subnet security-group snat dnat reach-test
+port:p1 port: group:web group:nobody subnet:data subnet:a/b/c internet internet: tcp/443 tcp/90-80 tcp/ udp/-1 icmp/7
+all/80
 203.0.113.1:80:tcp
 203.0.113.1:99999:tcp [::1]:80:udp description ingress_rules Accepted Programmed
 """

@@ -3,7 +3,7 @@ first one's transaction arrives. Its compares must notice whatever matters.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network, ip_network
@@ -23,6 +23,7 @@ from weftwork.actions.ports import (
     set_security_groups,
     unplug_port,
 )
+from weftwork.actions.reach_tests import Wanted, create_reach_test, delete_reach_test
 from weftwork.actions.security_groups import (
     add_rules,
     create_security_group,
@@ -35,10 +36,12 @@ from weftwork.actions.vpcs import create_vpc, delete_vpc
 from weftwork.base.addresses import Mac
 from weftwork.base.errors import Refusal
 from weftwork.base.tenancy import ProjectKey
-from weftwork.model.security_group import GroupRef, Protocol, Rule
-from weftwork.seams.store import Change, Put, RangeResult, Record, Remove, Store, Transaction
+from weftwork.model.network_policy import SubnetRef
+from weftwork.model.reach_test import End, Internet, Must, PortRef
+from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule
+from weftwork.seams.store import Put, Record, Remove, Store, Transaction
 from weftwork.store.sqlite import SqliteStore
-from weftwork.testing.network_kit import BLUE, RED, content, leaks, network_on
+from weftwork.testing.network_kit import BLUE, RED, Intercepted, content, leaks, network_on
 
 GREEN, GREY = ProjectKey("green", "web"), ProjectKey("grey", "web")
 P, Q, R = IPv4Address("10.1.0.10"), IPv4Address("10.1.1.10"), IPv4Address("10.1.0.11")
@@ -46,35 +49,6 @@ OUTSIDE, OTHER_OUTSIDE = IPv4Address("198.51.100.2"), IPv4Address("198.51.100.3"
 RANGE = IPv4Network("10.1.0.0/16")
 
 Call = Callable[[Network], Coroutine[Any, Any, object]]
-
-
-class Intercepted:
-    """A store where something happens just before the next commit arrives."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.first: Callable[[], Awaitable[object]] | None = None
-
-    async def commit(self, transaction: Transaction) -> int:
-        first, self.first = self.first, None
-        if first is not None:
-            await first()
-        return await self._store.commit(transaction)
-
-    async def get(self, key: str) -> Record | None:
-        return await self._store.get(key)
-
-    async def range(self, prefix: str, *, after: str = "", limit: int = 0) -> RangeResult:
-        return await self._store.range(prefix, after=after, limit=limit)
-
-    def watch(self, prefix: str, *, after: int) -> AsyncIterator[Change]:
-        return self._store.watch(prefix, after=after)
-
-    async def compact(self, revision: int) -> None:
-        await self._store.compact(revision)
-
-    async def close(self) -> None:
-        await self._store.close()
 
 
 def allow(name: str) -> Rule:
@@ -112,7 +86,22 @@ async def delete_group_and_make_it_again(network: Network) -> None:
     await create_security_group(network, owner=RED, name="db")
 
 
+def reach_test(owner: ProjectKey, name: str, source: End, destination: End) -> Call:
+    """A reach test that holds in the world below."""
+    wanted = Wanted(name, Must.NOT_REACH, source, destination, Protocol.TCP, PortRange(25, 25))
+    return partial(create_reach_test, owner=owner, wanted=wanted)
+
+
+async def make_and_delete_a_reach_test(network: Network) -> None:
+    await reach_test(RED, "t", GroupRef("lone"), PortRef("r"))(network)
+    await delete_reach_test(network, owner=RED, test="t")
+
+
 CALLS: dict[str, Call] = {
+    "test that lone does not reach r": reach_test(RED, "t", GroupRef("lone"), PortRef("r")),
+    "test that db does not reach empty": reach_test(RED, "u", GroupRef("db"), SubnetRef("empty")),
+    "test that blue b does not get out": reach_test(BLUE, "t", PortRef("b"), Internet()),
+    "make a reach test and delete it": make_and_delete_a_reach_test,
     "create a port": partial(create_port, owner=RED, groups=("web", "default")),
     "create a port in data": partial(create_port, owner=RED, subnet="data", groups=("db",)),
     "create a port at .50": partial(create_port, owner=RED, address=IPv4Address("10.1.0.50")),

@@ -609,3 +609,81 @@ def test_a_socket_that_is_not_for_this_user_is_denied_and_not_missing(tmp_path: 
     env = {**os.environ, "PYTHONPATH": str(SRC)}
     command = [sys.executable, "-c", program, str(folder / "api.sock")]
     assert subprocess.run(command, env=env, check=True, capture_output=True, text=True).stdout == "SERVER_NOT_ALLOWED\n"
+
+
+# --- Reach tests ------------------------------------------------------------------------------------------------------
+
+TESTS = """
+items:
+- name: b-hears-a
+  must: reach
+  source: port:a
+  destination: port:b
+  service: tcp/80
+- {name: nobody-hears-ssh, must: not-reach, source: internet, destination: 'subnet:default', service: tcp/22}
+"""
+
+
+def test_a_reach_test_is_made_shown_run_and_deleted(net: Weft) -> None:
+    for name in ("a", "b"):
+        net.ok("port", "create", name, "--vm", name)
+    net.ok("reach-test", "create", "t", "--from", "a", "--to", "port:b", "--service", "tcp/80-90")
+
+    assert net.rows("reach-test", "list") == [["t", "port:a", "reach", "port:b", "tcp/80-90"]]
+    assert data(net, "reach-test", "show", "t")["must"] == "reach"
+    assert net.rows("reach-test", "run") == [["t", "yes", *["port:a", "must", "reach", "port:b", "tcp/80-90", "-"]]]
+
+    result = net("sg", "update", "default", "--no-ingress")
+    assert result.exit_code == 3
+    assert result.stderr.startswith(
+        f"error: REACH_TEST_FAILED: reach test t of {net.project} would fail: tcp 80 from port a"
+    )
+    assert "--override-reach-tests" in result.stderr
+    assert net("sg", "update", "default", "--no-ingress", "--dry-run").exit_code == 3
+    assert net("port", "delete", "a").exit_code == 3
+
+    net.ok("sg", "update", "default", "--no-ingress", "--override-reach-tests")
+    failing = net("reach-test", "run", "t")
+    assert failing.exit_code == 10
+    assert "does not pass" in failing.stdout
+    net.ok("reach-test", "delete", "t")
+    assert net.rows("reach-test", "list") == []
+
+
+def test_tests_in_a_file_are_applied_exported_and_applied_again(net: Weft, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        net.ok("port", "create", name, "--vm", name)
+    file = tmp_path / "tests.yaml"
+    file.write_text(TESTS)
+    assert net("reach-test", "apply", "-f", str(file), "--dry-run").stdout.count("+ reach-test") == 2
+    assert net.rows("reach-test", "list") == []
+    assert net.ok("reach-test", "apply", "-f", str(file)) == (
+        "reach-test b-hears-a created\nreach-test nobody-hears-ssh created\n"
+    )
+    file.write_text(net.ok("reach-test", "export"))
+    assert "unchanged" in net.ok("reach-test", "apply", "-f", str(file))
+    file.write_text(net.ok("reach-test", "list", "-o", "json"))
+    assert "created" not in net.ok("reach-test", "apply", "-f", str(file))
+    file.write_text("items: []")
+    assert "b-hears-a deleted" in net.ok("reach-test", "apply", "-f", str(file), "--prune")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("items: {", "while parsing"),
+        ("just words", "holds no reach tests"),
+        ("items: [1]", "item 1 is not a reach test"),
+        ("items: [{name: t}]", "no field must, source, destination, service"),
+        (TESTS.replace("{name", "{colour: red, name"), "unknown field colour"),
+        (TESTS.replace("not-reach", "love"), "not 'love'"),
+    ],
+)
+def test_a_file_that_holds_no_tests_is_told_what_is_wrong(net: Weft, tmp_path: Path, text: str, says: str) -> None:
+    file = tmp_path / "tests.yaml"
+    file.write_text(text)
+    result = net("reach-test", "apply", "-f", str(file))
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: INVALID_FILE: ")
+    assert says in result.stderr

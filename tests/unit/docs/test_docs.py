@@ -94,6 +94,7 @@ def test_the_page_of_keys_is_what_the_code_makes() -> None:
         str(keys.ThingKey("dnat", owner, dnat)),
         str(keys.ThingKey("peering", owner, str(peer))),
         str(keys.ThingKey("network-policy", owner, "apart")),
+        str(keys.ThingKey("reach-test", owner, "t")),
         keys.allocated(owner, "back", address),
         keys.mac_claim(owner, "02:57:00:00:00:01"),
         keys.port_name(owner, "web1"),
@@ -109,6 +110,7 @@ def test_the_page_of_keys_is_what_the_code_makes() -> None:
         keys.peering_offer(owner, peer),
         keys.dnat_target(owner, address, dnat),
         keys.external_use(address, "snat"),
+        keys.reach_guard(owner),
         keys.mac_counter(owner),
         keys.cidr_allocation(owner),
     ]

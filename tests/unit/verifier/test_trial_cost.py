@@ -10,8 +10,10 @@ import pytest
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import ProjectIntent
 from weftwork.model.port import Port
-from weftwork.model.security_group import Protocol
+from weftwork.model.reach_test import Must, ReachTest, parse_end
+from weftwork.model.security_group import PortRange, Protocol
 from weftwork.testing import strategies as make
+from weftwork.verifier.reach_tests import broken_by
 from weftwork.verifier.trial import Changes, Standing, diff_of
 
 OWNER = ProjectKey("large", "web")
@@ -60,6 +62,36 @@ def cost_s(standing: Standing, changes: Changes) -> float:
     with standing.trial(changes) as trial:
         assert not diff_of(trial).is_empty
     return time.perf_counter() - began
+
+
+def a_test(must: Must, source: str, destination: str) -> ReachTest:
+    return ReachTest(OWNER, "t", must, parse_end(source), parse_end(destination), Protocol.TCP, PortRange(80, 80), 0)
+
+
+TESTS = (
+    a_test(Must.REACH, "group:g8", "group:g7"),
+    a_test(Must.NOT_REACH, "group:g1", "group:g7"),
+    a_test(Must.NOT_REACH, "internet", "subnet:default"),
+    a_test(Must.NOT_REACH, "10.0.3.0/24", "internet"),
+)
+
+
+def check_s(standing: Standing, own: ProjectIntent, changes: Changes) -> float:
+    began = time.perf_counter()
+    with standing.trial(changes) as trial:
+        for test in TESTS:
+            broken_by(trial, own, test)
+    return time.perf_counter() - began
+
+
+@pytest.mark.parametrize("change", ["came", "regrouped", "gone"])
+def test_the_cost_of_holding_a_change_against_tests_is_flat_too(change: str) -> None:
+    small_project, large_project = project(100), project(10_000)
+    few, many = Standing(small_project), Standing(large_project)
+    made = {"came": one_port_more(10_001), "regrouped": regrouped(), "gone": gone()}[change]
+    times = [(check_s(few, small_project, made), check_s(many, large_project, made)) for _ in range(ROUNDS)]
+    small, large = (statistics.median(column) for column in zip(*times, strict=True))
+    assert large < FLAT * small, f"{small * 1e6:.0f} µs among 100 ports, {large * 1e6:.0f} µs among 10,000"
 
 
 @pytest.mark.parametrize("change", ["came", "regrouped", "gone"])

@@ -11,6 +11,7 @@ from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as _network_pb2
 from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2 as _network_policy_pb2
 from weftwork.rpc.generated.weftwork.v1 import peering_pb2 as _peering_pb2
+from weftwork.rpc.generated.weftwork.v1 import reach_test_pb2 as _reach_test_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -228,7 +229,7 @@ class ResourceRef(_message.Message):
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """"vpc", "subnet", "port", "security-group", "snat", "dnat", "peering", "network-policy" """
+    """"vpc", "subnet", "port", "security-group", "snat", "dnat", "peering", "network-policy", "reach-test" """
     org_id: _builtins.str
     project_id: _builtins.str
     id: _builtins.str
@@ -373,6 +374,9 @@ class PlanRequest(_message.Message):
     DELETE_NETWORK_POLICY_FIELD_NUMBER: _builtins.int
     ADD_POLICY_RULES_FIELD_NUMBER: _builtins.int
     REMOVE_POLICY_RULES_FIELD_NUMBER: _builtins.int
+    CREATE_REACH_TEST_FIELD_NUMBER: _builtins.int
+    DELETE_REACH_TEST_FIELD_NUMBER: _builtins.int
+    APPLY_REACH_TESTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def create_vpc(self) -> _network_pb2.CreateVpcRequest: ...
     @_builtins.property
@@ -427,6 +431,12 @@ class PlanRequest(_message.Message):
     def add_policy_rules(self) -> _network_policy_pb2.AddPolicyRulesRequest: ...
     @_builtins.property
     def remove_policy_rules(self) -> _network_policy_pb2.RemovePolicyRulesRequest: ...
+    @_builtins.property
+    def create_reach_test(self) -> _reach_test_pb2.CreateReachTestRequest: ...
+    @_builtins.property
+    def delete_reach_test(self) -> _reach_test_pb2.DeleteReachTestRequest: ...
+    @_builtins.property
+    def apply_reach_tests(self) -> _reach_test_pb2.ApplyReachTestsRequest: ...
     def __init__(
         self,
         *,
@@ -457,12 +467,15 @@ class PlanRequest(_message.Message):
         delete_network_policy: _network_policy_pb2.DeleteNetworkPolicyRequest | None = ...,
         add_policy_rules: _network_policy_pb2.AddPolicyRulesRequest | None = ...,
         remove_policy_rules: _network_policy_pb2.RemovePolicyRulesRequest | None = ...,
+        create_reach_test: _reach_test_pb2.CreateReachTestRequest | None = ...,
+        delete_reach_test: _reach_test_pb2.DeleteReachTestRequest | None = ...,
+        apply_reach_tests: _reach_test_pb2.ApplyReachTestsRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "attach_port", b"attach_port", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_subnet", b"create_subnet", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_subnet", b"delete_subnet", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "set_security_groups", b"set_security_groups", "unplug_port", b"unplug_port", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "apply_reach_tests", b"apply_reach_tests", "attach_port", b"attach_port", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_reach_test", b"create_reach_test", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_subnet", b"create_subnet", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_reach_test", b"delete_reach_test", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_subnet", b"delete_subnet", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "set_security_groups", b"set_security_groups", "unplug_port", b"unplug_port", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "attach_port", b"attach_port", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_subnet", b"create_subnet", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_subnet", b"delete_subnet", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "set_security_groups", b"set_security_groups", "unplug_port", b"unplug_port", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "apply_reach_tests", b"apply_reach_tests", "attach_port", b"attach_port", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_reach_test", b"create_reach_test", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_subnet", b"create_subnet", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_reach_test", b"delete_reach_test", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_subnet", b"delete_subnet", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "set_security_groups", b"set_security_groups", "unplug_port", b"unplug_port", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_mutation: _TypeAlias = _typing.Literal["create_vpc", "delete_vpc", "create_subnet", "delete_subnet", "create_port", "delete_port", "attach_port", "detach_port", "create_security_group", "update_security_group", "delete_security_group", "create_snat", "delete_snat", "create_dnat", "delete_dnat", "plug_port", "unplug_port", "set_security_groups", "add_rules", "remove_rules", "create_peering", "delete_peering", "create_network_policy", "update_network_policy", "delete_network_policy", "add_policy_rules", "remove_policy_rules"]  # noqa: Y015
+    _WhichOneofReturnType_mutation: _TypeAlias = _typing.Literal["create_vpc", "delete_vpc", "create_subnet", "delete_subnet", "create_port", "delete_port", "attach_port", "detach_port", "create_security_group", "update_security_group", "delete_security_group", "create_snat", "delete_snat", "create_dnat", "delete_dnat", "plug_port", "unplug_port", "set_security_groups", "add_rules", "remove_rules", "create_peering", "delete_peering", "create_network_policy", "update_network_policy", "delete_network_policy", "add_policy_rules", "remove_policy_rules", "create_reach_test", "delete_reach_test", "apply_reach_tests"]  # noqa: Y015
     _WhichOneofArgType_mutation: _TypeAlias = _typing.Literal["mutation", b"mutation"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_mutation) -> _WhichOneofReturnType_mutation | None: ...
 
