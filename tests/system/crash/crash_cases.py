@@ -10,7 +10,7 @@ from crash_world import PROBE, SILENCE_S, Case, World
 
 from weftwork.client.client import Client, Mutation
 from weftwork.client.errors import ApiError
-from weftwork.client.messages import PolicyRule, Port, SecurityGroup
+from weftwork.client.messages import PolicyRule, Port, ReachTest, SecurityGroup
 from weftwork.client.rules import policy_rule
 from weftwork.drivers.linux import conntrack
 from weftwork.testing.cloud import Rule, allow
@@ -366,6 +366,26 @@ def see_peer(world: World, done: bool) -> None:
 
 # --- the cases
 
+
+def reach_tested(world: World, *, tested: bool) -> None:
+    """The other VPC, with or without its first reach test."""
+    other_vpc(world)
+    if has_reach_test(world) and not tested:
+        gone(world, world.cloud.client.delete_reach_test(OTHER, "quiet"))
+    if not has_reach_test(world) and tested:
+        world.cloud.do(quiet(world.cloud.client))
+
+
+def quiet(client: Client) -> Mutation[ReachTest]:
+    return client.create_reach_test(
+        OTHER, "quiet", must="not-reach", source="group:default", destination="internet", service="tcp/25"
+    )
+
+
+def has_reach_test(world: World) -> bool:
+    return found(world, world.cloud.client.get_reach_test(OTHER, "quiet")) is not None
+
+
 CASES = (
     Case("create VPC", no_vpc(OTHER), lambda c: c.create_vpc(OTHER, cidr="10.30.0.0/16"), has_vpc(OTHER)),
     Case("delete VPC", other_vpc, lambda c: c.delete_vpc(OTHER, cascade=True), lambda w: not has_vpc(OTHER)(w)),
@@ -375,6 +395,13 @@ CASES = (
         lambda c: c.delete_vpc(FULL, cascade=True),
         lambda w: not has_vpc(FULL)(w),
         see_full,
+    ),
+    Case("create reach test", lambda w: reach_tested(w, tested=False), quiet, has_reach_test),
+    Case(
+        "delete reach test",
+        lambda w: reach_tested(w, tested=True),
+        lambda c: c.delete_reach_test(OTHER, "quiet"),
+        lambda w: not has_reach_test(w),
     ),
     Case(
         "create subnet",
