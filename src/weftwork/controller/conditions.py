@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from weftwork.actions.view import IntentView
 from weftwork.base.errors import Failure
 from weftwork.controller.publisher import Publisher
+from weftwork.controller.review import told
 from weftwork.model.keys import ThingKey, peer_in
 from weftwork.program.resource import Key
 from weftwork.seams.channel import Report
@@ -25,6 +26,8 @@ class ConditionBoard:
         self._failing: frozenset[ThingKey] = frozenset()
         self._since: dict[ThingKey, tuple[Status, int]] = {}
         self._watchers: set[_Mailbox] = set()
+        if publisher is not None:
+            publisher.review.alarmed = self._alarmed
 
     async def run(self) -> None:
         """Follow the intent, so that watchers hear of things accepted and gone. Until cancelled."""
@@ -90,6 +93,9 @@ class ConditionBoard:
     def _judge(self, key: ThingKey, revision: int) -> tuple[Status, str, str]:
         if self._publisher is None:
             return Status.UNKNOWN, "NO_AGENT", "no agent is connected to this server"
+        alarm = self._publisher.alarm_of(key)
+        if alarm is not None:
+            return Status.FALSE, "ISOLATION_VIOLATED", told(alarm)
         failure = self._failure_of(key)
         if failure is not None:
             return Status.FALSE, failure.code, failure.message
@@ -116,6 +122,10 @@ class ConditionBoard:
             for thing in self._view.thing_keys()
             if any(resource.key in keys for resource in self._publisher.resources_of(thing))
         )
+
+    def _alarmed(self, scopes: frozenset[str]) -> None:
+        """What is kept back changed; rare, so it may look at everything."""
+        self._tell(frozenset(self._view.thing_keys()))
 
     def _announce_tried(self) -> None:
         """Things whose revision the host has now tried."""

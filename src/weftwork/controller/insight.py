@@ -11,6 +11,7 @@ from weftwork.base.errors import Kind, Refusal
 from weftwork.compiler.slices import affected_by
 from weftwork.controller.publisher import Publisher
 from weftwork.controller.reach_changes import reach_changes
+from weftwork.controller.review import told
 from weftwork.model.intent import Thing
 from weftwork.model.keys import ROOT, parse_thing_key
 from weftwork.model.nat import Dnat, Snat
@@ -146,13 +147,16 @@ class ControllerInsight:
         mine = {one.key for scope in scopes for one in assembly.program(scope) if isinstance(one, kinds)}
         failing = [key for key in self._report.failures if key in mine or key[0] == "target"]
         detail = f"{' '.join(failing[0]).strip()}: {self._report.failures[failing[0]]}" if failing else ""
+        alarms = self._hosted.publisher.review.alarms
+        if alarms:
+            detail = f"ISOLATION_VIOLATED: {told(next(iter(alarms.values())))}"
         return TargetSummary(
             host=self._hosted.agent.host,
             driver=name,
             generation=self._report.generation,
             desired_generation=max(self._hosted.publisher.generation, self._view.changed_at),
             resources=assembly.count(kinds),
-            failures=len(failing),
+            failures=len(failing) + len(alarms),
             detail=detail,
         )
 
