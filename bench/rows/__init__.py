@@ -15,6 +15,7 @@ from bench.rows import (
     packets,
     port_creates,
     programming,
+    reach,
     restart,
     rule_change,
     throughput,
@@ -41,5 +42,6 @@ ROWS = {
     "ovn-up": Row("port create until up over OVN, and our own cost of it, at 100 and 2,000 ports", ovn_up.measure),
     "ovn-rule-change": Row("rule change over OVN until packets obey, beside ovn-nbctl", ovn_rule_change.measure),
     "ovn-throughput": Row("TCP between guests over OVN, beside the same OVN by hand", ovn_throughput.measure),
+    "reach": Row("who reaches whom among 10,000 ports, beside asking pair by pair", reach.measure),
     "restart": Row("agent restart with 1,000 ports: packets lost, writes to the kernel", restart.measure),
 }
