@@ -20,6 +20,10 @@ SETS_REMEMBERED_MAX = 200_000
 """Rules that are gone leave their sets behind; with more than these, a project's reach is read anew."""
 
 
+_ROUTING = frozenset({"vpc", "peering"})
+"""Kinds of things that decide to which peers there is a way."""
+
+
 class ReachBoard:
     """Follows a view. Whoever asks sees the view's present state."""
 
@@ -57,7 +61,9 @@ class ReachBoard:
     @contextmanager
     def trial(self, owner: ProjectKey, writes: Sequence[Write]) -> Iterator[Trial]:
         """As if the writes had been committed, of this project; to be left without waiting for anything."""
-        routed = peer_ranges(overlaid(self._view.intent, writes), owner)
+        keys = (parse_thing_key(write.key) for write in writes)
+        may_route = any(key is not None and key.kind in _ROUTING for key in keys)
+        routed = peer_ranges(overlaid(self._view.intent, writes), owner) if may_route else None
         with self.of(owner).trial(changes_of(owner, writes), routed) as trial:
             yield trial
 

@@ -8,23 +8,26 @@ decided anew. In a project without tests there is no guard, and a change compare
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 from weftwork.actions import rows
 from weftwork.actions.claims import Draft
+from weftwork.actions.overlay import overlaid
 from weftwork.actions.reach_board import ReachBoard, changes_of
 from weftwork.actions.view import IntentView
 from weftwork.base import codes
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model import keys
-from weftwork.model.intent import ProjectIntent, Thing
-from weftwork.model.keys import ThingKey, parse_thing_key
+from weftwork.model.intent import ProjectIntent, Thing, is_peered, peers_of
+from weftwork.model.keys import ThingKey, parse_thing_key, peer_in
 from weftwork.model.network_policy import SubnetRef
 from weftwork.model.port import Port
-from weftwork.model.reach_test import Must, PortRef, ReachTest, end_text, service_text
+from weftwork.model.reach_test import Must, PortRef, ReachTest, end_text
 from weftwork.model.security_group import GroupRef
 from weftwork.seams.store import Put, Remove, Unchanged
-from weftwork.verifier.reach_tests import Counterexample, broken_by
+from weftwork.verifier.across import across
+from weftwork.verifier.reach_tests import Counterexample, broken_by, fails
+from weftwork.verifier.reach_tests_across import broken_across, fails_across
 from weftwork.verifier.trial import Changes
 from weftwork.verifier.words import service
 
@@ -51,9 +54,23 @@ class ReachGuard:
 
     def guarded(self, draft: Draft, *, override: bool) -> Draft:
         """The draft with what keeps it true. Refusal REACH_TEST_FAILED."""
-        for owner in dict.fromkeys(key.owner for write in draft.writes if (key := parse_thing_key(write.key))):
+        written = dict.fromkeys(key.owner for write in draft.writes if (key := parse_thing_key(write.key)))
+        touched = dict.fromkeys((*written, *(peer for owner in written for peer in self._peers(owner, draft))))
+        for owner in touched:
             draft += self._of_project(owner, draft, override)
         return draft
+
+    def _peers(self, owner: ProjectKey, draft: Draft) -> set[ProjectKey]:
+        """With whom the owner is peered, before or after: what it does may break tests of theirs."""
+        written = (parse_thing_key(write.key) for write in draft.writes)
+        new = {(key.owner, peer_in(key)) for key in written if key is not None and key.kind == "peering"}
+        intent = self._view.intent
+
+        def halves(one: ProjectKey) -> set[ProjectKey]:
+            there = intent[one].peerings.keys() if one in intent else ()
+            return {*there, *(peer for by, peer in new if by == one)}
+
+        return {peer for peer in halves(owner) if peer in intent and owner in halves(peer)}
 
     def _of_project(self, owner: ProjectKey, draft: Draft, override: bool) -> Draft:
         key = keys.reach_guard(owner)
@@ -62,7 +79,8 @@ class ReachGuard:
         if not guard:
             return Draft(seen)
         changes = changes_of(owner, draft.writes)
-        if not any(self._concerns_reach(key, thing) for key, thing in changes.items()):
+        things = _things(draft)
+        if not any(self._concerns_reach(key, thing) for key, thing in things.items()):
             return Draft()
         tests = self._tests_after(owner, changes)
         if tests:
@@ -77,9 +95,9 @@ class ReachGuard:
             return
         with self._board.trial(owner, draft.writes) as trial:
             broken = [
-                Broken(test, told(found, test, here.intent, trial.changes))
+                Broken(test, told(found, test, here.intent, _things(draft)))
                 for test in old
-                if (found := broken_by(trial, here.intent, test))
+                if (found := broken_by(trial, here.intent, test) or self._broken_across(draft, here.intent, test))
             ]
         if broken and override:
             log.warning("%s: reach test %s is overridden: %s", owner, broken[0].test.name, broken[0].why)
@@ -89,6 +107,33 @@ class ReachGuard:
                 tests=", ".join(one.test.name for one in broken[:TOLD_MAX]),
                 project=str(owner),
             )
+
+    def _broken_across(self, draft: Draft, here: ProjectIntent, test: ReachTest) -> Counterexample | None:
+        """With the peers whose addresses the test names, as long as there is a way: then they are not outside."""
+        peers = self._peers(test.owner, draft)
+        if not peers or not any(isinstance(end, IPv4Network) for end in test.ends):
+            return None
+        before, after = self._view.intent, overlaid(self._view.intent, draft.writes)
+        for peer in sorted(peers):
+            vpc = before[peer].vpc
+            if vpc is None or not isinstance(vpc.cidr, IPv4Network) or not _names_range(test, vpc.cidr):
+                continue
+            if not is_peered(after, test.owner, peer):
+                continue
+            was, would = (across(intent, test.owner, peer) for intent in (before, after))
+            found = broken_across(was, would, here, test, vpc.cidr)
+            if found is not None:
+                return found
+        return None
+
+    def fails(self, here: ProjectIntent, test: ReachTest) -> Broken | None:
+        """As it is now, whatever was before."""
+        found = fails(self._board.of(test.owner).index, here, test)
+        for peer, there in peers_of(self._view.intent, test.owner):
+            cidr = there.vpc.cidr if there.vpc else None
+            if found is None and isinstance(cidr, IPv4Network) and _names_range(test, cidr):
+                found = fails_across(across(self._view.intent, test.owner, peer), here, test, cidr)
+        return Broken(test, told(found, test, here, {})) if found else None
 
     def _tests_after(self, owner: ProjectKey, changes: Changes) -> dict[str, ReachTest]:
         here = self._view.project(owner)
@@ -106,6 +151,16 @@ class ReachGuard:
         is_idle = isinstance(thing, Port) and thing.attachment is None
         was_idle = before is None or (isinstance(before, Port) and before.attachment is None)
         return not (is_idle and was_idle)
+
+
+def _things(draft: Draft) -> dict[ThingKey, Thing | None]:
+    """Of whatever project."""
+    owners = dict.fromkeys(key.owner for write in draft.writes if (key := parse_thing_key(write.key)))
+    return {key: thing for owner in owners for key, thing in changes_of(owner, draft.writes).items()}
+
+
+def _names_range(test: ReachTest, cidr: IPv4Network) -> bool:
+    return any(isinstance(end, IPv4Network) and end.overlaps(cidr) for end in test.ends)
 
 
 def named_by(test: ReachTest) -> Iterator[ThingKey]:
@@ -135,13 +190,6 @@ def told(found: Counterexample, test: ReachTest, project: ProjectIntent, changes
         return f"{source} is not attached" if isinstance(found.source, str) else f"nobody has {source}"
     passes = "does not pass" if test.must is Must.REACH else "passes"
     return f"{service(found.protocol, found.port)} from {source} to {destination} {passes}"
-
-
-def told_test(test: ReachTest, project: ProjectIntent) -> str:
-    """What it demands, in words."""
-    source, destination = (end_told(end, project) for end in test.ends)
-    verb = "must reach" if test.must is Must.REACH else "must not reach"
-    return f"{source} {verb} {destination} {service_text(test.protocol, test.ports)}"
 
 
 def end_told(end: object, project: ProjectIntent) -> str:

@@ -10,7 +10,7 @@ from weftwork.actions.claims import Draft, change, creation, joined, removal
 from weftwork.actions.find import group_of, port_of, reach_test_of, subnet_of, vpc_of
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.network import Decision, Network, Stored
-from weftwork.actions.reach_guard import Broken, named_by, told
+from weftwork.actions.reach_guard import Broken, named_by
 from weftwork.actions.words import check_name
 from weftwork.base import codes
 from weftwork.base.tenancy import ProjectKey
@@ -20,7 +20,7 @@ from weftwork.model.reach_test import End, Internet, Must, PortRef, ReachTest
 from weftwork.model.security_group import GroupRef, PortRange, Protocol
 from weftwork.model.vpc import Vpc
 from weftwork.seams.store import Put, Unchanged
-from weftwork.verifier.reach_tests import can_be_sent, fails
+from weftwork.verifier.reach_tests import can_be_sent
 
 TESTS_MAX = 200
 """For each project."""
@@ -134,7 +134,7 @@ async def run_reach_tests(
     chosen = [reach_test_of(here, owner, one) for one in tests] or sorted(
         here.intent.reach_tests.values(), key=lambda one: one.name
     )
-    return tuple((test, _broken(network, here, test)) for test in chosen)
+    return tuple((test, network.reach_guard.fails(here.intent, test)) for test in chosen)
 
 
 async def _run_guarded(network: Network, owner: ProjectKey, decide: Callable[[], Decision[T]]) -> Stored[T]:
@@ -215,17 +215,12 @@ def _check_count(count: int) -> None:
 def _check_holds(network: Network, here: ProjectIndex, tests: Sequence[ReachTest]) -> None:
     if network.overrides_reach_tests:
         return
-    broken = [found for test in tests if (found := _broken(network, here, test))]
+    broken = [found for test in tests if (found := network.reach_guard.fails(here.intent, test))]
     if broken:
         names = ", ".join(one.test.name for one in broken)
         raise codes.REACH_TEST_FAILS.refusal(
             f"reach test {broken[0].test.name} fails now: {broken[0].why}", tests=names
         )
-
-
-def _broken(network: Network, here: ProjectIndex, test: ReachTest) -> Broken | None:
-    found = fails(network.reach.of(test.owner).index, here.intent, test)
-    return Broken(test, told(found, test, here.intent, {})) if found else None
 
 
 def _still_there(network: Network, tests: Sequence[ReachTest]) -> tuple[Unchanged, ...]:

@@ -61,7 +61,7 @@ def broken_by(trial: Trial, project: ProjectIntent, test: ReachTest) -> Countere
 
 def can_be_sent(test: ReachTest) -> bool:
     """Whether any guest may send such a packet; from outside everything comes."""
-    return isinstance(test.source, Internet) or bool(_from_guests(test))
+    return isinstance(test.source, Internet) or bool(from_guests(test))
 
 
 class _Place:
@@ -87,6 +87,8 @@ class _Place:
                 return index.place_of(port_id) is not None
             case IPv4Network() as network if network.prefixlen == 32:
                 address = int(network.network_address)
+                if any(network.subnet_of(peer) for peer in index.routed):
+                    return True  # whether the peer has it is looked at across
                 return index.holds(address) or bool(intersect(index.outside, (Box(destination=_point(address)),)))
             case _:
                 return True
@@ -99,7 +101,7 @@ class _Question:
         self.must = test.must
         self.source = _Place(trial, project, test.source)
         self.destination = _Place(trial, project, test.destination)
-        self.from_guests = _between(_from_guests(test), self.source.span, self.destination.span)
+        self.from_guests = _between(from_guests(test), self.source.span, self.destination.span)
         self.from_outside = _between(_services(test), self.source.span, self.destination.span)
 
     def wrong(self, asked: Boxes, passing: Boxes) -> Boxes:
@@ -139,7 +141,7 @@ def _inside(trial: Trial, asked: _Question) -> Iterator[Counterexample]:
             ),
         )
         for one, other in Change(source.members, destination.members, new).member_pairs() if new else ():
-            protocol, port = _packet(new, one[0], other[0])
+            protocol, port = packet_of(new, one[0], other[0])
             yield Counterexample(one[1], other[1], protocol, port)
 
 
@@ -156,7 +158,7 @@ def _outwards(trial: Trial, asked: _Question) -> Iterator[Counterexample]:
         )
         for box in new:
             for address, port_id in within(kin.members, box.source):
-                yield Counterexample(port_id, box.destination[0], *_packet((box,), address, box.destination[0]))
+                yield Counterexample(port_id, box.destination[0], *packet_of((box,), address, box.destination[0]))
 
 
 def _inwards(trial: Trial, asked: _Question) -> Iterator[Counterexample]:
@@ -167,7 +169,7 @@ def _inwards(trial: Trial, asked: _Question) -> Iterator[Counterexample]:
     for member in _possibly_called(trial, asked, before, after):
         new = _newly_wrong(asked, before.question(asked, member), after.question(asked, member))
         for box in new:
-            yield Counterexample(box.source[0], member[1], *_packet((box,), box.source[0], member[0]))
+            yield Counterexample(box.source[0], member[1], *packet_of((box,), box.source[0], member[0]))
 
 
 class _Arrivals:
@@ -232,7 +234,7 @@ def _newly_wrong(asked: _Question, before: tuple[Boxes, Boxes], after: tuple[Box
     return subtract(wrong, asked.wrong(*before)) if wrong else NOTHING
 
 
-def _packet(packets: Boxes, source: int, destination: int) -> tuple[int, int]:
+def packet_of(packets: Boxes, source: int, destination: int) -> tuple[int, int]:
     """Protocol and port of one of the packets between these two: a usual one where there is a choice."""
     box = next(
         one
@@ -251,7 +253,7 @@ def _services(test: ReachTest) -> Boxes:
     return tuple(Box(protocol=protocol, port=ports) for protocol in protocols)
 
 
-def _from_guests(test: ReachTest) -> Boxes:
+def from_guests(test: ReachTest) -> Boxes:
     return subtract(_services(test), NEVER_FROM_GUESTS)
 
 

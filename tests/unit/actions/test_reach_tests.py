@@ -12,6 +12,7 @@ import pytest_asyncio
 from weftwork.actions import reads
 from weftwork.actions.nat import create_dnat, create_snat, delete_dnat, delete_snat
 from weftwork.actions.network import Network
+from weftwork.actions.peerings import create_peering, delete_peering
 from weftwork.actions.ports import (
     attach_port,
     create_port,
@@ -424,3 +425,109 @@ async def test_many_changes_at_once_in_a_project_with_tests_all_come(shop: Netwo
 
     told = await outcomes(*(create_port(shop, owner=RED, vm=f"vm{number}", groups=("web",)) for number in range(40)))
     assert told == ["ok"] * 40
+
+
+# --- With a peer ------------------------------------------------------------------------------------------------------
+
+
+async def furnish_peer(network: Network) -> None:
+    """Blue's VPC next to red's, with an office that goes anywhere; both halves of the peering are there.
+
+    Without SNAT: there blue's addresses would be reached outside when the peering goes.
+    """
+    await delete_snat(network, owner=RED)
+    await create_vpc(network, owner=BLUE, name="", cidr=IPv4Network("10.1.0.0/16"))
+    await create_security_group(network, owner=BLUE, name="office", ingress=tcp(443), egress=ALL_OUT)
+    await create_port(network, owner=BLUE, name="desk", vm="desk", groups=("office",), address=IPv4Address("10.1.0.10"))
+    for owner, peer in ((RED, BLUE), (BLUE, RED)):
+        await create_peering(network, owner=owner, name="", peer=peer)
+
+
+PEERED = {
+    "web reaches the office": ("group:web", "reach", "10.1.0.0/24", "tcp/443"),
+    "web1 reaches the desk": ("port:web1", "reach", "10.1.0.10", "tcp/443"),
+    "the office reaches web": ("10.1.0.0/24", "reach", "group:web", "tcp/8080"),
+    "the office does not reach data": ("10.1.0.0/16", "not-reach", "subnet:data", "all"),
+    "jump1 does not answer": ("10.1.0.0/16", "not-reach", "port:jump1", "all"),
+}
+BREAKING_ACROSS: dict[str, tuple[str, Call]] = {
+    "one's own half goes": (
+        "web1 reaches the desk",
+        lambda network: delete_peering(network, owner=RED, peering=str(BLUE), cascade=True),
+    ),
+    "the peer's half goes": (
+        "web reaches the office",
+        lambda network: delete_peering(network, owner=BLUE, peering=str(RED), cascade=True),
+    ),
+    "the peer closes": (
+        "web reaches the office",
+        partial(update_security_group, owner=BLUE, group="office", ingress=()),
+    ),
+    "the peer's guest goes": ("web1 reaches the desk", partial(detach_port, owner=BLUE, port="desk")),
+    "the peer gets a guest that does not answer": (
+        "web reaches the office",
+        partial(create_port, owner=BLUE, vm="x", groups=("default",)),
+    ),
+    "one opens to the peer": (
+        "the office does not reach data",
+        partial(add_rules, owner=RED, group="db", ingress=tcp(22)),
+    ),
+    "one names a group of the peer": (
+        "jump1 does not answer",
+        lambda network: add_rules(network, owner=RED, group="jump", ingress=tcp(22, GroupRef("office", BLUE))),
+    ),
+    "one closes to the peer": (
+        "the office reaches web",
+        partial(update_security_group, owner=RED, group="web", ingress=()),
+    ),
+}
+
+
+@pytest.mark.parametrize("change", BREAKING_ACROSS)
+async def test_what_either_side_of_a_peering_does_is_held_against_the_tests(shop: Network, change: str) -> None:
+    await furnish_peer(shop)
+    name, call = BREAKING_ACROSS[change]
+    await demand(shop, *PEERED[name])
+    async with refused(shop, "REACH_TEST_FAILED", "reach test t of red/web"):
+        await call(shop)
+
+    await call(shop.overriding_reach_tests())
+    ((_, broken),) = await run_reach_tests(shop, owner=RED)
+    assert broken
+
+
+async def test_peering_is_refused_when_it_would_open_what_a_test_forbids(shop: Network) -> None:
+    await create_vpc(shop, owner=BLUE, name="", cidr=IPv4Network("10.1.0.0/16"))
+    await create_security_group(shop, owner=BLUE, name="office", egress=ALL_OUT)
+    await create_port(shop, owner=BLUE, name="desk", vm="desk", groups=("office",))
+    await demand(shop, "10.1.0.0/16", "not-reach", "port:web2", "all")
+    await create_peering(shop, owner=RED, name="", peer=BLUE)  # an offer opens nothing
+
+    async with refused(shop, "REACH_TEST_FAILED", "tcp 8080 from 10.1.0", "web2"):
+        await create_peering(shop, owner=BLUE, name="", peer=RED)
+
+
+async def test_a_peers_guests_are_told_by_address_only(shop: Network) -> None:
+    await furnish_peer(shop)
+    async with refused(shop, "REACH_TEST_FAILS", "to 10.1.0.10 passes"):
+        await demand(shop, "port:web1", "not-reach", "10.1.0.0/24", "tcp/443")
+    async with refused(shop, "REACH_TEST_FAILS", "nobody has 10.1.0.99"):
+        await demand(shop, "port:web1", "reach", "10.1.0.99", "tcp/443")
+
+
+async def test_two_sides_of_a_peering_that_break_a_test_only_together_do_not_both(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "weft.db")
+    async with network_on(store) as here, network_on(store) as there:
+        await furnish(here)
+        await furnish_peer(here)
+        await update_security_group(here, owner=BLUE, group="office", egress=())
+        await demand(here, "10.1.0.0/16", "not-reach", "group:db", "tcp/22")
+        await there.view.wait_for((await store.range("")).revision)
+
+        told = await outcomes(
+            add_rules(here, owner=RED, group="db", ingress=tcp(22)),
+            update_security_group(there, owner=BLUE, group="office", egress=ALL_OUT),
+        )
+
+        assert sorted(told) == ["REACH_TEST_FAILED", "ok"]
+    await store.close()
