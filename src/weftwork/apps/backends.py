@@ -17,6 +17,8 @@ from weftwork.compiler.ovn import ground
 from weftwork.compiler.ovn.slices import compile_slice as compile_for_ovn
 from weftwork.compiler.settings import ExternalNetwork, HostProfile, OvnProfile
 from weftwork.compiler.slices import HOST, Compile
+from weftwork.controller.judging import LinuxJudge
+from weftwork.controller.review import Judge
 from weftwork.drivers.chassis.chassis import Chassis, find_chassis
 from weftwork.drivers.chassis.datapath import Datapath
 from weftwork.drivers.chassis.devices import turn_off_checksum_offload
@@ -59,6 +61,8 @@ class Backend:
     """Runs until cancelled, or ends at once."""
     injector: Injector | None = None
     """Sends real probes and follows them, where the data plane can."""
+    judge: Judge | None = None
+    """Looks at every program before it is published, where there is a second opinion."""
 
 
 @contextlib.asynccontextmanager
@@ -99,7 +103,9 @@ async def _linux(settings: Settings, watch: RulesWatch | None) -> Backend:
         Part("linux", linux, get_args(LinuxResource)),
         Part("dhcp", DhcpDriver(), get_args(DhcpResource)),
     )
-    return Backend(partial(compile_for_linux, profile=profile), parts, injector=LinuxInjector(linux))
+    external = profile.external
+    judge = LinuxJudge(external.gateway, external.cidrs) if external else LinuxJudge()
+    return Backend(partial(compile_for_linux, profile=profile), parts, injector=LinuxInjector(linux), judge=judge)
 
 
 async def _private_ovn(settings: Settings) -> Backend:

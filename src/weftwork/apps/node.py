@@ -152,7 +152,7 @@ def _host(settings: Settings, backend: Backend, view: IntentView, listeners: _Li
         socket.gethostname(), CompositeDriver(backend.parts), listeners.take, Pace(audit_s=settings.agent_audit_s)
     )
     listeners.agent = agent
-    publisher = Publisher(view, backend.compile_slice, agent)
+    publisher = Publisher(view, backend.compile_slice, agent, backend.judge)
     return Hosted(agent, publisher, {part.name: part.kinds for part in backend.parts})
 
 

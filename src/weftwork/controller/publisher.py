@@ -1,5 +1,8 @@
 """Intent changes in, program changes out. The cost of a change follows what depends on it."""
 
+import asyncio
+from functools import partial
+
 from weftwork.actions.view import IntentView, ViewChange
 from weftwork.compiler.assembly import Assembly
 from weftwork.compiler.slices import Compile, affected_by, slices_of
@@ -8,7 +11,10 @@ from weftwork.model.intent import Intent
 from weftwork.model.keys import ThingKey
 from weftwork.program.resource import Program, SliceId
 from weftwork.seams.channel import AgentLink, ProgramChange
-from weftwork.verifier.violation import Violation
+from weftwork.verifier.violation import Change, Violation
+
+AT_ONCE_MAX = 200
+"""Resources: about as many as twenty ports."""
 
 
 class Publisher:
@@ -35,37 +41,49 @@ class Publisher:
     async def run(self) -> None:
         """Until cancelled."""
         changes = self._view.subscribe()
-        self._publish_all()
+        await self.publish_all()
         async for change in changes:
-            self._publish(change)
+            await self.publish(change)
 
-    def _publish_all(self) -> None:
+    async def publish_all(self) -> None:
         intent = self._view.intent
         for slice_id in slices_of(intent):
             self._assembly.replace_slice(slice_id, self.compile_slice(intent, slice_id))
-        self._begin()
+        await self._begin()
 
-    def _begin(self) -> None:
+    async def _begin(self) -> None:
         """The first program is published whole or not at all: of what it lacks, the host would let go."""
-        whole = Reviewed(added=self._assembly.program())
-        passed = self.review.pass_on(whole, self._view.intent, all_or_nothing=True)
+        revision = self._view.revision
+        passed = await self._reviewed(Reviewed(added=self._assembly.program()), all_or_nothing=True)
         if passed is None:
             return
         self._is_begun = True
-        self._generation = self._view.revision
+        self._generation = revision
         self._agent.publish(ProgramChange(generation=self._generation, complete=True, added=passed.added))
 
-    def _publish(self, change: ViewChange) -> None:
+    async def publish(self, change: ViewChange) -> None:
         slices = frozenset(slice_id for key in change.keys for slice_id in affected_by(key, self._view.intent))
         compiled = {slice_id: self.compile_slice(self._view.intent, slice_id) for slice_id in slices}
         delta = self._assembly.replace_slices(compiled)
         if not self._is_begun:
-            return self._begin()
-        passed = self.review.pass_on(delta, self._view.intent)
+            return await self._begin()
+        passed = await self._reviewed(delta)
         assert passed is not None
         self._generation = max(self._generation, change.revision)
         self._agent.publish(ProgramChange(self._generation, False, passed.added, passed.removed))
         return None
+
+    async def _reviewed(self, change: Change, *, all_or_nothing: bool = False) -> Reviewed | None:
+        """A large change is looked at beside the event loop, on a copy of the intent: calls are answered meanwhile."""
+        consider = partial(self.review.consider, change, all_or_nothing=all_or_nothing)
+        if len(change.added) + len(change.removed) <= AT_ONCE_MAX:
+            outcome = consider(self._view.intent)
+        else:
+            outcome = await asyncio.to_thread(
+                consider, {owner: project.copy() for owner, project in self._view.intent.items()}
+            )
+        self.review.settle(outcome)
+        return outcome.passed
 
     def alarm_of(self, key: ThingKey) -> Violation | None:
         """Why what stands on the host for a thing is not what it should be."""

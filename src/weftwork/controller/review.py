@@ -7,7 +7,7 @@ scope, while everybody else's changes go on. What was kept back is tried again w
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from weftwork.model.intent import Intent
@@ -47,35 +47,44 @@ class Reviewed:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """`passed` may be published (None: nothing at all); `kept` is kept back, by scope, for what `alarms` tell."""
+
+    passed: Reviewed | None
+    kept: Mapping[str, Reviewed] = field(default_factory=dict)
+    alarms: Mapping[str, Violation] = field(default_factory=dict)
+
+
 class Review:
     """`alarms` tells what is wrong with what is kept back, by scope; `alarmed` hears of every change of it."""
 
     def __init__(self, judge: Judge | None) -> None:
         self._judge = judge
-        self._kept: dict[str, Reviewed] = {}
+        self._kept: Mapping[str, Reviewed] = {}
         self.alarms: Mapping[str, Violation] = {}
         self.alarmed: Callable[[frozenset[str]], None] = lambda scopes: None
 
-    def pass_on(self, change: Change, intent: Intent, *, all_or_nothing: bool = False) -> Reviewed | None:
-        """What may be published of the change and of what was kept back before; None for nothing at all."""
+    def consider(self, change: Change, intent: Intent, *, all_or_nothing: bool = False) -> Outcome:
+        """The change, and again what was kept back before. May run beside the event loop; one at a time."""
         if self._judge is None:
-            return Reviewed(change.added, change.removed)
-        trying = {scope: self._kept.get(scope, Reviewed()).then(part) for scope, part in _by_scope(change).items()}
-        trying = {**self._kept, **trying}
-        alarms: dict[str, Violation] = {}
+            return Outcome(Reviewed(change.added, change.removed))
+        everything = _by_scope(_joined(self._kept).then(change))
+        trying, alarms = everything, dict[str, Violation]()
         while trying and (wrong := self._wrong(_joined(trying), intent)):
             blamed = wrong.keys() & trying.keys() or trying.keys()
             alarms |= {scope: wrong.get(scope, next(iter(wrong.values()))) for scope in blamed}
             trying = {scope: part for scope, part in trying.items() if scope not in blamed}
         if alarms and all_or_nothing:
-            self._raise(alarms)
-            return None
-        kept = _by_scope(_joined(self._kept).then(change))
-        self._kept = {scope: kept[scope] for scope in alarms if scope in kept}
-        self._raise(alarms)
-        passed = _joined(trying)
-        self._judge.published(passed)
-        return passed
+            return Outcome(None, {}, alarms)
+        return Outcome(_joined(trying), {scope: everything[scope] for scope in alarms}, alarms)
+
+    def settle(self, outcome: Outcome) -> None:
+        """What was considered is done: the judge knows what is published, and everybody what is not."""
+        self._kept = outcome.kept
+        if self._judge is not None and outcome.passed is not None:
+            self._judge.published(outcome.passed)
+        self._raise(outcome.alarms)
 
     def _wrong(self, change: Reviewed, intent: Intent) -> dict[str, Violation]:
         """What forbids to publish, by scope; the rest is told at once."""

@@ -38,7 +38,7 @@ async def test_what_an_empty_host_tried_before_does_not_count_for_the_first_chan
         host = Host()
         publisher = Publisher(network.view, partial(compile_slice, profile=HostProfile()), host)
         board = ConditionBoard(network.view, publisher, HandClock())
-        publisher._publish_all()
+        await publisher.publish_all()
         board.take(Report("h1", host.told[-1].generation))
 
         made = await create_vpc(network, owner=RED, name="web", cidr=None)

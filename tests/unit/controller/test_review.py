@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from weftwork.actions.network import Network
+from weftwork.actions.ports import create_port, delete_port
 from weftwork.actions.rows import key_of
 from weftwork.actions.security_groups import create_security_group
 from weftwork.actions.vpcs import create_vpc, delete_vpc
@@ -17,10 +19,11 @@ from weftwork.compiler.linux.slices import compile_slice
 from weftwork.compiler.settings import HostProfile
 from weftwork.controller.conditions import ConditionBoard
 from weftwork.controller.insight import ControllerInsight, Hosted
+from weftwork.controller.judging import LinuxJudge
 from weftwork.controller.publisher import Publisher
 from weftwork.model.intent import Intent
 from weftwork.program.linux import Bridge
-from weftwork.program.resource import Program
+from weftwork.program.resource import Program, SliceId
 from weftwork.seams.channel import ProgramChange, Report
 from weftwork.seams.conditions import Condition, Status
 from weftwork.testing.network_kit import BLUE, RED, HandClock, network_at
@@ -80,11 +83,11 @@ class World:
         self.board = ConditionBoard(network.view, self.publisher, HandClock())
         self.news = network.view.subscribe()
 
-    def begin(self) -> None:
-        self.publisher._publish_all()
+    async def begin(self) -> None:
+        await self.publisher.publish_all()
 
     async def follow(self) -> None:
-        self.publisher._publish(await anext(self.news))
+        await self.publisher.publish(await anext(self.news))
 
     def netns(self, owner: ProjectKey) -> str:
         vpc = self.network.view.intent[owner].vpc
@@ -111,7 +114,7 @@ async def make(network: Network, owner: ProjectKey) -> None:
 async def test_what_is_bad_stays_here_and_what_is_not_goes_out(tmp_path: Path) -> None:
     async with network_at(tmp_path) as network:
         world = World(network, Hawk())
-        world.begin()
+        await world.begin()
         await make(network, RED)
         world.judge.bad.add(world.netns(RED))
         await world.follow()
@@ -130,7 +133,7 @@ async def test_the_host_keeps_the_generation_before_of_what_became_bad(tmp_path:
         world = World(network, Hawk())
         await make(network, RED)
         await anext(world.news)
-        world.begin()
+        await world.begin()
         before = world.host.program
         world.judge.bad.add(world.netns(RED))
         for name in ("a", "b"):
@@ -144,7 +147,7 @@ async def test_the_host_keeps_the_generation_before_of_what_became_bad(tmp_path:
 async def test_it_recovers_when_the_program_is_right_again(tmp_path: Path) -> None:
     async with network_at(tmp_path) as network:
         world = World(network, Hawk())
-        world.begin()
+        await world.begin()
         await make(network, RED)
         world.judge.bad.add(world.netns(RED))
         await world.follow()
@@ -162,7 +165,7 @@ async def test_it_recovers_when_the_program_is_right_again(tmp_path: Path) -> No
 async def test_what_was_kept_back_and_goes_is_forgotten(tmp_path: Path) -> None:
     async with network_at(tmp_path) as network:
         world = World(network, Hawk())
-        world.begin()
+        await world.begin()
         await make(network, RED)
         world.judge.bad.add(world.netns(RED))
         await world.follow()
@@ -181,7 +184,7 @@ async def test_a_first_program_that_is_bad_is_not_published_at_all(tmp_path: Pat
             await make(network, owner)
         await anext(world.news)
         world.judge.bad.add(world.netns(RED))
-        world.begin()
+        await world.begin()
         assert world.host.told == []
         assert world.programmed(BLUE).reason == "ISOLATION_VIOLATED"
 
@@ -196,7 +199,7 @@ async def test_a_first_program_that_is_bad_is_not_published_at_all(tmp_path: Pat
 async def test_watchers_and_the_list_of_targets_hear_of_the_alarm(tmp_path: Path) -> None:
     async with network_at(tmp_path) as network:
         world = World(network, Hawk())
-        world.begin()
+        await world.begin()
         hosted = Hosted(world.host, world.publisher, {"linux": (Bridge,)})
         insight = ControllerInsight(network.store, network.view, network.reach, hosted)
         await make(network, RED)
@@ -221,7 +224,7 @@ async def test_other_faults_are_told_and_published(
 ) -> None:
     async with network_at(tmp_path) as network:
         world = World(network, Hawk(fault))
-        world.begin()
+        await world.begin()
         await make(network, RED)
         world.judge.bad.add(world.netns(RED))
         await world.follow()
@@ -235,10 +238,50 @@ async def test_the_judge_looks_at_the_change_and_not_at_the_rest(tmp_path: Path)
         world = World(network, Hawk())
         await make(network, RED)
         await anext(world.news)
-        world.begin()
+        await world.begin()
         before = world.judge.looked_at
         await create_security_group(network, owner=RED, name="a")
         await world.follow()
 
         change = world.host.told[-1]
         assert world.judge.looked_at - before == len(change.added) + len(change.removed)
+
+
+async def test_the_verifier_keeps_back_a_compiler_that_joins_tenants_and_lets_the_right_one_through(
+    tmp_path: Path,
+) -> None:
+    """The real judge and a compiler that puts one tenant's guest into the other's namespace."""
+    async with network_at(tmp_path) as network:
+        for owner in (RED, BLUE):
+            await make(network, owner)
+            await create_port(network, owner=owner, name="guest", vm="vm", groups=("default",))
+        scopes = [network.view.intent[owner].vpc.netns for owner in (RED, BLUE)]  # type: ignore[union-attr]
+        is_wrong = False
+
+        def compiled(intent: Intent, slice_id: SliceId) -> Program:
+            program = compile_slice(intent, slice_id, HostProfile())
+            if not is_wrong or slice_id[:3] != ("port", *BLUE):
+                return program
+            return frozenset(replace(one, scope=scopes[0]) if hasattr(one, "scope") else one for one in program)
+
+        host = Host()
+        publisher = Publisher(network.view, compiled, host, LinuxJudge())
+        news = network.view.subscribe()
+        await publisher.publish_all()
+        assert not publisher.review.alarms
+        before = host.program
+
+        is_wrong = True
+        await create_port(network, owner=BLUE, name="second", vm="vm2", groups=("default",))
+        await publisher.publish(await anext(news))
+        assert {scopes[0]} <= publisher.review.alarms.keys()
+        assert {one for one in host.program if one.scope == scopes[0]} == {
+            one for one in before if one.scope == scopes[0]
+        }
+        assert all(alarm.packet is not None for alarm in publisher.review.alarms.values())
+
+        is_wrong = False
+        await delete_port(network, owner=BLUE, port="second", cascade=False)
+        await publisher.publish(await anext(news))
+        assert not publisher.review.alarms
+        assert host.program == before
