@@ -12,6 +12,7 @@ import pytest_asyncio
 from weftwork.actions import reads
 from weftwork.actions.nat import create_dnat, create_snat, delete_dnat, delete_snat
 from weftwork.actions.network import Network
+from weftwork.actions.network_policies import create_network_policy
 from weftwork.actions.peerings import create_peering, delete_peering
 from weftwork.actions.ports import (
     attach_port,
@@ -41,6 +42,7 @@ from weftwork.actions.subnets import create_subnet, delete_subnet
 from weftwork.actions.vpcs import create_vpc, delete_vpc
 from weftwork.base.errors import Refusal
 from weftwork.model import keys
+from weftwork.model.network_policy import PolicyKind
 from weftwork.model.reach_test import Must, PortRef, parse_end, parse_service
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule
 from weftwork.store.sqlite import SqliteStore
@@ -185,6 +187,14 @@ BREAKING: dict[str, tuple[str, Call]] = {
         partial(
             delete_dnat, owner=RED, external_ip=IPv4Address("198.51.100.2"), external_port=80, protocol=Protocol.TCP
         ),
+    ),
+    "a policy denies": (
+        "web reaches db",
+        partial(create_network_policy, owner=RED, name="p", kind=PolicyKind.ISOLATION, subnet="data", priority=10),
+    ),
+    "a policy keeps all in": (
+        "web gets out",
+        partial(create_network_policy, owner=RED, name="p", kind=PolicyKind.ISOLATION, priority=10),
     ),
     "a DNAT comes": ("outside does not reach web2", lambda network: forward(network, 81, "web2", 8080)),
     "a group goes": ("db does not get out", partial(delete_security_group, owner=RED, group="web", cascade=True)),
