@@ -25,6 +25,7 @@ _VNET_HEADER = bytes(10)
 
 _ARP, _IPV4 = b"\x08\x06", b"\x08\x00"
 _ASK, _ANSWER = 1, 2
+_ASK_AGAIN_S = 0.3
 _ICMP, _ECHO_REPLY, _ECHO_REQUEST = 1, 0, 8
 _BROADCAST = "ff:ff:ff:ff:ff:ff"
 
@@ -59,11 +60,15 @@ class Vmm:
         os.write(self._tap, _VNET_HEADER + frame)
 
     def resolve(self, address: str) -> str | None:
-        """The MAC behind an address, by ARP; None when nobody answers."""
+        """The MAC behind an address, by ARP; None when nobody answers, however often it is asked, as guests do."""
         question = arp(_ASK, self.mac, self.address, "00:00:00:00:00:00", address)
-        self.send(ethernet(self.mac, _BROADCAST, 0x0806, question))
-        answer = self._first(lambda frame: frame[12:14] == _ARP and frame[21] == _ANSWER)
-        return answer[22:28].hex(":") if answer else None
+        deadline = time.monotonic() + wait_s(None)
+        while time.monotonic() < deadline:
+            self.send(ethernet(self.mac, _BROADCAST, 0x0806, question))
+            answer = self._first(lambda frame: frame[12:14] == _ARP and frame[21] == _ANSWER, _ASK_AGAIN_S)
+            if answer:
+                return answer[22:28].hex(":")
+        return None
 
     def ping(self, address: str, mac: str, *, timeout_s: float | None = None) -> bool:
         """Whether an echo sent to that MAC comes back; `timeout_s` as in `guests.Guest`."""
