@@ -143,8 +143,6 @@ def _summary(explained: Explained) -> str:
 def _replies(explained: Explained) -> str:
     found = explained.explanation
     way = f"from {explained.destination} to {explained.source}"
-    if found.replies_stopped is not None:
-        return f"Answers {way} are stopped all the same: {found.replies_stopped.name}"
     if found.reachable:
         return f"Answers {way} are part of the flow and need no rule of their own"
     return f"Answers {way} would be part of the flow and would need no rule of their own"

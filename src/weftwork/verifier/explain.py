@@ -14,9 +14,9 @@ from weftwork.model.nat import Dnat
 from weftwork.model.security_group import Rule
 from weftwork.verifier.edits import CreateDnat, CreateSnat, Direction, Edit, applied
 from weftwork.verifier.hops import Hop, hops_of
-from weftwork.verifier.model import NUMBERS, guarded
+from weftwork.verifier.model import NUMBERS
 from weftwork.verifier.opening import OUTSIDE, Opened, Opening, opening_of
-from weftwork.verifier.packet import Inside, Probe
+from weftwork.verifier.packet import Probe
 from weftwork.verifier.question import Answer, Case, Question
 from weftwork.verifier.reasons import Reason, ReasonCode
 from weftwork.verifier.remedies import ANYWHERE, Remedies, Steps, rules_of
@@ -62,7 +62,7 @@ class Change:
 class Explanation:
     """`probe` is the packet as it is sent. `decides` are the reasons that let it pass; `blockers` everything that stops
     it, also what would only show once something else were changed. `changes`: the smallest first, of equals the one
-    that opens least. `replies_stopped` is set when the flow may begin and its answers may not come back."""
+    that opens least. Answers are part of the flow: what may begin may be answered."""
 
     question: Question
     probe: Probe
@@ -72,7 +72,6 @@ class Explanation:
     decides: tuple[Reason, ...]
     blockers: tuple[Blocker, ...]
     changes: tuple[Change, ...]
-    replies_stopped: ReasonCode | None
 
 
 def explain(
@@ -101,7 +100,6 @@ def explain(
         decides=tuple(one for one in answer.reasons if not one.stops) if answer.verdict.delivered else stops,
         blockers=tuple(Blocker(one, tuple(_near_misses(case.project, route, one))) for one in stops),
         changes=_best(intent, case, _possible(search.solutions), standing or (lambda: Standing(whole))),
-        replies_stopped=_replies_stopped(answer),
     )
 
 
@@ -244,11 +242,3 @@ def _differs(route: Route, rule: Rule, direction: Direction) -> str:
         return "peer"
     protocol = next(name for name, number in NUMBERS.items() if number == route.protocol)
     return "protocol" if route.allowed_by(replace(rule, protocol=protocol), direction) else ""
-
-
-def _replies_stopped(answer: Answer) -> ReasonCode | None:
-    """Replies are part of the flow, but for those that no guest may send."""
-    seen = answer.verdict.seen
-    if seen is None or not isinstance(answer.verdict.receiver, Inside):
-        return None
-    return guarded(answer.probe.protocol, seen.destination_port, seen.source_port)
