@@ -26,7 +26,8 @@ def slices_of(intent: Intent) -> frozenset[SliceId]:
 def affected_by(key: ThingKey, intent: Intent) -> frozenset[SliceId]:
     """The slices to compile again when the thing was made, changed or deleted, in the intent that has this change.
 
-    A peering affects both its projects: legs and gateways, what is outside for them, and whom their rules may name.
+    A peering affects both its projects: legs and gateways, what is outside for them, and whom their rules may name. A
+    group stands in the VPC of its project, and by its ports wherever these are.
     """
     owner = key.owner
     match key.kind:
@@ -35,13 +36,18 @@ def affected_by(key: ThingKey, intent: Intent) -> frozenset[SliceId]:
         case "subnet":
             return frozenset({("subnet", *owner, key.name)})
         case "security-group":
-            return frozenset({("group", *owner, key.name), ("policies", *owner)})
+            project = intent.get(owner)
+            ports = project.ports.values() if project else ()
+            lodging = frozenset(("port", *owner, one.id) for one in ports if one.lender and key.name in one.groups)
+            return lodging | {("group", *owner, key.name), ("policies", *owner)}
         case "port":
             return frozenset({("port", *owner, key.name)})
         case "snat" | "dnat":
             return frozenset({("nat", *owner)})
         case "network-policy":
             return frozenset({("policies", *owner), ("policy", *owner, key.name)})
+        case "subnet-share":
+            return frozenset()
         case "peering":
             return frozenset(one for end in (owner, peer_in(key)) for one in _with_peers(intent, end))
         case "reach-test":

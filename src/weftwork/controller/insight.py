@@ -20,6 +20,7 @@ from weftwork.model.peering import Peering
 from weftwork.model.port import Port
 from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import SecurityGroup
+from weftwork.model.share import SubnetShare
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 from weftwork.planner.plan import make_plan
@@ -194,6 +195,8 @@ def _told_thing(thing: Thing | None) -> str:
             return f"/{thing.name} with {thing.peer}"
         case ReachTest():
             return f"/{thing.name}"
+        case SubnetShare():
+            return f"/{thing.subnet} with {thing.to}"
         case None:
             return ""
 

@@ -18,7 +18,9 @@ from weftwork.seams.store import Write
 from weftwork.verifier.across import across
 from weftwork.verifier.boxes import Boxes
 from weftwork.verifier.diff import Change, diff
+from weftwork.verifier.lodging import lodging
 from weftwork.verifier.model import address_of
+from weftwork.verifier.reach import Reach
 from weftwork.verifier.trial import Changes, diff_of
 from weftwork.verifier.words import services
 
@@ -31,41 +33,53 @@ def reach_changes(board: ReachBoard, view: IntentView, writes: tuple[Write, ...]
     keys = (parse_thing_key(write.key) for write in writes)
     owners = dict.fromkeys(key.owner for key in keys if key is not None)
     after = overlaid(view.intent, writes)
-    changes = (_joined(_in_project(board, view, one, writes), *_with_peers(view.intent, after, one)) for one in owners)
+    changes = (_joined(_in_project(board, view, one, writes), *_with_others(view.intent, after, one)) for one in owners)
     return tuple(change for change in changes if change.gained or change.lost)
 
 
-def _with_peers(before: Intent, after: Intent, owner: ProjectKey) -> Iterator[ReachChange]:
-    """Told to the owner: whom a peer's guests are is said by their addresses, for their names are the peer's."""
-    for peer in sorted({one for intent in (before, after) for one, _ in peers_of(intent, owner)}):
-        found = diff(across(before, owner, peer), across(after, owner, peer))
-        names = _NamesAcross(before, after, owner, peer)
-        yield ReachChange(owner, _share(names, found.gained, {}, {}), _share(names, found.lost, {}, {}))
+def _with_others(before: Intent, after: Intent, owner: ProjectKey) -> Iterator[ReachChange]:
+    """With peers, and in the VPCs in which the owner's ports meet those of others.
+
+    Told to the owner: who the guests of others are is said by their addresses, for their names are theirs.
+    """
+    both = (before, after)
+    for peer in sorted({one for intent in both for one, _ in peers_of(intent, owner)}):
+        yield _told_to(owner, both, tuple(across(intent, owner, peer) for intent in both))
+    for home in sorted({one for intent in both for one in _homes(intent, owner)}):
+        yield _told_to(owner, both, tuple(lodging(intent, home) for intent in both))
 
 
-class _NamesAcross:
-    """Of one's own ports the names, of a peer's the addresses."""
+def _homes(intent: Intent, owner: ProjectKey) -> set[ProjectKey]:
+    own = intent.get(owner)
+    if own is None:
+        return set()
+    lenders = {port.home for port in own.ports.values() if port.lender}
+    return lenders | ({owner} if own.shares else set())
 
-    def __init__(self, before: Intent, after: Intent, owner: ProjectKey, peer: ProjectKey) -> None:
+
+def _told_to(owner: ProjectKey, intents: tuple[Intent, Intent], reaches: tuple[Reach, ...]) -> ReachChange:
+    found = diff(*reaches)
+    names = _NamesOfOthers(intents, owner)
+    return ReachChange(owner, _share(names, found.gained, {}, {}), _share(names, found.lost, {}, {}))
+
+
+class _NamesOfOthers:
+    """Of one's own ports the names, of others' the project and the address."""
+
+    def __init__(self, intents: tuple[Intent, Intent], owner: ProjectKey) -> None:
         self._owner = owner
-        self._peer = peer
-        self._intents = (after, before)
+        self._intents = intents
 
     def port(self, port_id: str) -> str:
-        found = (self._find(self._owner, port_id), self._find(self._peer, port_id))
-        match found:
-            case Port() as own, _:
-                return own.name or own.id
-            case _, Port() as other:
-                return f"{self._peer} {address_of(other)}"
+        for intent in reversed(self._intents):
+            for owner, project in intent.items():
+                port = project.ports.get(port_id)
+                if port is not None:
+                    return (port.name or port.id) if owner == self._owner else f"{owner} {address_of(port)}"
         return port_id
 
     def dnat(self, name: str) -> str:
-        raise AssertionError("no DNAT leads to a peer")
-
-    def _find(self, owner: ProjectKey, port_id: str) -> Port | None:
-        projects = (intent[owner] for intent in self._intents if owner in intent)
-        return next((project.ports[port_id] for project in projects if port_id in project.ports), None)
+        raise AssertionError("no DNAT leads to another project")
 
 
 def _joined(one: ReachChange, *others: ReachChange) -> ReachChange:

@@ -12,10 +12,11 @@ from weftwork.model.peering import Peering
 from weftwork.model.port import Port
 from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import SecurityGroup
+from weftwork.model.share import SubnetShare
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 
-Thing = Vpc | Subnet | Port | SecurityGroup | Snat | Dnat | Peering | NetworkPolicy | ReachTest
+Thing = Vpc | Subnet | Port | SecurityGroup | Snat | Dnat | Peering | NetworkPolicy | ReachTest | SubnetShare
 
 
 @dataclass(slots=True)
@@ -34,10 +35,11 @@ class ProjectIntent:
     peerings: dict[ProjectKey, Peering] = field(default_factory=dict)
     policies: dict[str, NetworkPolicy] = field(default_factory=dict)
     reach_tests: dict[str, ReachTest] = field(default_factory=dict)
+    shares: dict[str, SubnetShare] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
-        shelves = (self.subnets, self.groups, self.ports, self.dnats, self.peerings, self.policies)
+        shelves = (self.subnets, self.groups, self.ports, self.dnats, self.peerings, self.policies, self.shares)
         return not (self.vpc or self.snat or any(shelves) or self.reach_tests)
 
     def copy(self) -> "ProjectIntent":
@@ -52,6 +54,7 @@ class ProjectIntent:
             peerings=dict(self.peerings),
             policies=dict(self.policies),
             reach_tests=dict(self.reach_tests),
+            shares=dict(self.shares),
         )
 
     def get(self, key: ThingKey) -> Thing | None:
@@ -81,6 +84,7 @@ class ProjectIntent:
             "peering": self.peerings,
             "network-policy": self.policies,
             "reach-test": self.reach_tests,
+            "subnet-share": self.shares,
         }
         return shelves[key.kind]
 
@@ -96,6 +100,15 @@ def is_peered(intent: Intent, one: ProjectKey, other: ProjectKey) -> bool:
     """Are both halves there? Each stands on its project's VPC, so then both VPCs are there as well."""
     here, there = intent.get(one), intent.get(other)
     return here is not None and there is not None and other in here.peerings and one in there.peerings
+
+
+def lodgers_of(intent: Intent, owner: ProjectKey) -> Iterator[Port]:
+    """The ports of other projects in the owner's VPC, in order of their projects."""
+    here = intent.get(owner)
+    borrowers = {share.to for share in here.shares.values()} if here else ()
+    for borrower in sorted(borrowers):
+        if borrower in intent:
+            yield from (port for port in intent[borrower].ports.values() if port.lender == owner)
 
 
 def peers_of(intent: Intent, owner: ProjectKey) -> Iterator[tuple[ProjectKey, ProjectIntent]]:

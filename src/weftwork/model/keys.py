@@ -9,7 +9,18 @@ from typing import Literal
 from weftwork.base.addresses import Address, Cidr
 from weftwork.base.tenancy import ProjectKey
 
-Kind = Literal["vpc", "subnet", "port", "security-group", "snat", "dnat", "peering", "network-policy", "reach-test"]
+Kind = Literal[
+    "vpc",
+    "subnet",
+    "port",
+    "security-group",
+    "snat",
+    "dnat",
+    "peering",
+    "network-policy",
+    "reach-test",
+    "subnet-share",
+]
 
 ROOT = "/networks/"
 
@@ -23,16 +34,17 @@ _FOLDERS: dict[Kind, str] = {
     "peering": "peerings",
     "network-policy": "network_policies",
     "reach-test": "reach_tests",
+    "subnet-share": "subnet_shares",
 }
 _KINDS = {folder: kind for kind, folder in _FOLDERS.items()}
-_PARTS: dict[Kind, tuple[int, ...]] = {"peering": (5,)}
+_PARTS: dict[Kind, tuple[int, ...]] = {"peering": (5,), "subnet-share": (6,)}
 """How many words a key has, below the root; else three or four."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThingKey:
     """`name` is empty for a VPC and its SNAT, of which a project has one; a port's is its UUID,
-    a peering's its peer."""
+    a peering's its peer, a share's its subnet and who it is shared with."""
 
     kind: Kind
     owner: ProjectKey
@@ -108,6 +120,12 @@ def peering_name(owner: ProjectKey, name: str) -> str:
 def peering_offer(to: ProjectKey, by: ProjectKey | None = None) -> str:
     """A half of `by` towards `to`; without `by`, the prefix of all halves towards `to`."""
     return f"{ROOT}peering_offers/{to}/" + (str(by) if by else "")
+
+
+def lodger(home: ProjectKey, subnet: str = "", owner: ProjectKey | None = None, port_id: str = "") -> str:
+    """A port of another project's in a subnet of the home's VPC; the prefix of all, of a subnet's, of a project's."""
+    of_project = f"{owner}/{port_id}" if owner else ""
+    return f"{ROOT}lodgers/{home}/" + (f"{subnet}/{of_project}" if subnet else "")
 
 
 def plug(netns: str, interface: str) -> str:

@@ -28,6 +28,8 @@ class Port:
     """`addresses` holds at most one per family, IPv4 first; `groups` are security group names, sorted.
 
     `vm` is empty while nobody uses the port; `attachment` is None then, and the host holds no device for it.
+    `lender` is None in a subnet of the owner's, else the project whose subnet it is: there are the port's address, MAC
+    and device. Its groups are the owner's anyway.
     """
 
     owner: ProjectKey
@@ -40,6 +42,12 @@ class Port:
     groups: tuple[str, ...]
     attachment: Attachment | None
     created_at: int
+    lender: ProjectKey | None = None
+
+    @property
+    def home(self) -> ProjectKey:
+        """The project whose VPC the port is in."""
+        return self.lender or self.owner
 
     @property
     def device(self) -> str:

@@ -225,6 +225,16 @@ class Cloud:
         self.do(self._client.delete_network_policy(project, name))
         self.settle()
 
+    # Shared subnets
+
+    def share(self, project: str, subnet: str, to: str) -> None:
+        made = self.do(self._client.share_subnet(project, subnet, to))
+        self._programmed("subnet-share", project, f"{subnet}/{to}", made.revision)
+
+    def unshare(self, project: str, subnet: str, to: str) -> None:
+        self.do(self._client.unshare_subnet(project, subnet, to))
+        self.settle()
+
     # Targets
 
     def targets(self) -> Sequence[Target]:

@@ -14,7 +14,7 @@ from hypothesis.strategies import DrawFn, SearchStrategy
 from weftwork.base.addresses import Cidr, Mac
 from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.settings import ExternalNetwork, HostProfile
-from weftwork.model.intent import Intent, ProjectIntent, Thing, peers_of
+from weftwork.model.intent import Intent, ProjectIntent, Thing, lodgers_of, peers_of
 from weftwork.model.keys import ThingKey, peer_in
 from weftwork.model.nat import Dnat, Snat
 from weftwork.model.network_policy import Action, NetworkPolicy, PolicyKind, PolicyRule, SubnetRef
@@ -22,6 +22,7 @@ from weftwork.model.peering import Peering
 from weftwork.model.port import Attachment, AttachmentKind, Port
 from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule, SecurityGroup
+from weftwork.model.share import SubnetShare
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 
@@ -120,6 +121,10 @@ def allow(peer: str, protocol: Protocol = Protocol.ALL, first: int | None = None
     return Rule(protocol, ports, ip_network(peer) if set(peer) & {"/", ":"} else GroupRef(peer))
 
 
+def share(owner: ProjectKey, subnet: str, to: ProjectKey) -> SubnetShare:
+    return SubnetShare(owner, subnet, to, created_at=0)
+
+
 def peering(owner: ProjectKey, peer: ProjectKey) -> Peering:
     return Peering(owner, peer.org, peer, created_at=0)
 
@@ -161,6 +166,8 @@ def key_of(thing: Thing) -> ThingKey:
             return ThingKey("network-policy", thing.owner, thing.name)
         case ReachTest():
             return ThingKey("reach-test", thing.owner, thing.name)
+        case SubnetShare():
+            return ThingKey("subnet-share", thing.owner, thing.name)
 
 
 def put(into: ProjectIntent, thing: Thing) -> None:
@@ -183,6 +190,8 @@ def put(into: ProjectIntent, thing: Thing) -> None:
             into.policies[thing.name] = thing
         case ReachTest():
             into.reach_tests[thing.name] = thing
+        case SubnetShare():
+            into.shares[thing.name] = thing
 
 
 def remove(out_of: ProjectIntent, key: ThingKey) -> None:
@@ -205,6 +214,8 @@ def remove(out_of: ProjectIntent, key: ThingKey) -> None:
             del out_of.policies[key.name]
         case "reach-test":
             del out_of.reach_tests[key.name]
+        case "subnet-share":
+            del out_of.shares[key.name]
 
 
 CIDRS: tuple[Cidr, ...] = tuple(
@@ -307,30 +318,40 @@ def edits(draw: DrawFn, intent: Intent) -> Edit:
     own = intent.get(owner)
     if own is None or own.vpc is None:
         return _made(vpc(owner, vni=vni_of(owner)))
+    lent = tuple(one for lender in intent.values() for one in lender.shares.values() if one.to == owner)
+    lodgers = tuple(lodgers_of(intent, owner))
     choices = [
-        draw(things(owner, own, can_peer(intent, owner))),
-        *(Edit(key, None) for key in deletable(own)),
+        draw(things(owner, own, can_peer(intent, owner), lent)),
+        *(Edit(key, None) for key in deletable(own, lodgers)),
     ]
     return draw(st.sampled_from(choices)) if draw(st.booleans()) else choices[0]
 
 
 @st.composite
-def things(draw: DrawFn, owner: ProjectKey, own: ProjectIntent, peers: tuple[ProjectKey, ...]) -> Edit:
+def things(
+    draw: DrawFn, owner: ProjectKey, own: ProjectIntent, peers: tuple[ProjectKey, ...], lent: tuple[SubnetShare, ...]
+) -> Edit:
     """Something new, or a change of what is there. Only what may change changes."""
-    kind = draw(st.sampled_from(("subnet", "group", "port", "port", "snat", "dnat", "peering", "policy")))
+    kinds = ("subnet", "group", "port", "port", "snat", "dnat", "peering", "policy", "share", "lodger")
+    kind = draw(st.sampled_from(kinds))
     if kind == "policy":
         return _made(draw(policies(owner, own)))
+    if kind == "share" and own.subnets:
+        to = draw(st.sampled_from([one for one in (*PROJECTS, _NOBODY) if one != owner]))
+        return _made(share(owner, draw(st.sampled_from(sorted(own.subnets))), to))
+    if kind == "lodger" and lent and own.groups:
+        return _made(draw(lodgers(own, draw(st.sampled_from(lent)))))
     if kind == "peering":
         return _made(peering(owner, draw(st.sampled_from(peers))))
-    if kind == "group" or (kind == "port" and not own.groups):
+    if kind == "group" or (kind in ("port", "share", "lodger") and not own.groups):
         name = draw(st.sampled_from(GROUPS))
         return _made(group(owner, name, ingress=draw(rule_lists()), egress=draw(rule_lists())))
-    if kind == "subnet" or (kind in ("port", "dnat") and not own.subnets):
+    if kind == "subnet" or (kind in ("port", "dnat", "share", "lodger") and not own.subnets):
         name = draw(st.sampled_from(SUBNETS))
         # Whether there is DHCP never changes: no call does it, and the ports' leases hang on it.
         dhcp = own.subnets[name].dhcp_enabled if name in own.subnets else draw(st.booleans())
         return _made(subnet(owner, name, vlan=1 + SUBNETS.index(name), dhcp=dhcp))
-    if kind == "port":
+    if kind in ("port", "share", "lodger"):
         return _made(draw(ports(owner, own)))
     external = f"198.51.100.{10 + PROJECTS.index(owner) * 2 + draw(st.integers(0, 1))}"
     if kind == "snat":
@@ -365,6 +386,34 @@ def ports(draw: DrawFn, owner: ProjectKey, own: ProjectIntent) -> Port:
     )
 
 
+@st.composite
+def lodgers(draw: DrawFn, own: ProjectIntent, share: SubnetShare) -> Port:
+    """A port of the project that a subnet is shared with."""
+    vlan = 1 + SUBNETS.index(share.subnet)
+    groups = tuple(sorted(draw(st.sets(st.sampled_from(sorted(own.groups)), max_size=3))))
+    return lodger(
+        share.to, share.owner, share.subnet, vlan=vlan, groups=groups, attachment=draw(st.sampled_from((None, TAP)))
+    )
+
+
+def lodger(
+    owner: ProjectKey,
+    lender: ProjectKey,
+    subnet: str = "default",
+    *,
+    vlan: int = 1,
+    groups: tuple[str, ...] = ("default",),
+    attachment: Attachment | None = TAP,
+) -> Port:
+    """The owner's one port in a subnet of another project's."""
+    everybody = (*PROJECTS, AMBER)
+    number = 64 + 32 * everybody.index(lender) + 8 * everybody.index(owner) + vlan
+    made = port(owner, number, subnet=subnet, vlan=vlan, groups=groups, attachment=attachment)
+    address = IPv4Address(f"10.{net_of(lender)}.{vlan}.{250 + everybody.index(owner)}")
+    mac = Mac(f"02:57:00:01:0{everybody.index(owner)}:0{vlan}")
+    return replace(made, addresses=(address,), mac=mac, lender=lender)
+
+
 def can_peer(intent: Intent, owner: ProjectKey, among: tuple[ProjectKey, ...] = PROJECTS) -> tuple[ProjectKey, ...]:
     """Towards whom the owner may have a half: two active peerings of one VPC never overlap. Nobody takes any offer."""
 
@@ -376,13 +425,17 @@ def can_peer(intent: Intent, owner: ProjectKey, among: tuple[ProjectKey, ...] = 
     return (_NOBODY, *(peer for peer in among if peer != owner and is_free(peer)))
 
 
-def deletable(own: ProjectIntent) -> Iterator[ThingKey]:
-    """What nothing else depends on."""
+def deletable(own: ProjectIntent, lodgers: tuple[Port, ...] = ()) -> Iterator[ThingKey]:
+    """What nothing else depends on; `lodgers` are the ports of others in its subnets."""
     named = own.policies.values()
-    used_subnets = {one.subnet for one in own.ports.values()}.union(*(one.subnets_named for one in named))
+    used_subnets = {one.subnet for one in own.ports.values() if not one.lender}.union(
+        (one.subnet for one in own.shares.values()), *(one.subnets_named for one in named)
+    )
     used_groups = {name for one in own.ports.values() for name in one.groups}.union(
         *(one.groups_named for one in named)
     )
+    used_shares = {(one.subnet, one.owner) for one in lodgers}
+    yield from (key_of(one) for one in own.shares.values() if (one.subnet, one.to) not in used_shares)
     yield from (key_of(one) for one in own.ports.values())
     yield from (key_of(one) for one in own.dnats.values())
     yield from (key_of(one) for name, one in own.subnets.items() if name not in used_subnets)
@@ -391,7 +444,8 @@ def deletable(own: ProjectIntent) -> Iterator[ThingKey]:
         yield key_of(own.snat)
     yield from (key_of(one) for one in own.peerings.values())
     yield from (key_of(one) for one in named)
-    if own.vpc and not any((own.subnets, own.groups, own.ports, own.snat, own.dnats, own.peerings, own.policies)):
+    shelves = (own.subnets, own.groups, own.ports, own.dnats, own.peerings, own.policies, own.shares)
+    if own.vpc and not own.snat and not any(shelves):
         yield key_of(own.vpc)
 
 

@@ -12,7 +12,7 @@ from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.model.nat import Dnat
 from weftwork.model.network_policy import PolicyRule
 from weftwork.model.port import Port
-from weftwork.model.security_group import GroupRef, Protocol, Rule
+from weftwork.model.security_group import GroupRef, Protocol, Rule, SecurityGroup
 from weftwork.model.subnet import Subnet
 from weftwork.verifier.packet import ICMP, TCP, UDP, Inside, Outside, Phase, Probe, Router, Seen, Verdict
 from weftwork.verifier.policies import decided
@@ -35,20 +35,25 @@ NOWHERE = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "24
 class Peer:
     """The other end of a flow as a security group sees it: no groups unless it is a port of the VPC or of a peer.
 
-    `groups` as rules of the VPC name them: those of a peer with its project before.
+    `groups` as the rules that judge name them: those of another project with it before. `of_vpc` as policies of the VPC
+    name them.
     """
 
     address: IPv4Address
     groups: tuple[str, ...] = ()
+    of_vpc: tuple[str, ...] = ()
 
 
 class Vpc:
     """One project's intent, indexed by address. Only attached ports are members of groups."""
 
-    def __init__(self, owner: ProjectKey, project: ProjectIntent) -> None:
+    def __init__(self, owner: ProjectKey, intent: Intent) -> None:
         self.owner = owner
-        self.project = project
-        self.ports = {address: port for port in project.ports.values() if (address := address_of(port)) is not None}
+        self.project = project = intent[owner]
+        self._intent = intent
+        borrowers = {share.to for share in project.shares.values()} & intent.keys()
+        here = (port for one in (owner, *borrowers) for port in intent[one].ports.values() if port.home == owner)
+        self.ports = {address: port for port in here if (address := address_of(port)) is not None}
         self.gateways = {subnet.gateway for subnet in project.subnets.values()}
         self.dnats = {(one.external_ip, NUMBERS[one.protocol], one.external_port): one for one in dnats_of(project)}
         self.snat = snat_of(project)
@@ -62,11 +67,19 @@ class Vpc:
         """The peered VPC that holds an address."""
         return next((peer for peer in self.peers if peer.holds(address)), None)
 
-    def groups_of(self, whose: "Vpc", port: Port | None) -> tuple[str, ...]:
-        """What rules of this VPC call the groups of a port, which only counts while it is attached."""
-        if port is None or port.attachment is None:
+    def groups_of(self, port: Port) -> Iterator[SecurityGroup]:
+        """The groups that judge a port: its own project's, wherever it is."""
+        found = (self._intent[port.owner].groups.get(name) for name in port.groups)
+        return (group for group in found if group)
+
+    def called(self, judge: ProjectKey, port: Port | None, whose: "Vpc") -> tuple[str, ...]:
+        """What rules of `judge` call the groups of a port of the VPC `whose`, for ports of this one.
+
+        A port counts while it is attached. Of a peer, those in the VPC of their own project do.
+        """
+        if port is None or port.attachment is None or not (whose is self or port.home == port.owner):
             return ()
-        return port.groups if whose is self else tuple(str(GroupRef(name, whose.owner)) for name in port.groups)
+        return port.groups if port.owner == judge else tuple(str(GroupRef(name, port.owner)) for name in port.groups)
 
     def subnet_of(self, port: Port) -> Subnet:
         return self.project.subnets[port.subnet]
@@ -102,7 +115,7 @@ class Model:
 
     def __init__(self, intent: Intent, traits: Traits = LINUX) -> None:
         self._traits = traits
-        self._vpcs = {owner: Vpc(owner, project) for owner, project in intent.items()}
+        self._vpcs = {owner: Vpc(owner, intent) for owner in intent}
         for vpc in self._vpcs.values():
             vpc.peers = [
                 self._vpcs[half.peer]
@@ -138,7 +151,7 @@ class Model:
                 address = address_of(port) if port else None
                 if vpc is None or port is None or address is None:
                     return _denied(Reason(ReasonCode.SENDER_NOT_FOUND, owner, port_id))
-                return self._from_port(vpc, port, address, probe)
+                return self._from_port(self._vpcs[port.home], port, address, probe)
             case Outside(address):
                 return self._from_outside(_sent(address, probe), probe)
 
@@ -198,7 +211,7 @@ class Model:
         ways = (vpc.reason(ReasonCode.DNAT, dnat.name), vpc.reason(ReasonCode.HAIRPIN))
         if not self._traits.hairpin_shows_gateway:
             return replace(arrived, reasons=(*ways, *arrived.reasons))
-        gateway = vpc.subnet_of(vpc.project.ports[arrived.receiver.port]).gateway
+        gateway = vpc.subnet_of(vpc.ports[arrived.seen.destination]).gateway
         assert isinstance(gateway, IPv4Address)
         return Verdict(arrived.receiver, replace(arrived.seen, source=gateway), (*ways, *arrived.reasons))
 
@@ -336,9 +349,12 @@ def _to_peer(vpc: Vpc, port: Port, peer: Vpc, seen: Seen, probe: Probe) -> Verdi
 
 def _to_port(vpc: Vpc, port: Port, there: Vpc, seen: Seen, probe: Probe) -> Verdict:
     """To a port of the VPC `there`: the sender's own, or a peer."""
-    groups = vpc.groups_of(there, there.ports.get(seen.destination))
-    allowed, stops = _egress(vpc, port, Peer(seen.destination, groups), probe.protocol, seen.destination_port)
-    arrived = _ingress_of(there, seen, Peer(seen.source, there.groups_of(vpc, port)), probe)
+    receiver = there.ports.get(seen.destination)
+    other = Peer(seen.destination, vpc.called(port.owner, receiver, there), vpc.called(vpc.owner, receiver, there))
+    allowed, stops = _egress(vpc, port, other, probe.protocol, seen.destination_port)
+    judge = receiver.owner if receiver else there.owner
+    known = Peer(seen.source, there.called(judge, port, vpc), there.called(there.owner, port, vpc))
+    arrived = _ingress_of(there, seen, known, probe)
     if arrived.delivered and not stops:
         return replace(arrived, reasons=(allowed, *arrived.reasons))
     return _denied(*stops, *(() if arrived.delivered else arrived.reasons))
@@ -355,17 +371,16 @@ def _ingress_of(vpc: Vpc, seen: Seen, peer: Peer, probe: Probe) -> Verdict:
         stops.insert(0, vpc.reason(refused, receiver.id))
     if receiver.attachment is None:
         stops.insert(0, vpc.reason(ReasonCode.RECEIVER_NOT_ATTACHED, receiver.id))
-    return _denied(*stops) if stops else Verdict(Inside(vpc.owner, receiver.id), seen, (allowed,))
+    return _denied(*stops) if stops else Verdict(Inside(receiver.owner, receiver.id), seen, (allowed,))
 
 
 def _egress(vpc: Vpc, port: Port, peer: Peer, protocol: int, destination_port: int) -> tuple[Reason, list[Reason]]:
     """What the sender's groups say, and everything of the sender's that stops it."""
     stops = _policies(vpc, port, peer, protocol, destination_port, outwards=True)
-    for name in port.groups:
-        group = vpc.project.groups.get(name)
-        for rule in group.egress if group else ():
+    for group in vpc.groups_of(port):
+        for rule in group.egress:
             if allows(rule, protocol, destination_port, peer):
-                return vpc.reason(ReasonCode.EGRESS_RULE, name, rule), stops
+                return Reason(ReasonCode.EGRESS_RULE, group.owner, group.name, rule), stops
     nothing = vpc.reason(ReasonCode.NO_EGRESS_RULE, port.id)
     return nothing, [*stops, nothing]
 
@@ -373,11 +388,10 @@ def _egress(vpc: Vpc, port: Port, peer: Peer, protocol: int, destination_port: i
 def _ingress(vpc: Vpc, port: Port, peer: Peer, protocol: int, destination_port: int) -> tuple[Reason, list[Reason]]:
     """What the receiver's groups say, and everything of the receiver's that stops it."""
     stops = _policies(vpc, port, peer, protocol, destination_port, outwards=False)
-    for name in port.groups:
-        group = vpc.project.groups.get(name)
-        for rule in group.ingress if group else ():
+    for group in vpc.groups_of(port):
+        for rule in group.ingress:
             if allows(rule, protocol, destination_port, peer):
-                return vpc.reason(ReasonCode.INGRESS_RULE, name, rule), stops
+                return Reason(ReasonCode.INGRESS_RULE, group.owner, group.name, rule), stops
     nothing = vpc.reason(ReasonCode.NO_INGRESS_RULE, port.id)
     return nothing, [*stops, nothing]
 
@@ -385,10 +399,10 @@ def _ingress(vpc: Vpc, port: Port, peer: Peer, protocol: int, destination_port: 
 def _policies(
     vpc: Vpc, port: Port, peer: Peer, protocol: int, destination_port: int, *, outwards: bool
 ) -> list[Reason]:
-    """The policy that denies it, if one does."""
+    """The policy that denies it, if one does. They are those of the VPC, whoever's the port is."""
     own = address_of(port)
     assert own is not None, "a port without an address neither sends nor receives"
-    found = decided(vpc.project, own, peer.address, peer.groups, protocol, destination_port, outwards=outwards)
+    found = decided(vpc.project, own, peer.address, peer.of_vpc, protocol, destination_port, outwards=outwards)
     if found is None or found.is_allowed:
         return []
     code = ReasonCode.POLICY_DENIED if found.rule else ReasonCode.ISOLATED

@@ -294,7 +294,7 @@ class ReachIndex:
 
     def _place(self, port: Port) -> None:
         address = address_of(port)
-        if address is None or port.attachment is None:
+        if address is None or port.attachment is None or port.lender:
             return
         member = (int(address), port.id)
         if port.groups not in self._classes:

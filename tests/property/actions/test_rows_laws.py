@@ -18,7 +18,7 @@ def test_decode_undoes_encode(intent: Intent) -> None:
         single = [one for one in (project.vpc, project.snat) if one]
         for thing in (*single, *project.subnets.values(), *project.groups.values(), *project.ports.values()):
             assert rows.decode(rows.key_of(thing), rows.encode(thing)) == thing
-        for named in (*project.dnats.values(), *project.peerings.values()):
+        for named in (*project.dnats.values(), *project.peerings.values(), *project.shares.values()):
             key = rows.key_of(named)
             assert rows.decode(key, rows.encode(named)) == named
             assert parse_thing_key(str(key)) == key

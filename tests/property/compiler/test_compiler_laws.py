@@ -5,6 +5,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.assembly import Assembly
 from weftwork.compiler.linux.names import PEERINGS_SCOPE
 from weftwork.compiler.linux.slices import compile_slice
@@ -56,17 +57,22 @@ def test_following_changes_gives_what_compiling_from_scratch_gives(
 
 
 @given(histories(), profiles())
-def test_a_change_touches_no_other_tenant_but_peers(history: tuple[Edit, ...], profile: HostProfile) -> None:
+def test_a_change_touches_only_its_tenant_peers_and_lenders(history: tuple[Edit, ...], profile: HostProfile) -> None:
     assembly, intent = start(profile), Intent()
     for edit in history:
         owner = edit.key.owner
-        before = {peer for peer, _ in peers_of(intent, owner)}
+        before = neighbours(intent, owner)
         added, removed = follow(assembly, intent, edit, profile)
-        peers = before | {peer for peer, _ in peers_of(intent, owner)}
-        allowed = {f"weft-{vni_of(one)}" for one in peers | {owner}}
+        allowed = {f"weft-{vni_of(one)}" for one in before | neighbours(intent, owner) | {owner}}
         if edit.key.kind == "peering":
             allowed.add(PEERINGS_SCOPE)
         assert {one.scope for one in added | removed} <= allowed
+
+
+def neighbours(intent: Intent, owner: ProjectKey) -> set[ProjectKey]:
+    """Peers, and those in whose subnets the owner has ports."""
+    lenders = {port.home for port in intent[owner].ports.values()} if owner in intent else set()
+    return lenders | {peer for peer, _ in peers_of(intent, owner)}
 
 
 @given(histories(), profiles())
@@ -100,6 +106,7 @@ def test_twins_get_the_same_program_whatever_the_order_of_their_things(intent: I
             dict(reversed(own.dnats.items())),
             dict(reversed(own.peerings.items())),
             dict(reversed(own.policies.items())),
+            dict(reversed(own.shares.items())),
         )
 
     assert from_scratch(turned, profile) == from_scratch(intent, profile)

@@ -5,7 +5,7 @@ from ipaddress import IPv4Address
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from verifier_worlds import SERVICES, attached, may_pass, sendable
+from verifier_worlds import SERVICES, any_matches, attached, denied, may_pass, sendable
 
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import Intent, is_peered
@@ -14,6 +14,7 @@ from weftwork.testing import strategies as make
 from weftwork.verifier.across import across
 from weftwork.verifier.boxes import Point, contains
 from weftwork.verifier.diff import diff
+from weftwork.verifier.lodging import lodging
 from weftwork.verifier.model import Model
 from weftwork.verifier.packet import Inside, Probe
 from weftwork.verifier.reach import NEVER_FROM_GUESTS, Groups, Reach
@@ -106,3 +107,57 @@ def test_without_one_half_everything_that_passed_is_lost_and_nothing_is_gained(i
             for one, other in ((a, b), (b, a)):
                 passed = any(set_says(before, one, other, *service) for service in SERVICES)
                 assert not passed or (one.id, other.id) in lost
+
+
+@st.composite
+def lent(draw: st.DrawFn) -> Intent:
+    """Red's subnet with guests of red and, mostly, of green and of amber."""
+    intent: Intent = {}
+    for owner in (RED, GREEN, make.AMBER):
+        own = intent[owner] = make.project(make.vpc(owner, vni=make.vni_of(owner)), make.subnet(owner))
+        rules = st.lists(make.rules(), max_size=2).map(tuple)
+        open_ = (make.allow("web"), make.allow(f"{RED}/web"), make.allow("10.0.0.0/8"))
+        ingress, egress = ((*draw(rules), *draw(st.lists(st.sampled_from(open_)))) for _ in range(2))
+        make.put(own, make.group(owner, "web", ingress=ingress, egress=egress))
+        groups = draw(st.sampled_from(((), ("web",), ("web",))))
+        if owner == RED:
+            make.put(own, make.port(owner, 1, groups=groups))
+            make.put(own, make.port(owner, 2, groups=("web",)))
+        else:
+            make.put(own, make.port(owner, 1, groups=groups))
+            make.put(intent[RED], make.share(RED, "default", owner))
+            if draw(st.booleans()):
+                make.put(intent[RED], draw(make.policies(RED, intent[RED])))
+            if draw(st.integers(0, 4)):
+                make.put(own, make.lodger(owner, RED, groups=groups))
+    return intent
+
+
+@settings(max_examples=40, deadline=None)
+@given(lent())
+def test_in_a_shared_subnet_model_sets_and_oracle_agree(intent: Intent) -> None:
+    model, found = Model(intent), lodging(intent, RED)
+    here = [port for own in intent.values() for port in attached(own) if port.home == RED]
+    for a in here:
+        for b in here:
+            if a is b or {a.owner, b.owner} == {RED}:
+                continue
+            for protocol, number in SERVICES:
+                verdict = model.verdict(Probe(Inside(a.owner, a.id), address(b), protocol, 40000, number))
+                told = verdict.receiver == Inside(b.owner, b.id)
+                assert told == meets(intent, a, b, protocol, number)
+                assert told == set_says(found, a, b, protocol, number)
+
+
+def meets(intent: Intent, a: Port, b: Port, protocol: int, number: int) -> bool:
+    """Each side by its own project's rules, in which only its own groups have no project."""
+    for_a = b.groups if b.owner == a.owner else called(b.owner, b)
+    for_b = a.groups if b.owner == a.owner else called(a.owner, a)
+    out = any_matches(intent[a.owner], a, "out", protocol, number, address(b), for_a)
+    into = any_matches(intent[b.owner], b, "in", protocol, number, address(a), for_b)
+    home = intent[RED]
+    of_a, of_b = ((port.groups if port.owner == RED else ()) for port in (a, b))
+    stopped = denied(home, a, "out", protocol, number, address(b), of_b) or denied(
+        home, b, "in", protocol, number, address(a), of_a
+    )
+    return sendable(protocol, number) and out and into and not stopped

@@ -14,6 +14,7 @@ from weftwork.program.linux import Family, NftChain, NftElement, NftSet, NftTabl
 from weftwork.program.resource import Program, Resource
 from weftwork.testing import strategies as make
 from weftwork.testing.equivalence.cases import Shot, draw_case
+from weftwork.verifier.at_home import at_home, moved
 from weftwork.verifier.linux.model import LinuxModel, agree, device_of
 from weftwork.verifier.linux.sets import NotUnderstood
 from weftwork.verifier.linux.view import ProgramView
@@ -49,8 +50,8 @@ def test_a_program_delivers_what_its_intent_says_and_nothing_else(profile: HostP
     for seed in range(CASES):
         case = draw_case(seed)
         for intent, shots in ((case.before, case.shots), (case.after or {}, case.later)):
-            model, programs = Model(intent), LinuxModel(compiled(intent, profile).program())
-            for probe in questions(intent, shots):
+            model, programs = Model(at_home(intent)), LinuxModel(compiled(intent, profile).program())
+            for probe in (moved(intent, one) for one in questions(intent, shots)):
                 intended, programmed = model.verdict(probe), programs.verdict(probe)
                 assert agree(intended, programmed), (seed, probe, intended, programmed)
                 delivered += intended.delivered

@@ -12,6 +12,7 @@ from weftwork.actions.network import Network
 from weftwork.actions.peerings import create_peering, delete_peering
 from weftwork.actions.ports import create_port, delete_port, set_security_groups
 from weftwork.actions.security_groups import add_rules, create_security_group, remove_rules
+from weftwork.actions.shares import share_subnet
 from weftwork.actions.vpcs import create_vpc, delete_vpc
 from weftwork.controller.reach_changes import reach_changes
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule
@@ -167,3 +168,17 @@ async def test_an_offer_gains_nothing(shop: Network) -> None:
     await create_peering(dry, owner=RED, name="", peer=BLUE)
 
     assert told(shop, dry) == ()
+
+
+async def test_a_port_in_a_shared_subnet_gains_pairs_with_who_is_there(shop: Network) -> None:
+    await create_vpc(shop, owner=BLUE, name="", cidr=IPv4Network("10.0.0.0/16"))
+    await create_security_group(shop, owner=BLUE, name="open", ingress=tcp(22))
+    await share_subnet(shop, owner=RED, subnet="default", to=BLUE)
+
+    dry = shop.dry()
+    await create_port(dry, owner=BLUE, subnet=f"{RED}/default", name="abroad", vm="vm", groups=("open",))
+    (change,) = told(shop, dry)
+
+    assert (change.owner, change.gained.pairs) == (BLUE, 3)
+    assert {one.destination for one in change.gained.examples} == {"abroad"}
+    assert all(one.source.startswith(f"{RED} 10.0.0.") for one in change.gained.examples), "not by red's names"

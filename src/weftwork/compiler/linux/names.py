@@ -105,9 +105,13 @@ def members_set(group: GroupRef | str) -> str:
     return f"members.{group}"
 
 
-def combination_chain(direction: str, groups: Iterable[str]) -> str:
-    """`in/db/web`: groups cannot hold a slash, and nft's words may. A long one is `in_` and a hash."""
-    name = "/".join((direction, *groups))
+def combination_chain(direction: str, groups: Iterable[str], lodger: ProjectKey | None = None) -> str:
+    """`in/db/web`: groups cannot hold a slash, and nft's words may. A long one is `in_` and a hash.
+
+    `in/acme.shop/db/web` are groups of another project, of which no group's name holds a dot.
+    """
+    whose = (f"{lodger.org}.{lodger.project}",) if lodger else ()
+    name = "/".join((direction, *whose, *groups))
     return name if len(name) <= NFT_NAME_BYTES_MAX else f"{direction}_{_digest(name, 16).hex()}"
 
 

@@ -1,20 +1,23 @@
 """A port's slice: its device, what its guard lets pass, and which rules its address obeys.
 
 A port without an attachment has an empty slice: no device, no lease, and its address is a member of no group, for
-nobody can speak with it. What a port's slice costs does not depend on how many ports there are, but on how many peers.
+nobody can speak with it. A port in another project's subnet brings its groups along: their chains stand in that VPC
+while a port with them does. What a port's slice costs does not depend on how many ports there are, but on how many
+peers.
 """
 
 from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 from weftwork.compiler.linux import names
-from weftwork.compiler.linux.group import members
+from weftwork.compiler.linux.group import compile_group, members, seen_in
 from weftwork.compiler.linux.guard import guard_of_port
 from weftwork.compiler.linux.peering import memberships_at_peers
 from weftwork.compiler.linux.policy import SAME_SET, families
 from weftwork.compiler.settings import HostProfile
 from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.model.port import Attachment, AttachmentKind, Port
+from weftwork.model.security_group import GroupRef
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 from weftwork.program.dhcp import DhcpBinding
@@ -23,27 +26,37 @@ from weftwork.program.resource import Resource
 
 
 def compile_port(intent: Intent, vpc: Vpc, port: Port, profile: HostProfile) -> Iterator[Resource]:
-    project = intent[vpc.owner]
-    subnet = project.subnets.get(port.subnet)
+    """`vpc` is that of the port's home."""
+    subnet = intent[vpc.owner].subnets.get(port.subnet)
     if port.attachment is None or subnet is None:
         return
+    project = intent[port.owner]
+    if port.lender:
+        yield from _groups_brought_along(vpc, project, port, profile)
     scope, leg = names.scope_of(vpc), names.leg_of(subnet, profile)
     for address in (one for one in port.addresses if isinstance(one, IPv4Address)):
         yield from guard_of_port(scope, port, address)
         for family in families(profile):
             yield from _policy(scope, family, project, port, str(address))
-        yield from memberships_at_peers(intent, port, str(address))
+        if not port.lender:
+            yield from memberships_at_peers(intent, port, str(address))
         yield Neighbour(scope, leg, address, port.mac)
         if subnet.dhcp_enabled:
             yield DhcpBinding(scope, leg, port.mac, address, port.name)
     yield _device(scope, subnet, port, port.attachment, profile)
 
 
+def _groups_brought_along(vpc: Vpc, project: ProjectIntent, port: Port, profile: HostProfile) -> Iterator[Resource]:
+    for group in (project.groups[name] for name in port.groups if name in project.groups):
+        yield from compile_group(vpc, seen_in(vpc, group), profile)
+
+
 def _policy(scope: str, family: Family, project: ProjectIntent, port: Port, address: str) -> Iterator[Resource]:
-    out = names.combination_chain("out", port.groups)
-    into = names.combination_chain("in", port.groups)
+    whose = port.owner if port.lender else None
+    out = names.combination_chain("out", port.groups, whose)
+    into = names.combination_chain("in", port.groups, whose)
     # A group that is not there allows nothing.
-    groups = [group for group in port.groups if group in project.groups]
+    groups = [str(GroupRef(group, whose)) for group in port.groups if group in project.groups]
     yield NftElement(scope, family, SAME_SET, f"{address} . {address}")
     yield NftElement(scope, family, "egress", address, names.combination_number(out))
     yield NftElement(scope, family, "ingress", address, names.combination_number(into))
@@ -51,7 +64,8 @@ def _policy(scope: str, family: Family, project: ProjectIntent, port: Port, addr
     yield NftElement(scope, family, "in_policy", names.combination_number(into), f"goto {into}")
     yield _combination(scope, family, out, [names.out_chain(group) for group in groups], "denied_out")
     yield _combination(scope, family, into, [names.in_chain(group) for group in groups], "denied_in")
-    for group in port.groups:
+    for name in port.groups:
+        group = GroupRef(name, whose)
         yield members(scope, family, group)
         yield NftElement(scope, family, names.members_set(group), address)
 

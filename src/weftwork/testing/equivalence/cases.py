@@ -37,6 +37,8 @@ _FEW_PLACES = (_PLACES[1], _PLACES[3], _PLACES[5])
 """Of the tenants that are there to be peers."""
 
 _SUBNETS = {"default": 1, "data": 2}
+_LENT = "data"
+"""The subnet that tenants share."""
 
 
 def _places(owner: ProjectKey) -> tuple[tuple[str, int], ...]:
@@ -52,6 +54,12 @@ _ADDRESSES = {
     Inside(owner, make.port(owner, number + 1).id): _at(owner, place)
     for owner in TENANTS
     for number, place in enumerate(_places(owner))
+}
+_ADDRESSES |= {
+    Inside(owner, made.id): IPv4Address(str(made.addresses[0]))
+    for owner in TENANTS
+    for lender in TENANTS
+    for made in (make.lodger(owner, lender, _LENT, vlan=_SUBNETS[_LENT]),)
 }
 _EXTERNAL = {
     owner: (f"198.51.100.{10 + 2 * number}", f"198.51.100.{11 + 2 * number}") for number, owner in enumerate(TENANTS)
@@ -153,6 +161,8 @@ def draw_case(seed: int, *, packets: int = 20) -> Case:
     for _ in range(random.choice((2, 3, 4, 5, 6)) if len(before) > 2 else 1):
         _make_half(random, before)
     _add_policies(Random(seed), before)
+    for _ in range(random.choice((0, 1, 2))):
+        _lend(random, before)
     after = deepcopy(before)
     for _ in range(random.randint(1, 4)):
         _change(random, after)
@@ -249,6 +259,19 @@ def _policy_rules(random: Random, kind: PolicyKind) -> tuple[PolicyRule, ...]:
     return tuple(dict.fromkeys(rules))
 
 
+def _lend(random: Random, intent: Intent) -> None:
+    """Some tenant's subnet to another, whose guest moves in; or out, if it is there."""
+    lender, owner = random.sample(list(intent), 2)
+    made = make.lodger(owner, lender, _LENT, vlan=_SUBNETS[_LENT], groups=_groups(random))
+    if made.id in intent[owner].ports:
+        del intent[owner].ports[made.id]
+        return
+    make.put(intent[lender], make.share(lender, _LENT, owner))
+    name = f"l{TENANTS.index(lender)}"
+    attached = Attachment(AttachmentKind.NETNS, GUESTS, f"{owner.org}{name}")
+    make.put(intent[owner], replace(made, name=name, attachment=attached))
+
+
 def _make_half(random: Random, intent: Intent) -> None:
     """An offer, or the answer to one, of anybody who may; rarely towards nobody."""
     owner = random.choice(list(intent))
@@ -275,8 +298,13 @@ def _change(random: Random, intent: Intent) -> None:
     owner = random.choice(list(intent))
     own = intent[owner]
     match random.choice(
-        ("group", "group", "port", "port", "snat", "dnat", "attach", "peering", "peering", "policy", "policy")
+        (
+            *("group", "group", "port", "port", "snat", "dnat", "attach"),
+            *("peering", "peering", "policy", "policy", "lend"),
+        )
     ):
+        case "lend":
+            _lend(random, intent)
         case "peering":
             if own.peerings and random.random() < 0.5:
                 del own.peerings[random.choice(sorted(own.peerings))]
@@ -306,7 +334,7 @@ def _change(random: Random, intent: Intent) -> None:
         case "attach":
             number = random.randrange(len(own.ports))
             port = list(own.ports.values())[number]
-            attached = Attachment(AttachmentKind.NETNS, GUESTS, f"{owner.org}{number}")
+            attached = Attachment(AttachmentKind.NETNS, GUESTS, device_of(port))
             make.put(own, replace(port, attachment=None if port.attachment else attached))
 
 
@@ -396,7 +424,7 @@ def _from_port(random: Random, intent: Intent, numbers: _Numbers) -> Shot | None
     if not attached:
         return None
     port = random.choice(attached)
-    destination = _destination(random, intent, owner)
+    destination = _destination(random, intent, port.home)
     protocol, number = _service(random, intent, owner, destination)
     probe = Probe(Inside(owner, port.id), destination, protocol, numbers.source_port(), number)
     if destination in port.addresses:
@@ -413,7 +441,8 @@ def _from_port(random: Random, intent: Intent, numbers: _Numbers) -> Shot | None
 
 def _destination(random: Random, intent: Intent, owner: ProjectKey) -> IPv4Address:
     def of_ports(whose: ProjectKey) -> list[IPv4Address]:
-        return [_at(whose, place) for place in _places(whose)]
+        everyone = (port for own in intent.values() for port in own.ports.values() if port.home == whose)
+        return sorted(address for port in everyone if isinstance(address := port.addresses[0], IPv4Address))
 
     def external(whose: ProjectKey) -> list[IPv4Address]:
         found = [one.external_ip for one in intent[whose].dnats.values() if isinstance(one.external_ip, IPv4Address)]

@@ -120,9 +120,7 @@ class _Stage:
         """Learn the MACs of gateways and of external addresses, by asking."""
         ports = {self._fence(port): port for port in self._ports()}
         self._macs |= self._wire.resolve(list(ports), wait=True)
-        by_owner = {
-            port.owner: fence for fence, port in ports.items() if (fence.interface, fence.gateway) in self._macs
-        }
+        by_owner = {port.home: fence for fence, port in ports.items() if (fence.interface, fence.gateway) in self._macs}
         outside = [
             Fence(self._wire.outside, self._wire.outside_mac, self._wire.outside_address, address)
             for address in EXTERNAL
@@ -185,15 +183,13 @@ class _Stage:
 
     def _sent(self, shot: Shot, expected: Verdict, *, turn: int = 0) -> _Sent | None:
         """None when its sender is not plugged in, or nothing is promised."""
-        if not self._is_promised(shot.probe, expected):
+        if not self._is_promised(shot.probe, expected) or not self._is_there(shot.probe.source):
             return None
         number = next(_numbers)
         packets = _packets(shot, self._source_of(shot.probe), number, turn)
         match shot.probe.source:
             case Inside(owner, port_id):
-                port = self._intent[owner].ports[port_id] if owner in self._intent else None
-                if port is None or port.attachment is None:
-                    return None
+                port = self._intent[owner].ports[port_id]
                 interface, own_mac = device_of(port), _mac(port)
                 if shot.form is Form.LYING_MAC:
                     own_mac = next(_mac(one) for one in self._intent[owner].ports.values() if one is not port)
@@ -208,11 +204,21 @@ class _Stage:
         )
         return _Sent(number, shot, expected, batch, may_be_lost=shot.form is Form.WRONG_MAC)
 
+    def _is_there(self, source: Inside | Outside) -> bool:
+        """Is it the outside, or plugged in?"""
+        if isinstance(source, Outside):
+            return True
+        port = self._intent[source.owner].ports.get(source.port) if source.owner in self._intent else None
+        return port is not None and port.attachment is not None
+
     def _next_hop(self, port: Port, shot: Shot) -> bytes:
-        own, destination = self._intent[port.owner], shot.probe.destination
-        subnet = own.subnets[port.subnet]
+        destination = shot.probe.destination
+        subnet = self._intent[port.home].subnets[port.subnet]
         gateway = self._macs.get((device_of(port), _v4(subnet)), _NOBODY)
-        neighbours = {address_of(one): _mac(one) for one in own.ports.values() if one.subnet == port.subnet}
+        everyone = (one for own in self._intent.values() for one in own.ports.values())
+        neighbours = {
+            address_of(one): _mac(one) for one in everyone if (one.home, one.subnet) == (port.home, port.subnet)
+        }
         honest = neighbours.get(destination, gateway)
         if destination == IPv4Address("255.255.255.255") or destination == subnet.cidr.broadcast_address:
             honest = BROADCAST
@@ -300,7 +306,7 @@ class _Stage:
     def _fence(self, port: Port) -> Fence:
         address = address_of(port)
         assert address is not None
-        return Fence(device_of(port), _mac(port), address, _v4(self._intent[port.owner].subnets[port.subnet]))
+        return Fence(device_of(port), _mac(port), address, _v4(self._intent[port.home].subnets[port.subnet]))
 
 
 def _held(own: ProjectIntent) -> Iterator[IPv4Address]:

@@ -97,6 +97,9 @@ def _silence(shot: Shot, case: Case) -> Case:
 def _drop_project(owner: ProjectKey, case: Case) -> Case:
     if any(isinstance(shot.probe.source, Inside) and shot.probe.source.owner == owner for shot in _all(case)):
         return case
+    intents = (case.before, case.after or {})
+    if any(port.lender == owner for intent in intents for own in intent.values() for port in own.ports.values()):
+        return case
     return replace(case, before=_without(case.before, owner), after=case.after and _without(case.after, owner))
 
 

@@ -13,9 +13,10 @@ from weftwork.program.linux import (
     Family,
     NftElement,
 )
+from weftwork.verifier.at_home import at_home
 from weftwork.verifier.linux import group_battery
 from weftwork.verifier.linux.group_battery import MEMBERS
-from weftwork.verifier.linux.look import PEERINGS, Look
+from weftwork.verifier.linux.look import JUDGING, PEERINGS, Look
 from weftwork.verifier.linux.model import MARK, owner_of
 from weftwork.verifier.linux.nat_check import check_nat
 from weftwork.verifier.linux.peering_check import check_peerings, is_member
@@ -71,6 +72,7 @@ def judge(programs: ProgramView, change: Change, intent: Intent) -> tuple[Violat
     """What would be wrong if `change` came over `programs`, which are left as they are; `intent` is what should be."""
     before = {name: _epochs(programs.scopes.get(name)) for name in _scopes(change)}
     found: list[Violation] = []
+    intent = at_home(intent)
     try:
         with programs.changed(added=change.added, removed=change.removed):
             for name in sorted(before):
@@ -231,6 +233,9 @@ def _defences(look: Look) -> Iterator[Violation]:
     for name, value in _IF_THERE.items():
         if look.scope.sysctls.get(name, value) != value:
             yield Violation(Fault.DEFENCE, look.scope.name, f"{name} is {look.scope.sysctls[name]} instead of {value}.")
+    if look.scope.bridges_call_inet() == (JUDGING in look.scope.tables[Family.BRIDGE].chains):
+        what = "bridged packets pass no policy, or two: net/bridge/bridge-nf-call-iptables and the tables do not agree."
+        yield Violation(Fault.DEFENCE, look.scope.name, what)
     wanted = {int(one.gateway) for one in look.project.subnets.values() if isinstance(one.gateway, IPv4Address)}
     stand = {address for name, held in look.scope.addresses.items() if look.scope.leg_called(name) for address in held}
     sets = look.scope.tables[Family.INET].sets
@@ -302,7 +307,7 @@ def _strange(look: Look, element: NftElement) -> Iterator[Violation]:
         )
         group = element.set.removeprefix(MEMBERS) if element.set.startswith(MEMBERS) else ""
         if "/" in group:
-            honest = is_member(look, group, address)
+            honest = is_member(look, group, address) or (port is not None and group in port.groups)
         elif honest and port is not None and group:
             honest = group in port.groups
         probe = Probe(Outside(IPv4Address(address)), IPv4Address(address), 6, 40000, 80)

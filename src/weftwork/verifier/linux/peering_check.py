@@ -74,11 +74,12 @@ def _strange_routes(look: Look, leg: Uplink, cidrs: list[IPv4Network]) -> Iterat
 
 
 def memberships(look: Look, port: Port, address: IPv4Address) -> Iterator[str]:
-    """What the peers get wrong about the groups of a port."""
+    """What the peers get wrong about the groups of a port. They know the groups of the VPC's own project only."""
+    own = [group for group in look.project.groups if "/" not in group]
     for owner, _ in peers_of(look.intent, look.owner):
         for scope in look.view.owned(f"{MARK}{owner}"):
             sets = scope.tables[Family.INET].sets
-            for group in look.project.groups:
+            for group in own:
                 name = f"{MEMBERS}{look.owner}/{group}"
                 is_member = name in sets and sets[name].get((int(address),)) is not None
                 if is_member != (group in port.groups):

@@ -116,9 +116,9 @@ def _element(look: Look, touched: Touched, element: NftElement) -> None:
         group = element.set.removeprefix(MEMBERS)
         if "/" in group:
             _speaks_of_peer(look, touched, group, int(key[0]))
-        else:
-            for device in _speaks_of(look, touched, int(key[0])):
-                touched.hints[device].add(group)
+        # Also of another project: its ports may be in the subnets of this one.
+        for device in _speaks_of(look, touched, int(key[0])):
+            touched.hints[device].add(group)
         touched.strange.append(element)
     elif element.set in GUARDS:
         touched.devices.add(str(key[0]))
