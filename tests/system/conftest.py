@@ -142,5 +142,6 @@ def tenant(cloud: Cloud) -> Iterator[Callable[..., Tenant]]:
 
         yield make
         # Before the guests: a port whose namespace has gone cannot be programmed, and somebody would be told.
-        for project in projects:
+        # The last one first: its guests may be in the subnet of one before.
+        for project in reversed(projects):
             cloud.delete_vpc(project, cascade=True)

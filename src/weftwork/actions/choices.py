@@ -20,7 +20,11 @@ from weftwork.seams.store import Conflict, Put, Store, Transaction, Unchanged
 
 
 class MacsNeeded(Exception):
-    """The block of MACs is used up: reserve another one and decide again."""
+    """The block of MACs of the owner's VPC is used up: reserve another one and decide again."""
+
+    def __init__(self, owner: ProjectKey) -> None:
+        super().__init__(owner)
+        self.owner = owner
 
 
 @dataclass(slots=True)
@@ -66,7 +70,7 @@ class Choices:
         """The next choice is behind it."""
         self._hand(here).cursors[subnet.name] = addresses.offset_of(subnet.cidr, address)
 
-    def mac(self, here: ProjectIndex) -> Mac:
+    def mac(self, here: ProjectIndex, owner: ProjectKey) -> Mac:
         """A MAC that no port of the VPC ever had, unless a tenant chose it. Raises MacsNeeded."""
         hand = self._hand(here)
         while hand.macs:
@@ -74,7 +78,7 @@ class Choices:
             hand.macs = hand.macs[1:]
             if mac not in here.port_by_mac:
                 return mac
-        raise MacsNeeded
+        raise MacsNeeded(owner)
 
     def vni(self) -> tuple[int, str]:
         """A free VNI and the key of its claim. Refusal VNI_EXHAUSTED."""

@@ -102,10 +102,12 @@ def joined(drafts: Iterable[Draft]) -> Draft:
 
 
 def _port_claims(port: Port) -> tuple[Claim, ...]:
-    owner = port.owner
+    owner, home = port.owner, port.home
     me = port.id.encode()
-    claims = [Claim(keys.allocated(owner, port.subnet, address), me, True) for address in port.addresses]
-    claims.append(Claim(keys.mac_claim(owner, port.mac), me, True))
+    claims = [Claim(keys.allocated(home, port.subnet, address), me, True) for address in port.addresses]
+    claims.append(Claim(keys.mac_claim(home, port.mac), me, True))
+    if port.lender:
+        claims.append(Claim(keys.lodger(home, port.subnet, owner, port.id), b"", False))
     if port.name:
         claims.append(Claim(keys.port_name(owner, port.name), me, True))
     claims.extend(Claim(keys.member(owner, group, port.id), b"", False) for group in port.groups)

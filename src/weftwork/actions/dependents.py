@@ -14,6 +14,7 @@ from weftwork.model.peering import Peering
 from weftwork.model.port import Port
 from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import SecurityGroup
+from weftwork.model.share import SubnetShare
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 
@@ -36,6 +37,17 @@ def in_use(what: str, dependents: Sequence[Thing], *, hint: str = "") -> Refusal
     )
 
 
+def lodged_in(what: str, lodgers: int) -> Refusal:
+    """IN_USE by ports of other projects, whose names are theirs. Nobody deletes them but their owners."""
+    ports = "a port of another project" if lodgers == 1 else f"{lodgers} ports of other projects"
+    return codes.IN_USE.refusal(
+        f"{what} is in use by {ports}",
+        hint="Their owners have to delete them first.",
+        dependents=ports,
+        dependents_count=str(lodgers),
+    )
+
+
 def told_of(thing: Thing) -> str:
     """A thing as a person would name it."""
     match thing:
@@ -55,6 +67,8 @@ def told_of(thing: Thing) -> str:
             return f"network policy {thing.name}"
         case ReachTest():
             return f"reach test {thing.name}"
+        case SubnetShare():
+            return f"share of {thing.subnet} with {thing.to}"
         case Vpc():
             return f"VPC {thing.name}"
 

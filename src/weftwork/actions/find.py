@@ -8,6 +8,7 @@ from weftwork.actions.network import Network
 from weftwork.base import codes
 from weftwork.base.codes import Code
 from weftwork.base.tenancy import ProjectKey
+from weftwork.model.keys import ThingKey
 from weftwork.model.network_policy import NetworkPolicy
 from weftwork.model.peering import Peering
 from weftwork.model.port import Port
@@ -32,6 +33,19 @@ def vpc_of(network: Network, owner: ProjectKey) -> tuple[ProjectIndex, Vpc]:
 def subnet_of(here: ProjectIndex, owner: ProjectKey, text: str) -> Subnet:
     """Refusal SUBNET_NOT_FOUND."""
     return _named(here.intent.subnets, owner, text, codes.SUBNET_NOT_FOUND, "subnet")
+
+
+def usable_subnet(network: Network, here: ProjectIndex, owner: ProjectKey, text: str) -> Subnet:
+    """One of the project's, or one that is shared with it, by full id. Refusal SUBNET_NOT_FOUND."""
+    lender, _, name = text.rpartition("/")
+    if lender.count("/") == 1 and lender != str(owner):
+        org, project = lender.split("/")
+        whose = ProjectKey(org, project)
+        share = ThingKey("subnet-share", whose, f"{name}/{owner}")
+        found = network.view.find(ThingKey("subnet", whose, name))
+        if share in network.view.shared_with(owner) and isinstance(found, Subnet):
+            return found
+    return subnet_of(here, owner, text)
 
 
 def group_of(here: ProjectIndex, owner: ProjectKey, text: str) -> SecurityGroup:

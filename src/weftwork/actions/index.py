@@ -7,6 +7,7 @@ from weftwork.actions import rows
 from weftwork.allocator.addresses import offset_of
 from weftwork.allocator.bitmap import Bitmap
 from weftwork.base.addresses import Address, Cidr, Mac
+from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import ProjectIntent, Thing
 from weftwork.model.keys import ThingKey, peer_in
 from weftwork.model.nat import Dnat, Snat
@@ -15,6 +16,7 @@ from weftwork.model.peering import Peering
 from weftwork.model.port import Port
 from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import GroupRef, SecurityGroup
+from weftwork.model.share import SubnetShare
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 
@@ -29,6 +31,8 @@ class ProjectIndex:
         self.port_by_name: dict[str, str] = {}
         self.port_by_address: dict[Address, str] = {}
         self.port_by_mac: dict[Mac, str] = {}
+        self.lodgers: dict[str, Port] = {}
+        """Ports of other projects in this one's subnets."""
         self._used: dict[str, _Used] = {}
         self._ports_of_subnet: dict[str, dict[str, None]] = {}
         self._members: dict[str, dict[str, None]] = {}
@@ -57,6 +61,8 @@ class ProjectIndex:
                 self.intent.policies[thing.name] = thing
             case ReachTest():
                 self.intent.reach_tests[thing.name] = thing
+            case SubnetShare():
+                self.intent.shares[thing.name] = thing
             case _:
                 assert_never(thing)
 
@@ -83,6 +89,8 @@ class ProjectIndex:
                 self.intent.policies.pop(key.name, None)
             case "reach-test":
                 self.intent.reach_tests.pop(key.name, None)
+            case "subnet-share":
+                self.intent.shares.pop(key.name, None)
             case _:
                 assert_never(key.kind)
 
@@ -106,6 +114,8 @@ class ProjectIndex:
                 return self.intent.policies.get(key.name)
             case "reach-test":
                 return self.intent.reach_tests.get(key.name)
+            case "subnet-share":
+                return self.intent.shares.get(key.name)
             case _:
                 assert_never(key.kind)
 
@@ -119,6 +129,7 @@ class ProjectIndex:
         if intent.snat:
             yield intent.snat
         yield from intent.ports.values()
+        yield from intent.shares.values()
         yield from intent.subnets.values()
         yield from intent.groups.values()
         if intent.vpc:
@@ -130,6 +141,23 @@ class ProjectIndex:
 
     def ports_of_subnet(self, subnet: str) -> Iterator[Port]:
         return (self.intent.ports[port_id] for port_id in self._ports_of_subnet.get(subnet, ()))
+
+    def lodgers_in(self, subnet: str, to: ProjectKey | None = None) -> list[Port]:
+        """Ports of other projects in a subnet, or those of one project."""
+        return [one for one in self.lodgers.values() if one.subnet == subnet and to in (None, one.owner)]
+
+    def shares_of(self, subnet: str) -> list[SubnetShare]:
+        return [one for one in self.intent.shares.values() if one.subnet == subnet]
+
+    def put_lodger(self, port: Port) -> None:
+        self.remove_lodger(port.id)
+        self.lodgers[port.id] = port
+        self._place(port)
+
+    def remove_lodger(self, port_id: str) -> None:
+        port = self.lodgers.pop(port_id, None)
+        if port:
+            self._displace(port)
 
     def members(self, group: str) -> Iterator[Port]:
         return (self.intent.ports[port_id] for port_id in self._members.get(group, ()))
@@ -178,13 +206,26 @@ class ProjectIndex:
         self._sorted_ports = None
         if port.name:
             self.port_by_name[port.name] = port.id
+        if not port.lender:
+            self._ports_of_subnet.setdefault(port.subnet, {})[port.id] = None
+            self._place(port)
+
+    def _place(self, port: Port) -> None:
+        """A port is in a subnet of this project."""
         self.port_by_mac[port.mac] = port.id
-        self._ports_of_subnet.setdefault(port.subnet, {})[port.id] = None
         for address in port.addresses:
             self.port_by_address[address] = port.id
             used = self._used.get(port.subnet)
             if used:
                 used.offsets.add(offset_of(used.cidr, address))
+
+    def _displace(self, port: Port) -> None:
+        self.port_by_mac.pop(port.mac, None)
+        used = self._used.get(port.subnet)
+        for address in port.addresses:
+            self.port_by_address.pop(address, None)
+            if used:
+                used.offsets.discard(offset_of(used.cidr, address))
 
     def _remove_port(self, port_id: str) -> None:
         port = self.intent.ports.pop(port_id, None)
@@ -192,14 +233,10 @@ class ProjectIndex:
             return
         self._sorted_ports = None
         self.port_by_name.pop(port.name, None)
-        self.port_by_mac.pop(port.mac, None)
-        _drop(self._ports_of_subnet, port.subnet, port_id)
         self._leave_groups(port)
-        used = self._used.get(port.subnet)
-        for address in port.addresses:
-            self.port_by_address.pop(address, None)
-            if used:
-                used.offsets.discard(offset_of(used.cidr, address))
+        if not port.lender:
+            _drop(self._ports_of_subnet, port.subnet, port_id)
+            self._displace(port)
 
     def _leave_groups(self, port: Port) -> None:
         for group in port.groups:
@@ -210,7 +247,7 @@ class ProjectIndex:
         used = self._used.get(subnet)
         if used is None or used.cidr != cidr:
             used = self._used[subnet] = _Used(cidr)
-            for port in self.ports_of_subnet(subnet):
+            for port in (*self.ports_of_subnet(subnet), *self.lodgers_in(subnet)):
                 for address in port.addresses:
                     used.offsets.add(offset_of(cidr, address))
         return used

@@ -14,6 +14,7 @@ from weftwork.model.network_policy import NetworkPolicy
 from weftwork.model.port import Port
 from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import GroupRef, SecurityGroup
+from weftwork.model.share import SubnetShare
 from weftwork.model.vpc import Vpc
 from weftwork.seams.store import Record
 
@@ -57,8 +58,12 @@ def _parents(thing: Thing) -> Iterator[ThingKey]:
     if not isinstance(thing, Vpc):
         yield ThingKey("vpc", owner)
     if isinstance(thing, Port):
-        yield ThingKey("subnet", owner, thing.subnet)
+        yield ThingKey("subnet", thing.home, thing.subnet)
+        if thing.lender:
+            yield ThingKey("subnet-share", thing.lender, f"{thing.subnet}/{owner}")
         yield from (ThingKey("security-group", owner, group) for group in thing.groups)
+    if isinstance(thing, SubnetShare):
+        yield ThingKey("subnet", owner, thing.subnet)
     if isinstance(thing, SecurityGroup):
         named = {rule.peer for rule in (*thing.ingress, *thing.egress) if isinstance(rule.peer, GroupRef)}
         yield from (ThingKey("security-group", owner, one.name) for one in named if one.owner is None)
@@ -105,7 +110,7 @@ def _optional(things: dict[ThingKey, Thing]) -> dict[str, frozenset[bytes] | Non
 
 def _dangling_targets(things: dict[ThingKey, Thing]) -> Iterator[Orphan]:
     ports = (thing for thing in things.values() if isinstance(thing, Port))
-    addresses = {(port.owner, address) for port in ports for address in port.addresses}
+    addresses = {(port.owner, address) for port in ports if not port.lender for address in port.addresses}
     for key, thing in things.items():
         if isinstance(thing, Dnat) and (thing.owner, thing.internal_ip) not in addresses:
             yield Orphan(str(key), f"no port has its internal address {thing.internal_ip}")

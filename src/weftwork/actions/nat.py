@@ -133,7 +133,7 @@ def _target(here: ProjectIndex, owner: ProjectKey, address: Address) -> ThingKey
     if not any(address in subnet.cidr for subnet in here.intent.subnets.values()):
         raise codes.IP_OUTSIDE_SUBNET.refusal(f"{address} is in no subnet of the VPC", field="internal_ip")
     port_id = here.port_by_address.get(address)
-    if port_id is None:
+    if port_id is None or port_id not in here.intent.ports:
         raise codes.NAT_TARGET_NOT_FOUND.refusal(f"no port of the VPC has the address {address}", field="internal_ip")
     return ThingKey("port", owner, port_id)
 

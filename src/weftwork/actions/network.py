@@ -106,8 +106,8 @@ class Network:
             for _ in range(ATTEMPTS):
                 try:
                     return await self._attempt(decide())
-                except MacsNeeded:
-                    await self.choices.reserve_macs(owner)
+                except MacsNeeded as needed:
+                    await self.choices.reserve_macs(needed.owner)
                 except Conflict as conflict:
                     await self.view.wait_for(conflict.revision, timeout_s=CATCH_UP_S)
         finally:
@@ -157,8 +157,8 @@ class DryNetwork(Network):
     async def run(self, owner: ProjectKey, decide: Callable[[], Decision[T]], *, alone: bool = True) -> Stored[T]:
         try:
             decision = decide()
-        except MacsNeeded:
-            await self.choices.foresee_macs(owner)
+        except MacsNeeded as needed:
+            await self.choices.foresee_macs(needed.owner)
             decision = decide()
         self.guarded(decision.draft)
         self.writes += decision.draft.writes

@@ -8,7 +8,7 @@ from weftwork.actions import rows
 from weftwork.actions.claims import Draft, change, creation
 from weftwork.actions.dependents import in_use, removals, told_of
 from weftwork.actions.external import release
-from weftwork.actions.find import DEFAULT, group_of, port_of, subnet_of, vpc_of
+from weftwork.actions.find import DEFAULT, group_of, port_of, usable_subnet, vpc_of
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.network import Decision, Network, Stored
 from weftwork.actions.reach_guard import tests_naming
@@ -57,24 +57,25 @@ async def create_port(
 
     def decide() -> Decision[Port]:
         here, _ = vpc_of(network, owner)
-        into = subnet_of(here, owner, subnet or DEFAULT)
+        into = usable_subnet(network, here, owner, subnet or DEFAULT)
+        there = vpc_of(network, into.owner)[0]
         members_of = _groups(here, owner, groups or (DEFAULT,))
         existing = here.intent.ports.get(here.port_by_name.get(name, "")) if name else None
         if existing is not None:
             _check_same(existing, into, vm, mac, address, members_of if groups else None)
             return _unchanged(network, existing)
-        if mac is not None and mac in here.port_by_mac:
+        if mac is not None and mac in there.port_by_mac:
             raise codes.MAC_ALREADY_USED.refusal(
-                f"{mac} is {_told(here, here.port_by_mac[mac])}'s", field="mac_address"
+                f"{mac} is {_told(here, there.port_by_mac[mac])}'s", field="mac_address"
             )
         if isinstance(address, IPv4Address):
-            _check_address(here, into, address)
-            chosen, claim = address, keys.allocated(owner, into.name, address)
+            _check_address(here, there, into, address)
+            chosen, claim = address, keys.allocated(into.owner, into.name, address)
         else:
-            chosen, claim = network.choices.address(here, into)
-        own_mac = mac or network.choices.mac(here)
+            chosen, claim = network.choices.address(there, into)
+        own_mac = mac or network.choices.mac(there, into.owner)
         if address is None:
-            network.choices.took_address(here, into, chosen)
+            network.choices.took_address(there, into, chosen)
         port = Port(
             owner=owner,
             id=network.new_id(),
@@ -86,9 +87,9 @@ async def create_port(
             groups=tuple(one.name for one in members_of),
             attachment=TAP if vm else None,
             created_at=network.clock.now_s(),
+            lender=None if into.owner == owner else into.owner,
         )
-        in_subnet = Unchanged(str(rows.key_of(into)), network.view.revision_of(rows.key_of(into)))
-        draft = creation(port) + Draft((in_subnet, *_still_there(network, members_of)))
+        draft = creation(port) + Draft((*_still_lent(network, port), *_still_there(network, members_of)))
         return Decision(port, draft, holds=(claim,))
 
     return await network.run(owner, decide, alone=False)
@@ -108,7 +109,9 @@ async def delete_port(network: Network, *, owner: ProjectKey, port: str, cascade
         if (dnats or tests) and not cascade:
             raise in_use(told_of(gone), [*dnats, *tests])
         since = network.view.revision if dnats else 0
-        seen_all = Draft(tuple(Empty(keys.dnat_target(owner, address), since) for address in gone.addresses))
+        # In another project's subnet its address says nothing about addresses of this VPC.
+        own = () if gone.lender else gone.addresses
+        seen_all = Draft(tuple(Empty(keys.dnat_target(owner, address), since) for address in own))
         return Decision(None, removals(network, [gone, *dnats, *tests]) + release(network, here, dnats) + seen_all)
 
     await network.run(owner, decide, alone=False)
@@ -217,7 +220,15 @@ def _still_there(network: Network, groups: list[SecurityGroup]) -> tuple[Compare
     return tuple(Unchanged(str(key), network.view.revision_of(key)) for key in things)
 
 
-def _check_address(here: ProjectIndex, subnet: Subnet, address: Address) -> None:
+def _still_lent(network: Network, port: Port) -> tuple[Compare, ...]:
+    """The subnet is there and, when it is another project's, shared."""
+    things = [ThingKey("subnet", port.home, port.subnet)]
+    if port.lender:
+        things.append(ThingKey("subnet-share", port.lender, f"{port.subnet}/{port.owner}"))
+    return tuple(Unchanged(str(key), network.view.revision_of(key)) for key in things)
+
+
+def _check_address(here: ProjectIndex, there: ProjectIndex, subnet: Subnet, address: Address) -> None:
     if address not in subnet.cidr:
         raise codes.IP_OUTSIDE_SUBNET.refusal(
             f"{address} is not inside subnet {subnet.name!r} ({subnet.cidr})", field="ip_address"
@@ -225,7 +236,7 @@ def _check_address(here: ProjectIndex, subnet: Subnet, address: Address) -> None
     why = why_reserved(subnet.cidr, address)
     if why:
         raise codes.IP_RESERVED.refusal(f"{address} is the {why} of subnet {subnet.name!r}", field="ip_address")
-    taken_by = here.port_by_address.get(address)
+    taken_by = there.port_by_address.get(address)
     if taken_by is not None:
         raise codes.IP_ALREADY_ALLOCATED.refusal(f"{address} is {_told(here, taken_by)}'s", field="ip_address")
 
@@ -240,7 +251,7 @@ def _check_same(
 ) -> None:
     """What was not specified is not compared."""
     differences = []
-    if subnet.name != port.subnet:
+    if (subnet.owner, subnet.name) != (port.home, port.subnet):
         differences.append(f"it is in subnet {port.subnet!r}, not {subnet.name!r}")
     if vm not in ("", port.vm):
         differences.append(f"its VM is {port.vm or 'none'}, not {vm}")
@@ -259,7 +270,9 @@ def _unchanged(network: Network, port: Port) -> Decision[Port]:
 
 
 def _told(here: ProjectIndex, port_id: str) -> str:
-    return told_of(here.intent.ports[port_id])
+    """Whoever's it is: the names of other projects' ports are theirs."""
+    port = here.intent.ports.get(port_id)
+    return told_of(port) if port else "another project"
 
 
 def _whereabouts(port: Port) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from weftwork.actions import rows
-from weftwork.actions.find import group_of, port_of, reach_test_of, subnet_of, vpc_of
+from weftwork.actions.find import group_of, port_of, reach_test_of, usable_subnet, vpc_of
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.network import Network, Stored
 from weftwork.base import codes
@@ -41,8 +41,8 @@ async def get_vpc(network: Network, *, owner: ProjectKey) -> Stored[Vpc]:
 
 
 async def get_subnet(network: Network, *, owner: ProjectKey, subnet: str) -> Stored[Subnet]:
-    """Refusals VPC_NOT_FOUND, SUBNET_NOT_FOUND."""
-    return _stored(network, subnet_of(vpc_of(network, owner)[0], owner, subnet))
+    """Also one that is shared with the project. Refusals VPC_NOT_FOUND, SUBNET_NOT_FOUND."""
+    return _stored(network, usable_subnet(network, vpc_of(network, owner)[0], owner, subnet))
 
 
 async def get_port(network: Network, *, owner: ProjectKey, port: str) -> Stored[Port]:
@@ -84,8 +84,10 @@ async def list_ports(
     ports = here.intent.ports
     if not subnet:
         return _page(network, here.sorted_ports(), ports.get, page_size, page_token)
-    name = subnet_of(here, owner, subnet).name
-    names = sorted(port.id for port in here.ports_of_subnet(name))
+    into = usable_subnet(network, here, owner, subnet)
+    own = here.ports_of_subnet(into.name)
+    lent = (port for port in ports.values() if (port.lender, port.subnet) == (into.owner, into.name))
+    names = sorted(port.id for port in (own if into.owner == owner else lent))
     return _page(network, names, ports.get, page_size, page_token)
 
 

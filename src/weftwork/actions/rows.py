@@ -19,6 +19,7 @@ from weftwork.model.peering import Peering
 from weftwork.model.port import Attachment, AttachmentKind, Port
 from weftwork.model.reach_test import Must, ReachTest, end_text, parse_end, parse_service, service_text
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule, SecurityGroup
+from weftwork.model.share import SubnetShare
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 
@@ -149,6 +150,12 @@ class _ReachTestRow(_Row):
     created_at: int
 
 
+class _ShareRow(_Row):
+    subnet_id: str
+    to: str
+    created_at: int
+
+
 _encode = msgspec.json.Encoder().encode
 _read_vpc = msgspec.json.Decoder(_VpcRow).decode
 _read_subnet = msgspec.json.Decoder(_SubnetRow).decode
@@ -156,6 +163,7 @@ _read_port = msgspec.json.Decoder(_PortRow).decode
 _read_group = msgspec.json.Decoder(_GroupRow).decode
 _read_snat = msgspec.json.Decoder(_SnatRow).decode
 _read_dnat = msgspec.json.Decoder(_DnatRow).decode
+_read_share = msgspec.json.Decoder(_ShareRow).decode
 _read_peering = msgspec.json.Decoder(_PeeringRow).decode
 _read_policy = msgspec.json.Decoder(_PolicyRow).decode
 _read_reach_test = msgspec.json.Decoder(_ReachTestRow).decode
@@ -185,6 +193,8 @@ def key_of(thing: Thing) -> ThingKey:
             return ThingKey("network-policy", thing.owner, thing.name)
         case ReachTest():
             return ThingKey("reach-test", thing.owner, thing.name)
+        case SubnetShare():
+            return ThingKey("subnet-share", thing.owner, thing.name)
         case _:
             assert_never(thing)
 
@@ -209,6 +219,8 @@ def encode(thing: Thing) -> bytes:
             return _encode(_policy_row(thing))
         case ReachTest():
             return _encode(_reach_test_row(thing))
+        case SubnetShare():
+            return _encode(_ShareRow(f"{thing.owner}/{thing.subnet}", str(thing.to), thing.created_at))
         case _:
             assert_never(thing)
 
@@ -229,6 +241,9 @@ def decode(key: ThingKey, value: bytes) -> Thing:
             return Snat(key.owner, ip_address(row.external_ip), row.enabled, row.created_at)
         case "dnat":
             return _dnat(key.owner, _read_dnat(value))
+        case "subnet-share":
+            share = _read_share(value)
+            return SubnetShare(key.owner, _last(share.subnet_id), _project(share.to), share.created_at)
         case "peering":
             half = _read_peering(value)
             return Peering(key.owner, half.name, peer_in(key), half.created_at)
@@ -291,7 +306,7 @@ def _port_row(port: Port) -> _PortRow:
         id=port.id,
         org_id=port.owner.org,
         project_id=port.owner.project,
-        subnet_id=f"{owner}/{port.subnet}",
+        subnet_id=f"{port.home}/{port.subnet}",
         vm_id=port.vm or None,
         mac_address=port.mac,
         ip_addresses=[str(one) for one in port.addresses],
@@ -304,17 +319,19 @@ def _port_row(port: Port) -> _PortRow:
 
 def _port(owner: ProjectKey, row: _PortRow) -> Port:
     at = row.attachment
+    home, _, subnet = row.subnet_id.rpartition("/")
     return Port(
         owner=owner,
         id=row.id,
         name=row.name,
-        subnet=_last(row.subnet_id),
+        subnet=subnet,
         vm=row.vm_id or "",
         mac=Mac(row.mac_address),
         addresses=tuple(ip_address(one) for one in row.ip_addresses),
         groups=tuple(_last(one) for one in row.security_group_ids),
         attachment=Attachment(AttachmentKind(at.kind), at.netns, at.interface) if at else None,
         created_at=row.created_at,
+        lender=None if home == str(owner) else _project(home),
     )
 
 
@@ -354,6 +371,11 @@ def _rule_row(owner: ProjectKey, rule: Rule) -> _RuleRow:
 def _rule(owner: ProjectKey, row: _RuleRow) -> Rule:
     peer = _group_ref(owner, row.source) if row.source_type == _SECURITY_GROUP else ip_network(row.source)
     return Rule(Protocol(row.protocol), PortRange(*row.port_range) if row.port_range else None, peer)
+
+
+def _project(text: str) -> ProjectKey:
+    org, project = text.split("/")
+    return ProjectKey(org, project)
 
 
 def _group_ref(owner: ProjectKey, full_id: str) -> GroupRef:

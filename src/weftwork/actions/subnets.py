@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from weftwork.actions import rows
 from weftwork.actions.claims import Draft, change, creation, joined
-from weftwork.actions.dependents import in_use, removals, told_of
+from weftwork.actions.dependents import in_use, lodged_in, removals, told_of
 from weftwork.actions.external import release
 from weftwork.actions.find import subnet_of, vpc_of
 from weftwork.actions.index import ProjectIndex
@@ -87,24 +87,31 @@ async def create_subnet(
 
 
 async def delete_subnet(network: Network, *, owner: ProjectKey, subnet: str, cascade: bool) -> None:
-    """With `cascade`, with its ports, the DNAT that points at them, its own policies, the rules of other policies that
-    name it, and the reach tests that name any of it. Refusals SUBNET_NOT_FOUND, IN_USE.
+    """With `cascade`, with its shares and ports, the DNAT that points at them, its own policies, the rules of other policies
+    that name it, and the reach tests that name any of it; but with no port of another project.
+
+    Refusals SUBNET_NOT_FOUND, IN_USE.
     """
 
     def decide() -> Decision[None]:
         here, vpc = vpc_of(network, owner)
         gone = subnet_of(here, owner, subnet)
-        ports = list(here.ports_of_subnet(gone.name))
+        lodgers = here.lodgers_in(gone.name)
+        if lodgers:
+            raise lodged_in(told_of(gone), len(lodgers))
+        ports, shares = list(here.ports_of_subnet(gone.name)), here.shares_of(gone.name)
         dnats = dnats_to(here, ports)
         policies = list(here.policies_naming_subnet(gone.name))
         tests = tests_naming(here.intent, [gone, *ports])
-        if (ports or policies or tests) and not cascade:
-            raise in_use(told_of(gone), [*ports, *dnats, *policies, *tests])
+        if (ports or policies or shares or tests) and not cascade:
+            raise in_use(told_of(gone), [*ports, *dnats, *policies, *shares, *tests])
         since = network.view.revision
+        shared = keys.things("subnet-share", owner) + f"{gone.name}/"
         seen_all = Draft(
             (
                 Empty(keys.allocated(owner, gone.name), since),
                 Empty(keys.dnat_targets(owner), since),
+                Empty(shared, since),
                 Empty(keys.policy_reference(owner, rows.key_of(gone)), since),
             )
         )
@@ -114,15 +121,16 @@ async def delete_subnet(network: Network, *, owner: ProjectKey, subnet: str, cas
             for one in policies
             if one.subnet != gone.name
         )
-        removed = removals(network, [gone, *ports, *dnats, *its_own, *tests]) + release(network, here, dnats) + unnamed
+        everything = [gone, *ports, *dnats, *its_own, *shares, *tests]
+        removed = removals(network, everything) + release(network, here, dnats) + unnamed
         return Decision(None, removed + seen_all + _touched(network, vpc))
 
     await network.run(owner, decide)
 
 
 def dnats_to(here: ProjectIndex, ports: list[Port]) -> list[Dnat]:
-    """DNAT that points at the ports."""
-    return [dnat for port in ports for address in port.addresses for dnat in here.dnats_at(address)]
+    """DNAT that points at the ports: none does at one in another project's subnet."""
+    return [dnat for port in ports if not port.lender for address in port.addresses for dnat in here.dnats_at(address)]
 
 
 def _checked(cidr: Cidr) -> IPv4Network:

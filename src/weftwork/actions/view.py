@@ -22,6 +22,8 @@ from weftwork.model import keys
 from weftwork.model.intent import Intent, Thing
 from weftwork.model.keys import ROOT, ThingKey, parse_thing_key
 from weftwork.model.peering import Peering
+from weftwork.model.port import Port
+from weftwork.model.share import SubnetShare
 from weftwork.model.vpc import Vpc
 from weftwork.seams.store import Change, Compacted, Store
 
@@ -43,6 +45,7 @@ _CLAIMS = tuple(
         "vnis",
         "peering_names",
         "peering_offers",
+        "lodgers",
         "peer_group_references",
     )
 )
@@ -94,6 +97,7 @@ class IntentView:
         self.reach_guards: dict[str, int] = {}
         self._projects: dict[ProjectKey, ProjectIndex] = {}
         self._offers: dict[ProjectKey, dict[ProjectKey, Peering]] = {}
+        self._shared: dict[ProjectKey, dict[ThingKey, SubnetShare]] = {}
         self._revisions: dict[str, int] = {}
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._ticket = itertools.count()
@@ -119,6 +123,10 @@ class IntentView:
     def offers_to(self, owner: ProjectKey) -> Mapping[ProjectKey, Peering]:
         """The halves of other projects towards this one, by whose they are."""
         return self._offers.get(owner, {})
+
+    def shared_with(self, owner: ProjectKey) -> Mapping[ThingKey, SubnetShare]:
+        """The shares of other projects' subnets with this one."""
+        return self._shared.get(owner, {})
 
     def find(self, key: ThingKey) -> Thing | None:
         project = self._projects.get(key.owner)
@@ -183,6 +191,7 @@ class IntentView:
         everything = await store.range(ROOT)
         self._projects.clear()
         self._offers.clear()
+        self._shared.clear()
         self._revisions.clear()
         self.intent.clear()
         self.vnis = Bitmap()
@@ -222,15 +231,17 @@ class IntentView:
             return None
         thing = rows.decode(thing_key, value)
         self._revisions[key] = revision
-        project = self._projects.get(thing_key.owner)
-        if project is None:
-            project = self._projects[thing_key.owner] = ProjectIndex()
-            self.intent[thing_key.owner] = project.intent
+        project = self._of(thing_key.owner)
         if isinstance(thing, Vpc):
             self._forget_vni(project)
             self.vnis.add(thing.vni)
-        if isinstance(thing, Peering):
-            self._offers.setdefault(thing.peer, {})[thing.owner] = thing
+        match thing:
+            case Peering():
+                self._offers.setdefault(thing.peer, {})[thing.owner] = thing
+            case SubnetShare():
+                self._shared.setdefault(thing.to, {})[thing_key] = thing
+            case Port() if thing.lender:
+                self._of(thing.lender).put_lodger(thing)
         project.put(thing)
         return thing_key
 
@@ -247,8 +258,7 @@ class IntentView:
             return thing_key
         if thing_key.kind == "vpc":
             self._forget_vni(project)
-        if thing_key.kind == "peering":
-            self._forget_offer(project.get(thing_key))
+        self._forget_at_others(thing_key, project.get(thing_key))
         project.remove(thing_key)
         if project.intent.is_empty:
             del self._projects[thing_key.owner], self.intent[thing_key.owner]
@@ -258,12 +268,29 @@ class IntentView:
         if project.intent.vpc:
             self.vnis.discard(project.intent.vpc.vni)
 
-    def _forget_offer(self, half: Thing | None) -> None:
-        if isinstance(half, Peering):
-            offers = self._offers[half.peer]
-            del offers[half.owner]
-            if not offers:
-                del self._offers[half.peer]
+    def _of(self, owner: ProjectKey) -> ProjectIndex:
+        """The project's index, made where there is none: the things of a store may come in any order."""
+        project = self._projects.get(owner)
+        if project is None:
+            project = self._projects[owner] = ProjectIndex()
+            self.intent[owner] = project.intent
+        return project
+
+    def _forget_at_others(self, key: ThingKey, thing: Thing | None) -> None:
+        """What another project sees of a thing."""
+        match thing:
+            case Peering():
+                offers = self._offers[thing.peer]
+                del offers[thing.owner]
+                if not offers:
+                    del self._offers[thing.peer]
+            case SubnetShare():
+                shared = self._shared[thing.to]
+                del shared[key]
+                if not shared:
+                    del self._shared[thing.to]
+            case Port() if thing.lender and thing.lender in self._projects:
+                self._projects[thing.lender].remove_lodger(thing.id)
 
     def _put_claim(self, key: str, value: bytes, revision: int) -> None:
         if key.startswith(_POOL):

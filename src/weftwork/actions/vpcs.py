@@ -4,7 +4,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from weftwork.actions import rows
 from weftwork.actions.claims import Draft, creation
-from weftwork.actions.dependents import in_use, removals
+from weftwork.actions.dependents import in_use, lodged_in, removals
 from weftwork.actions.external import release
 from weftwork.actions.find import DEFAULT, vpc_of
 from weftwork.actions.index import ProjectIndex
@@ -27,7 +27,15 @@ from weftwork.seams.store import Compare, Empty, Put, Remove, Unchanged
 PREFIX_MIN = 8
 PREFIX_MAX = 28
 
-_COUNTED: tuple[keys.Kind, ...] = ("port", "subnet", "security-group", "dnat", "peering", "network-policy")
+_COUNTED: tuple[keys.Kind, ...] = (
+    "port",
+    "subnet",
+    "security-group",
+    "dnat",
+    "peering",
+    "network-policy",
+    "subnet-share",
+)
 """What else a VPC can have, beside its SNAT."""
 
 
@@ -55,6 +63,8 @@ async def create_vpc(network: Network, *, owner: ProjectKey, name: str, cidr: Ci
 async def delete_vpc(network: Network, *, owner: ProjectKey, cascade: bool) -> None:
     """With its untouched defaults (`default` subnet without ports, `default` group); with `cascade`, with everything.
 
+    Other projects' ports in its subnets are never deleted with it.
+
     Refusals VPC_NOT_FOUND, IN_USE.
     """
 
@@ -62,6 +72,8 @@ async def delete_vpc(network: Network, *, owner: ProjectKey, cascade: bool) -> N
         here, vpc = vpc_of(network, owner)
         things = list(here.things())
         dependents = [one for one in things if not _goes_with_its_vpc(one)]
+        if here.lodgers:
+            raise lodged_in(f"VPC {vpc.id}", len(here.lodgers))
         if dependents and not cascade:
             raise in_use(f"VPC {vpc.id}", dependents)
         return Decision(None, _removal(network, here, vpc, things))
@@ -154,6 +166,7 @@ def _removal(network: Network, here: ProjectIndex, vpc: Vpc, things: list[Thing]
     view = network.view
     prefixes = (keys.things(kind, owner) for kind in _COUNTED)
     seen_all: tuple[Compare, ...] = tuple(Empty(prefix, view.revision) for prefix in prefixes)
+    seen_all += (Empty(keys.lodger(owner)),)
     if here.intent.snat is None:
         seen_all += (Unchanged(str(keys.ThingKey("snat", owner)), 0),)
     nats = [one for one in things if isinstance(one, Snat | Dnat)]

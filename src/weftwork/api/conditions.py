@@ -77,6 +77,8 @@ def find(network: Network, asked: ThingKey) -> ThingKey:
             raise codes.SNAT_NOT_FOUND.refusal(f"project {owner} has no SNAT")
         case "dnat" if asked.name not in here.intent.dnats:
             raise codes.DNAT_NOT_FOUND.refusal(f"project {owner} has no DNAT {asked.name}")
+        case "subnet-share" if asked.name not in here.intent.shares:
+            raise codes.SHARE_NOT_FOUND.refusal(f"project {owner} has no share {asked.name}")
         case "peering":
             return key_of(peering_of(here, owner, asked.name))
         case "network-policy":

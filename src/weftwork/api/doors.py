@@ -35,7 +35,7 @@ class Doors:
 
     def port(self, stored: Stored[Port]) -> pb.Port:
         port = stored.value
-        project, settings = self.network.view.intent.get(port.owner), self.network.settings
+        project, settings = self.network.view.intent.get(port.home), self.network.settings
         own = project.vpc.netns if project and project.vpc else ""
         return encode.port(
             port,

@@ -445,7 +445,7 @@ INVALID_PEER = _code(
     Kind.INVALID,
     "INVALID_PEER",
     "Invalid peer",
-    "A VPC is peered with the VPC of another project.",
+    "VPCs are peered, and subnets shared, with another project.",
     "Name the other project as ORG/PROJECT.",
 )
 TOO_MANY_PEERINGS = _code(
@@ -545,6 +545,16 @@ REACH_TEST_FAILED = _code(
     "The change would make a reach test of the project fail; the message names the test and a packet that shows it. "
     "Nothing was changed.",
     "Make another change, change the test (`weft reach-test apply`), or repeat the call with --override-reach-tests.",
+)
+
+# Shared subnets.
+
+SHARE_NOT_FOUND = _code(
+    Kind.UNKNOWN,
+    "SHARE_NOT_FOUND",
+    "No such share",
+    "The subnet is not shared with this project.",
+    "See `weft subnet shares`.",
 )
 
 # Every noun.

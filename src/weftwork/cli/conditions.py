@@ -61,8 +61,8 @@ def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) 
 async def wait(kind: str, name: str, type_: str, timeout_s: float) -> None:
     """Wait until a condition of a thing is true.
 
-    NOUN is vpc, subnet, port, security-group, snat, dnat, peering or network-policy. NAME may be left out for a vpc
-    and its snat.
+    NOUN is vpc, subnet, port, security-group, snat, dnat, peering, network-policy or subnet-share. NAME may be left
+    out for a vpc and its snat.
     """
     noun = NOUNS[kind]
     async with connected() as session:

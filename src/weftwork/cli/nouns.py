@@ -322,6 +322,34 @@ NETWORK_POLICY = Noun(
         *_TAIL,
     ),
 )
+SUBNET_SHARE = Noun(
+    kind="subnet-share",
+    title="SubnetShare",
+    plural="shares of subnets",
+    name=lambda document: f"{short(document, document['subnet_id'])}/{document['to']}",
+    id=lambda document: f"{short(document, document['subnet_id'])}/{document['to']}",
+    columns=(
+        Column("SUBNET", lambda document: short(document, document["subnet_id"])),
+        Column("TO", field("to")),
+        _PROGRAMMED,
+        _CREATED,
+        *_TAIL,
+    ),
+)
+SHARED_SUBNET = Noun(
+    kind="shared-subnet",
+    title="Subnet",
+    plural="subnets shared with the project",
+    name=lambda document: str(document["id"]),
+    id=lambda document: str(document["id"]),
+    columns=(
+        Column("ID", field("id")),
+        Column("CIDR", field("cidr")),
+        Column("GATEWAY", field("gateway_ip")),
+        Column("DHCP", field("dhcp_enabled")),
+    ),
+)
 NOUNS = {
-    noun.kind: noun for noun in (VPC, SUBNET, PORT, SECURITY_GROUP, SNAT, DNAT, PEERING, NETWORK_POLICY, REACH_TEST)
+    noun.kind: noun
+    for noun in (VPC, SUBNET, PORT, SECURITY_GROUP, SNAT, DNAT, PEERING, NETWORK_POLICY, REACH_TEST, SUBNET_SHARE)
 }

@@ -98,6 +98,8 @@ class Session:
                 found = self.client.list_peerings(self.project)
             case "reach-test":
                 found = self.client.list_reach_tests(self.project)
+            case "subnet-share":
+                found = self.client.list_subnet_shares(self.project)
             case "snat":
                 found = self.client.list_snats(self.project)
             case _:

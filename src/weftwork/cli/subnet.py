@@ -4,7 +4,8 @@ import click
 
 from weftwork.cli.changes import change, remove
 from weftwork.cli.command import Group
-from weftwork.cli.nouns import SUBNET
+from weftwork.cli.document import document
+from weftwork.cli.nouns import SHARED_SUBNET, SUBNET, SUBNET_SHARE
 from weftwork.cli.options import How, mutating, named, removing
 from weftwork.cli.output import print_list, print_one
 from weftwork.cli.session import connected
@@ -93,3 +94,52 @@ async def delete(name: str, cascade: bool, yes: bool, how: How) -> None:
         found = await session.get(SUBNET, name)
         mutation = session.client.delete_subnet(session.project, found["id"], cascade=cascade)
         await remove(session, SUBNET, found, mutation, how, cascade=cascade, ask=not yes)
+
+
+@subnet.command(
+    examples=(
+        "weft subnet share back acme/shop",
+        "weft subnet share back acme/shop --dry-run",
+        "weft -P acme/net subnet share back acme/shop",
+    )
+)
+@named(SUBNET)
+@click.argument("to", metavar="ORG/PROJECT")
+@mutating
+async def share(name: str, to: str, how: How) -> None:
+    """Let another project have ports in a subnet. They obey that project's security groups."""
+    async with connected() as session:
+        await change(session, SUBNET_SHARE, session.client.share_subnet(session.project, name, to), how)
+
+
+@subnet.command(
+    examples=(
+        "weft subnet unshare back acme/shop",
+        "weft subnet unshare back acme/shop --dry-run",
+        "weft -P acme/net subnet unshare back acme/shop",
+    )
+)
+@named(SUBNET)
+@click.argument("to", metavar="ORG/PROJECT")
+@mutating
+async def unshare(name: str, to: str, how: How) -> None:
+    """Share a subnet no more. The other project's ports there have to be deleted first."""
+    async with connected() as session:
+        found = await session.find(SUBNET_SHARE, lambda one: SUBNET_SHARE.id(one) == f"{name}/{to}", f"{name}/{to}")
+        mutation = session.client.unshare_subnet(session.project, name, to)
+        await remove(session, SUBNET_SHARE, found, mutation, how)
+
+
+@subnet.command(examples=("weft subnet shares", "weft subnet shares -o json", "weft subnet shares -o name"))
+async def shares() -> None:
+    """List whom the project's subnets are shared with."""
+    async with connected() as session:
+        print_list(SUBNET_SHARE, await session.list(SUBNET_SHARE))
+
+
+@subnet.command(examples=("weft subnet shared", "weft subnet shared -o json", "weft -P acme/shop subnet shared"))
+async def shared() -> None:
+    """List other projects' subnets that this one may have ports in, by `weft port create --subnet ID`."""
+    async with connected() as session:
+        found = [document(one) async for one in session.client.list_shared_subnets(session.project)]
+        print_list(SHARED_SUBNET, found)

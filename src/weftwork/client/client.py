@@ -29,11 +29,13 @@ from weftwork.rpc.generated.weftwork.v1 import (
     network_policy_pb2_grpc,
     peering_pb2_grpc,
     reach_test_pb2_grpc,
+    sharing_pb2_grpc,
     weftwork_pb2_grpc,
 )
 from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2 as policy
 from weftwork.rpc.generated.weftwork.v1 import peering_pb2 as peering
 from weftwork.rpc.generated.weftwork.v1 import reach_test_pb2 as reach_test
+from weftwork.rpc.generated.weftwork.v1 import sharing_pb2 as sharing
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weftwork
 
 Project = ProjectKey | str
@@ -86,7 +88,8 @@ class Mutation(Generic[T]):
 
 
 def resource_ref(kind: str, project: Project, id: str = "") -> ResourceRef:
-    """`kind` is vpc, subnet, port, security-group, snat, dnat, peering or network-policy; `id` a name or id.
+    """`kind` is vpc, subnet, port, security-group, snat, dnat, peering, network-policy or subnet-share; `id` a name
+    or id.
 
     A VPC and its SNAT need none.
     """
@@ -118,6 +121,7 @@ class Client:
         self._nat = weftwork_pb2_grpc.NatServiceStub(channel)
         self._peerings = peering_pb2_grpc.PeeringServiceStub(channel)
         self._policies = network_policy_pb2_grpc.NetworkPolicyServiceStub(channel)
+        self._sharing = sharing_pb2_grpc.SharingServiceStub(channel)
         self._conditions = weftwork_pb2_grpc.ConditionServiceStub(channel)
         self._plan = weftwork_pb2_grpc.PlanServiceStub(channel)
         self._targets = weftwork_pb2_grpc.TargetServiceStub(channel)
@@ -528,6 +532,27 @@ class Client:
         """Whether they hold now; without names, all of the project."""
         request = reach_test.RunReachTestsRequest(**_in(project), reach_test_ids=tests)
         return (await self._call(self._reach_tests.RunReachTests, request)).results
+
+    # --- Shared subnets -------------------------------------------------------------------------------------------
+
+    def share_subnet(self, project: Project, subnet: str, to: Project) -> Mutation[messages.SubnetShare]:
+        """`to` may create ports there, by the subnet's full id."""
+        request = sharing.ShareSubnetRequest(**_in(project), subnet_id=subnet, to=str(_project(to)))
+        return self._mutation(self._sharing.ShareSubnet, "share_subnet", request, retry=True)
+
+    def unshare_subnet(self, project: Project, subnet: str, to: Project) -> Mutation[None]:
+        request = sharing.UnshareSubnetRequest(**_in(project), subnet_id=subnet, to=str(_project(to)))
+        return self._deletion(self._sharing.UnshareSubnet, "unshare_subnet", request)
+
+    def list_subnet_shares(self, project: Project) -> AsyncIterator[messages.SubnetShare]:
+        """Of the project's own subnets."""
+        request = sharing.ListSharesRequest(**_in(project))
+        return self._pages(self._sharing.ListSubnetShares, request, lambda page: page.shares)
+
+    def list_shared_subnets(self, project: Project) -> AsyncIterator[messages.Subnet]:
+        """Other projects' subnets that this one may have ports in."""
+        request = sharing.ListSharesRequest(**_in(project))
+        return self._pages(self._sharing.ListSharedSubnets, request, lambda page: page.subnets)
 
     # --- Conditions and targets ---------------------------------------------------------------------------------
 

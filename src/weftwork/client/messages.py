@@ -23,6 +23,7 @@ from weftwork.rpc.generated.weftwork.v1.reach_test_pb2 import (
     ReachTestResult,
     ReachTestSpec,
 )
+from weftwork.rpc.generated.weftwork.v1.sharing_pb2 import SubnetShare
 from weftwork.rpc.generated.weftwork.v1.weftwork_pb2 import (
     ConditionEvent,
     Leak,
@@ -60,6 +61,7 @@ __all__ = [
     "SnatConfig",
     "SourceType",
     "Subnet",
+    "SubnetShare",
     "Target",
     "TargetState",
     "Vpc",

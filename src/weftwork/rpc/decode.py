@@ -51,7 +51,10 @@ _PROTOCOLS: dict[int, Protocol] = {
 }
 _KINDS: dict[str, Kind] = {
     kind: kind
-    for kind in ("vpc", "subnet", "port", "security-group", "snat", "dnat", "peering", "network-policy", "reach-test")
+    for kind in (
+        *("vpc", "subnet", "port", "security-group", "snat", "dnat", "peering", "network-policy", "reach-test"),
+        "subnet-share",
+    )
 }
 _POLICY_KINDS: dict[int, PolicyKind] = {
     policy_pb2.NetworkPolicy.KIND_INGRESS: PolicyKind.INGRESS,
@@ -348,11 +351,19 @@ def thing_name(which: Kind, text: str, field: str, project: ProjectKey) -> str:
         if text and text != str(project):
             raise refusal(codes.INVALID_ARGUMENT, field, f"a {which} has no name: a project has one")
         return ""
+    if which == "subnet-share":
+        return _share_name(text, field)
     if which == "peering":
         return peering(text, field)
     if which == "dnat":
         return _dnat_name(text, field)
     return reference(text, field)
+
+
+def _share_name(text: str, field: str) -> str:
+    """`{subnet}/{org}/{project}`"""
+    subnet, _, to = required(text, field).partition("/")
+    return f"{name(subnet, field)}/{project(to, field)}"
 
 
 def _dnat_name(text: str, field: str) -> str:

@@ -9,11 +9,12 @@ from weftwork.model.network_policy import Action, NetworkPolicy, PolicyKind, Pol
 from weftwork.model.peering import Peering
 from weftwork.model.port import AttachmentKind, Port
 from weftwork.model.security_group import GroupRef, Protocol, Rule, SecurityGroup
+from weftwork.model.share import SubnetShare
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
 from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2 as policy_pb2
-from weftwork.rpc.generated.weftwork.v1 import peering_pb2
+from weftwork.rpc.generated.weftwork.v1 import peering_pb2, sharing_pb2
 
 Conditions = Iterable[pb.Condition]
 
@@ -83,7 +84,7 @@ def port(value: Port, revision: int, conditions: Conditions, *, netns: str, mtu_
         id=value.id,
         org_id=owner.org,
         project_id=owner.project,
-        subnet_id=prefix + value.subnet,
+        subnet_id=f"{value.home}/{value.subnet}",
         vm_id=value.vm or None,
         mac_address=value.mac,
         ip_address=str(value.addresses[0]) if value.addresses else None,
@@ -179,6 +180,19 @@ def network_policy(value: NetworkPolicy, revision: int, conditions: Conditions) 
         subnet_id=f"{value.owner}/{value.subnet}" if value.subnet else "",
         priority=value.priority,
         rules=[policy_rule(one, value) for one in value.rules],
+        created_at=value.created_at,
+        revision=revision,
+        conditions=conditions,
+    )
+
+
+def share(value: SubnetShare, revision: int, conditions: Conditions) -> sharing_pb2.SubnetShare:
+    return sharing_pb2.SubnetShare(
+        id=value.id,
+        org_id=value.owner.org,
+        project_id=value.owner.project,
+        subnet_id=f"{value.owner}/{value.subnet}",
+        to=str(value.to),
         created_at=value.created_at,
         revision=revision,
         conditions=conditions,

@@ -12,6 +12,7 @@ from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as _network_pb
 from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2 as _network_policy_pb2
 from weftwork.rpc.generated.weftwork.v1 import peering_pb2 as _peering_pb2
 from weftwork.rpc.generated.weftwork.v1 import reach_test_pb2 as _reach_test_pb2
+from weftwork.rpc.generated.weftwork.v1 import sharing_pb2 as _sharing_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -229,7 +230,7 @@ class ResourceRef(_message.Message):
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """"vpc", "subnet", "port", "security-group", "snat", "dnat", "peering", "network-policy", "reach-test" """
+    """"vpc", "subnet", "port", "security-group", "snat", "dnat", "peering", "network-policy", "reach-test", "subnet-share" """
     org_id: _builtins.str
     project_id: _builtins.str
     id: _builtins.str
@@ -377,6 +378,8 @@ class PlanRequest(_message.Message):
     CREATE_REACH_TEST_FIELD_NUMBER: _builtins.int
     DELETE_REACH_TEST_FIELD_NUMBER: _builtins.int
     APPLY_REACH_TESTS_FIELD_NUMBER: _builtins.int
+    SHARE_SUBNET_FIELD_NUMBER: _builtins.int
+    UNSHARE_SUBNET_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def create_vpc(self) -> _network_pb2.CreateVpcRequest: ...
     @_builtins.property
@@ -437,6 +440,10 @@ class PlanRequest(_message.Message):
     def delete_reach_test(self) -> _reach_test_pb2.DeleteReachTestRequest: ...
     @_builtins.property
     def apply_reach_tests(self) -> _reach_test_pb2.ApplyReachTestsRequest: ...
+    @_builtins.property
+    def share_subnet(self) -> _sharing_pb2.ShareSubnetRequest: ...
+    @_builtins.property
+    def unshare_subnet(self) -> _sharing_pb2.UnshareSubnetRequest: ...
     def __init__(
         self,
         *,
@@ -470,12 +477,14 @@ class PlanRequest(_message.Message):
         create_reach_test: _reach_test_pb2.CreateReachTestRequest | None = ...,
         delete_reach_test: _reach_test_pb2.DeleteReachTestRequest | None = ...,
         apply_reach_tests: _reach_test_pb2.ApplyReachTestsRequest | None = ...,
+        share_subnet: _sharing_pb2.ShareSubnetRequest | None = ...,
+        unshare_subnet: _sharing_pb2.UnshareSubnetRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "apply_reach_tests", b"apply_reach_tests", "attach_port", b"attach_port", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_reach_test", b"create_reach_test", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_subnet", b"create_subnet", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_reach_test", b"delete_reach_test", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_subnet", b"delete_subnet", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "set_security_groups", b"set_security_groups", "unplug_port", b"unplug_port", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "apply_reach_tests", b"apply_reach_tests", "attach_port", b"attach_port", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_reach_test", b"create_reach_test", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_subnet", b"create_subnet", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_reach_test", b"delete_reach_test", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_subnet", b"delete_subnet", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "set_security_groups", b"set_security_groups", "share_subnet", b"share_subnet", "unplug_port", b"unplug_port", "unshare_subnet", b"unshare_subnet", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "apply_reach_tests", b"apply_reach_tests", "attach_port", b"attach_port", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_reach_test", b"create_reach_test", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_subnet", b"create_subnet", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_reach_test", b"delete_reach_test", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_subnet", b"delete_subnet", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "set_security_groups", b"set_security_groups", "unplug_port", b"unplug_port", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "apply_reach_tests", b"apply_reach_tests", "attach_port", b"attach_port", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_reach_test", b"create_reach_test", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_subnet", b"create_subnet", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_reach_test", b"delete_reach_test", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_subnet", b"delete_subnet", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "set_security_groups", b"set_security_groups", "share_subnet", b"share_subnet", "unplug_port", b"unplug_port", "unshare_subnet", b"unshare_subnet", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_mutation: _TypeAlias = _typing.Literal["create_vpc", "delete_vpc", "create_subnet", "delete_subnet", "create_port", "delete_port", "attach_port", "detach_port", "create_security_group", "update_security_group", "delete_security_group", "create_snat", "delete_snat", "create_dnat", "delete_dnat", "plug_port", "unplug_port", "set_security_groups", "add_rules", "remove_rules", "create_peering", "delete_peering", "create_network_policy", "update_network_policy", "delete_network_policy", "add_policy_rules", "remove_policy_rules", "create_reach_test", "delete_reach_test", "apply_reach_tests"]  # noqa: Y015
+    _WhichOneofReturnType_mutation: _TypeAlias = _typing.Literal["create_vpc", "delete_vpc", "create_subnet", "delete_subnet", "create_port", "delete_port", "attach_port", "detach_port", "create_security_group", "update_security_group", "delete_security_group", "create_snat", "delete_snat", "create_dnat", "delete_dnat", "plug_port", "unplug_port", "set_security_groups", "add_rules", "remove_rules", "create_peering", "delete_peering", "create_network_policy", "update_network_policy", "delete_network_policy", "add_policy_rules", "remove_policy_rules", "create_reach_test", "delete_reach_test", "apply_reach_tests", "share_subnet", "unshare_subnet"]  # noqa: Y015
     _WhichOneofArgType_mutation: _TypeAlias = _typing.Literal["mutation", b"mutation"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_mutation) -> _WhichOneofReturnType_mutation | None: ...
 
