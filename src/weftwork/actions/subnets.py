@@ -19,6 +19,7 @@ from weftwork.base import codes
 from weftwork.base.addresses import Address, Cidr
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model import keys
+from weftwork.model.intent import Thing
 from weftwork.model.nat import Dnat
 from weftwork.model.network_policy import SubnetRef
 from weftwork.model.port import Port
@@ -87,7 +88,7 @@ async def create_subnet(
 
 
 async def delete_subnet(network: Network, *, owner: ProjectKey, subnet: str, cascade: bool) -> None:
-    """With `cascade`, with its shares and ports, the DNAT that points at them, its own policies, the rules of other policies
+    """With `cascade`, with its shares and ports, the DNAT that points at them, its own policies, the rules of others
     that name it, and the reach tests that name any of it; but with no port of another project.
 
     Refusals SUBNET_NOT_FOUND, IN_USE.
@@ -121,7 +122,7 @@ async def delete_subnet(network: Network, *, owner: ProjectKey, subnet: str, cas
             for one in policies
             if one.subnet != gone.name
         )
-        everything = [gone, *ports, *dnats, *its_own, *shares, *tests]
+        everything: list[Thing] = [gone, *ports, *dnats, *its_own, *shares, *tests]
         removed = removals(network, everything) + release(network, here, dnats) + unnamed
         return Decision(None, removed + seen_all + _touched(network, vpc))
 

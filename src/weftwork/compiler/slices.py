@@ -8,7 +8,7 @@ Slice ids: `("host",)`, `("vpc", org, project)`, `("nat", org, project)`, `("pee
 from collections.abc import Callable, Iterator
 
 from weftwork.base.tenancy import ProjectKey
-from weftwork.model.intent import Intent, ProjectIntent
+from weftwork.model.intent import Intent, ProjectIntent, lodgers_of
 from weftwork.model.keys import ThingKey, peer_in
 from weftwork.program.resource import Program, SliceId
 
@@ -45,7 +45,7 @@ def affected_by(key: ThingKey, intent: Intent) -> frozenset[SliceId]:
         case "snat" | "dnat":
             return frozenset({("nat", *owner)})
         case "network-policy":
-            return frozenset({("policies", *owner), ("policy", *owner, key.name)})
+            return frozenset({("policies", *owner), ("policy", *owner, key.name), *_lodgers(intent, owner)})
         case "subnet-share":
             return frozenset()
         case "peering":
@@ -64,6 +64,12 @@ def _with_peers(intent: Intent, owner: ProjectKey) -> Iterator[SliceId]:
         yield from (("subnet", *owner, name) for name in project.subnets)
         yield from (("group", *owner, name) for name in project.groups)
         yield from (("port", *owner, port_id) for port_id in project.ports)
+        yield from _lodgers(intent, owner)
+
+
+def _lodgers(intent: Intent, owner: ProjectKey) -> Iterator[SliceId]:
+    """The ports of other projects in its subnets: each brings its groups, and among its policies, too."""
+    yield from (("port", *port.owner, port.id) for port in lodgers_of(intent, owner))
 
 
 def _slices_of_project(owner: ProjectKey, project: ProjectIntent) -> Iterator[SliceId]:

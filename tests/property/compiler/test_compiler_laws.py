@@ -106,6 +106,7 @@ def test_twins_get_the_same_program_whatever_the_order_of_their_things(intent: I
             dict(reversed(own.dnats.items())),
             dict(reversed(own.peerings.items())),
             dict(reversed(own.policies.items())),
+            dict(reversed(own.reach_tests.items())),
             dict(reversed(own.shares.items())),
         )
 

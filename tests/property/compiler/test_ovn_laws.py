@@ -5,6 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.assembly import Assembly
 from weftwork.compiler.ovn import names
 from weftwork.compiler.ovn.slices import compile_slice
@@ -37,19 +38,25 @@ def test_following_changes_gives_what_compiling_from_scratch_gives(history: tupl
 
 
 @given(histories())
-def test_a_change_touches_no_other_tenant_but_peers(history: tuple[Edit, ...]) -> None:
+def test_a_change_touches_only_its_tenant_peers_and_lenders(history: tuple[Edit, ...]) -> None:
     intent = Intent()
     for edit in history:
         owner, before = edit.key.owner, from_scratch(intent)
-        friends = {peer for peer, _ in peers_of(intent, owner)}
+        friends = {owner} | neighbours(intent, owner)
         edit.apply(intent)
-        friends |= {owner, *(peer for peer, _ in peers_of(intent, owner))}
+        friends |= neighbours(intent, owner)
         changed = {one for one in before ^ from_scratch(intent) if isinstance(one, OvnResource)}
         theirs = {f"weft-{vni_of(one)}" for one in friends}
         for one in changed:
             assert one.scope in theirs or (
                 one.scope == names.EXTERNAL_SCOPE and any(f"{scope}.external" in str(one.key) for scope in theirs)
             )
+
+
+def neighbours(intent: Intent, owner: ProjectKey) -> set[ProjectKey]:
+    """Peers, and those in whose subnets the owner has ports."""
+    lenders = {port.home for port in intent[owner].ports.values()} if owner in intent else set()
+    return lenders | {peer for peer, _ in peers_of(intent, owner)}
 
 
 @given(intents())

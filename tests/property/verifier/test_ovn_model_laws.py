@@ -13,6 +13,7 @@ from weftwork.program.ovn import Acl, AclAction, AclDirection
 from weftwork.program.resource import Program
 from weftwork.testing import strategies as make
 from weftwork.testing.equivalence.cases import Shot, draw_case
+from weftwork.verifier.at_home import at_home, moved
 from weftwork.verifier.model import OVN_IN_USER_SPACE, Model
 from weftwork.verifier.ovn.expressions import NotUnderstood, parse
 from weftwork.verifier.ovn.model import OvnModel
@@ -44,8 +45,8 @@ def test_rows_deliver_what_their_intent_says_and_nothing_else() -> None:
     for seed in range(CASES):
         case = draw_case(seed)
         for intent, shots in ((case.before, case.shots), (case.after or {}, case.later)):
-            model, rows = Model(intent, OVN_IN_USER_SPACE), model_of(compiled(intent), intent)
-            for probe in questions(intent, shots):
+            model, rows = Model(at_home(intent), OVN_IN_USER_SPACE), model_of(compiled(intent), intent)
+            for probe in (moved(intent, one) for one in questions(intent, shots)):
                 intended, programmed = model.verdict(probe), rows.verdict(probe)
                 same = (intended.receiver, intended.seen) == (programmed.receiver, programmed.seen)
                 assert same, (seed, probe, intended, programmed)
@@ -60,7 +61,7 @@ def test_without_the_last_rule_the_rows_let_everything_pass() -> None:
     program = compiled(case.before)
     open_ = frozenset(one for one in program if not (isinstance(one, Acl) and one.action is AclAction.DROP))
     closed, wide = model_of(program, case.before), model_of(open_, case.before)
-    probes = [one.probe for one in case.shots]
+    probes = [moved(case.before, one.probe) for one in case.shots]
     assert sum(wide.verdict(one).delivered for one in probes) > sum(closed.verdict(one).delivered for one in probes)
 
 

@@ -1,7 +1,7 @@
 """A security group's slice: its chain per direction, and the sets that the chain's rules refer to."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Network, collapse_addresses
 
 from weftwork.compiler.linux import names
@@ -61,23 +61,6 @@ def compile_group(vpc: Vpc, group: SecurityGroup, profile: HostProfile) -> Itera
     for family in families(profile):
         yield from _chain(scope, family, inwards, group.ingress)
         yield from _chain(scope, family, outwards, group.egress)
-
-
-def seen_in(vpc: Vpc, group: SecurityGroup) -> SecurityGroup:
-    """A group of another project as its ports bring it into a VPC: every name with its project, but the VPC's own."""
-
-    def seen(rule: Rule) -> Rule:
-        if not isinstance(rule.peer, GroupRef):
-            return rule
-        whose = rule.peer.owner or group.owner
-        return replace(rule, peer=GroupRef(rule.peer.name, None if whose == vpc.owner else whose))
-
-    return replace(
-        group,
-        name=str(GroupRef(group.name, group.owner)),
-        ingress=tuple(map(seen, group.ingress)),
-        egress=tuple(map(seen, group.egress)),
-    )
 
 
 def members(scope: str, family: Family, group: GroupRef | str) -> NftSet:

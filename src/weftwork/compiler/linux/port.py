@@ -10,10 +10,11 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 from weftwork.compiler.linux import names
-from weftwork.compiler.linux.group import compile_group, members, seen_in
+from weftwork.compiler.linux.group import compile_group, members
 from weftwork.compiler.linux.guard import guard_of_port
 from weftwork.compiler.linux.peering import memberships_at_peers
 from weftwork.compiler.linux.policy import SAME_SET, families
+from weftwork.compiler.lodging import brought_along
 from weftwork.compiler.settings import HostProfile
 from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.model.port import Attachment, AttachmentKind, Port
@@ -32,7 +33,8 @@ def compile_port(intent: Intent, vpc: Vpc, port: Port, profile: HostProfile) -> 
         return
     project = intent[port.owner]
     if port.lender:
-        yield from _groups_brought_along(vpc, project, port, profile)
+        for group in brought_along(vpc, project, port):
+            yield from compile_group(vpc, group, profile)
     scope, leg = names.scope_of(vpc), names.leg_of(subnet, profile)
     for address in (one for one in port.addresses if isinstance(one, IPv4Address)):
         yield from guard_of_port(scope, port, address)
@@ -44,11 +46,6 @@ def compile_port(intent: Intent, vpc: Vpc, port: Port, profile: HostProfile) -> 
         if subnet.dhcp_enabled:
             yield DhcpBinding(scope, leg, port.mac, address, port.name)
     yield _device(scope, subnet, port, port.attachment, profile)
-
-
-def _groups_brought_along(vpc: Vpc, project: ProjectIntent, port: Port, profile: HostProfile) -> Iterator[Resource]:
-    for group in (project.groups[name] for name in port.groups if name in project.groups):
-        yield from compile_group(vpc, seen_in(vpc, group), profile)
 
 
 def _policy(scope: str, family: Family, project: ProjectIntent, port: Port, address: str) -> Iterator[Resource]:

@@ -12,7 +12,7 @@ from weftwork.model.vpc import Vpc
 from weftwork.program.ovn import Acl, AclAction, AclDirection, PortGroup
 from weftwork.program.resource import Resource
 
-_ANYWHERE = IPv4Network("0.0.0.0/0")
+_ANYWHERE = "0.0.0.0/0"
 
 
 def compile_group(intent: Intent, vpc: Vpc, group: SecurityGroup) -> Iterator[Resource]:
@@ -25,8 +25,8 @@ def compile_group(intent: Intent, vpc: Vpc, group: SecurityGroup) -> Iterator[Re
 
 
 def _rule(intent: Intent, vpc: Vpc, own: str, rule: Rule, direction: AclDirection) -> Iterator[Resource]:
-    if isinstance(rule.peer, GroupRef) and rule.peer.owner is None:
-        yield PortGroup(names.scope_of(vpc), names.group_of(vpc, rule.peer.name))
+    if isinstance(rule.peer, GroupRef):
+        yield PortGroup(names.scope_of(vpc), names.group_of(vpc, str(rule.peer)))
     for match in matches_of(intent, vpc, own, rule, direction):
         yield Acl(
             scope=names.scope_of(vpc),
@@ -40,23 +40,26 @@ def _rule(intent: Intent, vpc: Vpc, own: str, rule: Rule, direction: AclDirectio
 
 
 def matches_of(intent: Intent, vpc: Vpc, own: str, rule: Rule, direction: AclDirection) -> Iterator[str]:
-    """Each of them allows. None for a peer of another family, or a group of a project that is no peer."""
+    """Each of them allows. None for a peer of another family.
+
+    A group of another project has its ports in the VPC's own shared subnets and, when the project is a peer, there.
+    """
     outwards = direction is AclDirection.FROM_PORT
     end, peer = (f"inport == @{own}", "ip4.dst") if outwards else (f"outport == @{own}", "ip4.src")
+    for addresses in _addresses(intent, vpc, rule):
+        who = () if addresses == _ANYWHERE else (f"{peer} == {addresses}",)
+        for service in services_of(rule.protocol, rule.ports):
+            yield " && ".join((end, "ip4", *who, *service))
+
+
+def _addresses(intent: Intent, vpc: Vpc, rule: Rule) -> Iterator[str]:
     match rule.peer:
         case IPv4Network() as network:
-            who = () if network == _ANYWHERE else (f"{peer} == {network}",)
-        case GroupRef(name, None):
-            who = (f"{peer} == {names.addresses_of(names.group_of(vpc, name))}",)
-        case GroupRef(name, owner):
-            there = next((one for one in peer_vpcs(intent, vpc.owner) if one.owner == owner), None)
-            if there is None:
-                return
-            who = (f"{peer} == {names.addresses_of(names.group_of(there, name))}",)
-        case _:
-            return
-    for service in services_of(rule.protocol, rule.ports):
-        yield " && ".join((end, "ip4", *who, *service))
+            yield str(network)
+        case GroupRef(name, owner) as group:
+            yield names.addresses_of(names.group_of(vpc, str(group)))
+            for there in (one for one in peer_vpcs(intent, vpc.owner) if one.owner == owner):
+                yield names.addresses_of(names.group_of(there, name))
 
 
 def services_of(protocol: Protocol, ports: PortRange | None) -> Iterator[tuple[str, ...]]:

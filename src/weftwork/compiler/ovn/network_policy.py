@@ -4,7 +4,7 @@ OVN 23.03 has no action that means `on to the groups`. So what a policy allows i
 groups, with both to match, and behind these it is dropped: the cost is the product, and is paid where policies allow.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
@@ -13,9 +13,9 @@ from weftwork.compiler.ovn.group import matches_of, services_of
 from weftwork.compiler.ovn.guard import GUARD, RULE, going, received
 from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.model.network_policy import Action, NetworkPolicy, PolicyKind, PolicyRule, SubnetRef
-from weftwork.model.security_group import GroupRef
+from weftwork.model.security_group import GroupRef, SecurityGroup
 from weftwork.model.vpc import Vpc
-from weftwork.program.ovn import AclAction, AclDirection, PortGroup
+from weftwork.program.ovn import Acl, AclAction, AclDirection, PortGroup
 from weftwork.program.resource import Resource
 
 RULES_MAX = (GUARD - RULE) // 2 - 1
@@ -34,47 +34,71 @@ class _Way:
     def is_out(self) -> bool:
         return self.direction is AclDirection.FROM_PORT
 
+    def stage(self, vpc: Vpc, priority: int, match: str, action: AclAction) -> Acl:
+        return (going if self.is_out else received)(vpc, priority, match, action)
+
 
 _OUT = _Way(AclDirection.FROM_PORT, "ip4.src", "ip4.dst")
 _IN = _Way(AclDirection.TO_PORT, "ip4.dst", "ip4.src")
 
 
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """A rule, or what an isolation denies after its rules (`rule` is None), with its place in the order."""
+
+    place: int
+    about: str
+    rule: PolicyRule | None
+
+
 def compile_policies(intent: Intent, vpc: Vpc) -> Iterator[Resource]:
     project = intent[vpc.owner]
-    policies = sorted(project.policies.values(), key=lambda one: one.place)
-    yield from _direction(intent, vpc, project, [one for one in policies if one.judges_egress], _OUT)
-    yield from _direction(intent, vpc, project, [one for one in policies if one.judges_ingress], _IN)
+    for way in (_OUT, _IN):
+        for one in _placed(vpc, project, way):
+            yield from _denied(vpc, project, one, way)
+    yield from compile_allowed(intent, vpc, tuple(project.groups.values()))
 
 
-def _direction(
-    intent: Intent, vpc: Vpc, project: ProjectIntent, policies: list[NetworkPolicy], way: _Way
-) -> Iterator[Resource]:
-    stage, place = (going if way.is_out else received), GUARD
-    for policy in policies:
+def compile_allowed(intent: Intent, vpc: Vpc, groups: Sequence[SecurityGroup]) -> Iterator[Resource]:
+    """What the policies of the VPC leave to the rules of these groups."""
+    project = intent[vpc.owner]
+    for way in (_OUT, _IN):
+        for one in _placed(vpc, project, way):
+            if one.rule and one.rule.action is Action.ALLOW:
+                for match in _matches(vpc, project, one.rule, way):
+                    for given in _given(intent, vpc, groups, way):
+                        whole = " && ".join((one.about, *match, given))
+                        yield way.stage(vpc, one.place, whole, AclAction.ALLOW_RELATED)
+
+
+def _placed(vpc: Vpc, project: ProjectIntent, way: _Way) -> Iterator[_Placed]:
+    """From the first to the last. Below each place there is one for what is dropped."""
+    place = GUARD
+    for policy in sorted(project.policies.values(), key=lambda one: one.place):
         target = _target(vpc, project, policy)
-        if target is None:
+        if target is None or not (policy.judges_egress if way.is_out else policy.judges_ingress):
             continue
         isolates = policy.kind is PolicyKind.ISOLATION
         about = f"{way.own} == {target}" + (f" && {way.other} != {target}" if isolates else "")
-        for rule in policy.rules:
+        for rule in (*policy.rules, *((None,) if isolates else ())):
             place -= 2
-            if isinstance(rule.peer, GroupRef) and rule.peer.owner is None:
-                yield PortGroup(names.scope_of(vpc), names.group_of(vpc, rule.peer.name))
-            for match in _matches(vpc, project, rule, way):
-                whole = " && ".join((about, *match))
-                if rule.action is Action.ALLOW:
-                    for given in _given(intent, vpc, project, way):
-                        yield stage(vpc, place, f"{whole} && {given}", AclAction.ALLOW_RELATED)
-                yield stage(vpc, place - 1, whole, AclAction.DROP)
-        if isolates:
-            place -= 2
-            yield stage(vpc, place, about, AclAction.DROP)
+            yield _Placed(place, about, rule)
 
 
-def _given(intent: Intent, vpc: Vpc, project: ProjectIntent, way: _Way) -> Iterator[str]:
-    """What the groups of the project allow, once each."""
+def _denied(vpc: Vpc, project: ProjectIntent, one: _Placed, way: _Way) -> Iterator[Resource]:
+    if one.rule is None:
+        yield way.stage(vpc, one.place, one.about, AclAction.DROP)
+        return
+    if isinstance(one.rule.peer, GroupRef) and one.rule.peer.owner is None:
+        yield PortGroup(names.scope_of(vpc), names.group_of(vpc, one.rule.peer.name))
+    for match in _matches(vpc, project, one.rule, way):
+        yield way.stage(vpc, one.place - 1, " && ".join((one.about, *match)), AclAction.DROP)
+
+
+def _given(intent: Intent, vpc: Vpc, groups: Sequence[SecurityGroup], way: _Way) -> Iterator[str]:
+    """What the groups allow, once each."""
     told: dict[str, None] = {}
-    for group in project.groups.values():
+    for group in groups:
         own = names.group_of(vpc, group.name)
         for rule in group.egress if way.is_out else group.ingress:
             told |= dict.fromkeys(matches_of(intent, vpc, own, rule, way.direction))

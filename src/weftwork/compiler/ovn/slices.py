@@ -54,7 +54,9 @@ def _compile(intent: Intent, vpc: Vpc, kind: str, name: str = "", *, profile: Ov
             if group := project.groups.get(name):
                 yield from compile_group(intent, vpc, group)
         case "port":
-            if port := project.ports.get(name):
-                yield from compile_port(intent, vpc, port, profile)
+            port = project.ports.get(name)
+            home = intent.get(port.home) if port else None
+            if port and home and home.vpc:
+                yield from compile_port(intent, home.vpc, port, profile)
         case _:
             raise AssertionError(f"no slice is called {kind}")

@@ -65,7 +65,7 @@ MUTANTS = (
         "if _ANYWHERE.supernet_of(networks[0]) if networks else False:",
         "any CIDR is everywhere",
     ),
-    _linux("port", "for group in port.groups:", "for group in port.groups[:1]:", "only the first group has the member"),
+    _linux("port", "for name in port.groups:", "for name in port.groups[:1]:", "only the first group has the member"),
     _linux(
         "port",
         "into, [names.in_chain(group) for group in groups]",
@@ -78,7 +78,9 @@ MUTANTS = (
         "out, [names.out_chain(group) for group in groups[1:]]",
         "the first group's egress is forgotten",
     ),
-    _linux("port", "yield from memberships_at_peers(intent, port, str(address))", "", "peers do not know the members"),
+    _linux(
+        "port", "yield from memberships_at_peers(intent, port, str(address))", "pass", "peers do not know the members"
+    ),
     _linux(
         "guard",
         "iifname . ether saddr . ip saddr @guard goto payload",
@@ -185,7 +187,7 @@ MUTANTS = (
         "egress rules see the external address",
     ),
     _ovn("group", "AclAction.ALLOW_RELATED", "AclAction.ALLOW_STATELESS", "what is allowed has no answers"),
-    _ovn("group", "() if network == _ANYWHERE else", "() if network else", "any CIDR is everywhere"),
+    _ovn("group", "() if addresses == _ANYWHERE else", '() if addresses[0] != "$" else', "any CIDR is everywhere"),
     _ovn(
         "group", "names.group_of(there, name)", "names.group_of(vpc, name)", "a peer's group is the own one of its name"
     ),
@@ -195,6 +197,13 @@ MUTANTS = (
         "for group in port.groups[:1]:",
         "a port is a member of its first group only",
     ),
+    _ovn(
+        "port",
+        "GroupRef(group, port.lender and port.owner)",
+        "GroupRef(group)",
+        "a guest of another project is a member of the lender's group",
+    ),
+    _ovn("port", "yield from compile_allowed(intent, vpc, brought)", "pass", "policies allow guests of others nothing"),
     _ovn("port", "port_security=(own,)", "port_security=()", "a guest may use any address"),
     _ovn("port", "port_security=(own,)", "port_security=(port.mac,)", "a guest may use any address of IPv4"),
     _ovn("port", "yield PortGroupMember(scope, names.everyone(vpc), name)", "", "a port is not guarded"),
@@ -247,10 +256,15 @@ MUTANTS = (
     _ovn("peering", "yield from _leg(vpc, peer)", "pass", "peers have no way to each other"),
     _ovn(
         "network_policy",
-        "AclAction.DROP)\n        if isolates",
-        "AclAction.ALLOW)\n        if isolates",
+        'yield way.stage(vpc, one.place - 1, " && ".join((one.about, *match)), AclAction.DROP)',
+        'yield way.stage(vpc, one.place - 1, " && ".join((one.about, *match)), AclAction.ALLOW)',
         "policies deny nothing",
     ),
-    _ovn("network_policy", "yield stage(vpc, place, about, AclAction.DROP)", "pass", "isolations isolate nothing"),
+    _ovn(
+        "network_policy",
+        "yield way.stage(vpc, one.place, one.about, AclAction.DROP)",
+        "pass",
+        "isolations isolate nothing",
+    ),
     _ovn("network_policy", 'f"{way.own} == {target}"', 'f"ip4"', "policies are for everybody"),
 )
