@@ -37,7 +37,8 @@ async def explain_flow(
 ) -> Explained:
     """Each end is a port's name or id, an address, or `internet`.
 
-    Refusals VPC_NOT_FOUND, PORT_NOT_FOUND, IPV6_NOT_SUPPORTED, INVALID_ARGUMENT when no end is the project's.
+    Refusals VPC_NOT_FOUND, PORT_NOT_FOUND, IPV6_NOT_SUPPORTED, PORT_IN_SHARED_SUBNET, INVALID_ARGUMENT when no end is
+    the project's.
     """
     here, vpc = vpc_of(network, owner)
     question = Question(
@@ -61,7 +62,8 @@ def _source(network: Network, here: ProjectIndex, vpc: Vpc, text: str) -> Inside
         return Outside(_far(network, vpc))
     address = _address(text, "source")
     if address is None:
-        return _inside(port_of(here, vpc.owner, text))
+        return _inside(not_borrowed(port_of(here, vpc.owner, text)))
+    _check_no_lodger(network, here, vpc, address, "source")
     if port := _port_at(here, address) or _port_of_peer(network, vpc, address):
         return _inside(port)
     if address in vpc.cidr:
@@ -75,9 +77,26 @@ def _destination(network: Network, here: ProjectIndex, vpc: Vpc, text: str) -> I
         return _far(network, vpc)
     address = _address(text, "destination")
     if address is None:
-        return _inside(port_of(here, vpc.owner, text))
+        return _inside(not_borrowed(port_of(here, vpc.owner, text)))
+    _check_no_lodger(network, here, vpc, address, "destination")
     port = _port_at(here, address)
     return _inside(port) if port else address
+
+
+def not_borrowed(port: Port) -> Port:
+    """Refusal PORT_IN_SHARED_SUBNET."""
+    if port.lender:
+        raise codes.PORT_IN_SHARED_SUBNET.refusal(f"port {port.name or port.id} is in a subnet of {port.lender}")
+    return port
+
+
+def _check_no_lodger(network: Network, here: ProjectIndex, vpc: Vpc, address: IPv4Address, field: str) -> None:
+    """Of the VPC, or of one that it is peered with."""
+    near = (here, *(network.view.project(owner) for owner, _ in peers_of(network.view.intent, vpc.owner)))
+    if any(there and there.port_by_address.get(address) in there.lodgers for there in near):
+        raise codes.PORT_IN_SHARED_SUBNET.refusal(
+            f"{address} is of a port in a subnet that is shared with the port's project", field=field
+        )
 
 
 def _check_ours(here: ProjectIndex, vpc: Vpc, question: Question) -> None:

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from weftwork.actions import rows
 from weftwork.actions.claims import Draft, change, creation, joined, removal
+from weftwork.actions.explain import not_borrowed
 from weftwork.actions.find import group_of, port_of, reach_test_of, subnet_of, vpc_of
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.network import Decision, Network, Stored
@@ -52,7 +53,7 @@ class AppliedTests:
 
 async def create_reach_test(network: Network, *, owner: ProjectKey, wanted: Wanted) -> Stored[ReachTest]:
     """Refusals INVALID_NAME, INVALID_REACH_TEST, TOO_MANY_REACH_TESTS, VPC_NOT_FOUND, those of a name that is not
-    found, REACH_TEST_ALREADY_EXISTS, REACH_TEST_FAILS.
+    found, PORT_IN_SHARED_SUBNET, REACH_TEST_ALREADY_EXISTS, REACH_TEST_FAILS.
     """
 
     def decide() -> Decision[ReachTest]:
@@ -190,7 +191,7 @@ def _checked(network: Network, here: ProjectIndex, owner: ProjectKey, wanted: Wa
 def _found(here: ProjectIndex, owner: ProjectKey, end: End) -> End:
     match end:
         case PortRef(text):
-            return PortRef(port_of(here, owner, text).id)
+            return PortRef(not_borrowed(port_of(here, owner, text)).id)
         case GroupRef(text):
             return GroupRef(group_of(here, owner, text).name)
         case SubnetRef(text):

@@ -556,6 +556,14 @@ SHARE_NOT_FOUND = _code(
     "The subnet is not shared with this project.",
     "See `weft subnet shares`.",
 )
+PORT_IN_SHARED_SUBNET = _code(
+    Kind.INVALID,
+    "PORT_IN_SHARED_SUBNET",
+    "A port in another project's subnet",
+    "Two projects judge what such a port sends and gets, and neither may read the other's rules: so neither "
+    "`weft explain` nor a reach test speaks of it.",
+    "Send a packet from the guest; `--dry-run` says what a change would open or close for it.",
+)
 
 # Every noun.
 

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from weftwork.model.intent import Intent
+from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.testing import strategies as make
 from weftwork.verifier.edits import Edit, applied
 from weftwork.verifier.explain import Explanation, explain
@@ -26,7 +26,7 @@ def questions(draw: st.DrawFn, intent: Intent) -> Question:
     """Between ports, gateways, unused addresses, external addresses of both tenants, and the outside."""
     owner = draw(st.sampled_from(sorted(intent)))
     own = intent[owner]
-    ports = [Inside(owner, port_id) for port_id in sorted(own.ports)]
+    ports = [Inside(owner, port_id) for port_id in at_home(own)]
     protocol, number = draw(st.sampled_from(SERVICES))
     external = [IPv4Address(f"198.51.100.{last}") for last in (10, 11, 12, 13)]
     addresses = [IPv4Address("10.0.1.1"), IPv4Address("10.0.1.77"), IPv4Address("224.0.0.5"), FAR, *external]
@@ -37,8 +37,13 @@ def questions(draw: st.DrawFn, intent: Intent) -> Question:
 
 @st.composite
 def cases(draw: st.DrawFn) -> tuple[Intent, Question]:
-    intent = draw(make.intents().filter(lambda one: any(project.ports for project in one.values())))
-    return intent, draw(questions({owner: project for owner, project in intent.items() if project.ports}))
+    intent = draw(make.intents().filter(lambda one: any(map(at_home, one.values()))))
+    return intent, draw(questions({owner: project for owner, project in intent.items() if at_home(project)}))
+
+
+def at_home(own: ProjectIntent) -> list[str]:
+    """The ports that there is an explanation for: those in the project's own VPC."""
+    return sorted(port_id for port_id, port in own.ports.items() if not port.lender)
 
 
 def explained(case: tuple[Intent, Question]) -> Explanation:
@@ -136,8 +141,9 @@ def passing(intent: Intent) -> Iterator[tuple[str, str, tuple[int, int]]]:
     """Between ports of the same project, directly."""
     model = Model(intent)
     for owner, project in intent.items():
-        for source in project.ports.values():
-            for destination in project.ports.values():
+        ports = [project.ports[port_id] for port_id in at_home(project)]
+        for source in ports:
+            for destination in ports:
                 address = address_of(destination)
                 for protocol, number in SERVICES if address and source is not destination else ():
                     assert address is not None

@@ -7,16 +7,19 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 import pytest_asyncio
 
+from weftwork.actions.explain import explain_flow
 from weftwork.actions.nat import create_dnat
 from weftwork.actions.network import Network
 from weftwork.actions.ports import create_port, delete_port
+from weftwork.actions.reach_tests import Wanted, create_reach_test
 from weftwork.actions.reads import get_subnet, list_ports
 from weftwork.actions.shares import list_shared_subnets, list_shares, share_subnet, unshare_subnet
 from weftwork.actions.subnets import create_subnet, delete_subnet
 from weftwork.actions.vpcs import create_vpc, delete_vpc
 from weftwork.base.errors import Refusal
 from weftwork.base.tenancy import ProjectKey
-from weftwork.model.security_group import Protocol
+from weftwork.model.reach_test import Must, PortRef
+from weftwork.model.security_group import GroupRef, Protocol
 from weftwork.testing.network_kit import BLUE, RED, leaks, refused
 
 LENT = f"{RED}/lent"
@@ -47,6 +50,25 @@ async def test_a_port_in_a_shared_subnet_is_its_projects_with_an_address_of_the_
         == (await list_ports(network, owner=BLUE)).items[0]
     )
     await delete_port(network, owner=BLUE, port="a", cascade=False)
+
+
+async def test_nobody_is_told_by_whose_rules_a_borrowed_port_is_reached(network: Network) -> None:
+    borrowed = (await create_port(network, owner=BLUE, subnet=LENT, name="a")).value
+    await create_port(network, owner=BLUE, name="own")
+    await create_port(network, owner=RED, subnet="lent", name="r")
+    address = str(borrowed.addresses[0])
+
+    for owner, source, destination in (
+        *((BLUE, "a", "own"), (BLUE, "own", "a"), (BLUE, "internet", "a")),
+        *((RED, "r", address), (RED, address, "r")),
+    ):
+        async with refused(network, "PORT_IN_SHARED_SUBNET"):
+            await explain_flow(
+                network, owner=owner, source=source, destination=destination, protocol=6, destination_port=80
+            )
+    never = Wanted("never", Must.NOT_REACH, PortRef("a"), GroupRef("default"), Protocol.TCP, None)
+    async with refused(network, "PORT_IN_SHARED_SUBNET"):
+        await create_reach_test(network, owner=BLUE, wanted=never)
 
 
 async def test_addresses_and_macs_are_the_lenders_for_both(network: Network) -> None:
