@@ -92,7 +92,9 @@ def hops_of(
 def _place_of(project: ProjectIntent, route: Route, reason: Reason) -> Station:
     if reason.code in (ReasonCode.POLICY_DENIED, ReasonCode.ISOLATED):
         return of_policy(project, route, reason.thing)
-    return _AT.get(reason.code, _leading(route))
+    place = _AT.get(reason.code, _leading(route))
+    # From elsewhere it comes by the guard of the receiver alone, which stands at the receiver's port.
+    return Station.PORT if place is Station.GUARD and route.sender is None else place
 
 
 def of_policy(project: ProjectIntent, route: Route, name: str) -> Station:
