@@ -23,6 +23,7 @@ from weftwork.verifier.linux.peering_check import check_peerings, is_member
 from weftwork.verifier.linux.pipeline_check import check_pipeline
 from weftwork.verifier.linux.policy_check import check_policies
 from weftwork.verifier.linux.port_check import check_port, groups_in
+from weftwork.verifier.linux.reserved_check import check_reserved_ports
 from weftwork.verifier.linux.scope import Scope
 from weftwork.verifier.linux.sets import NotUnderstood
 from weftwork.verifier.linux.touched import EPOCH, GUARDS, STAMP, Touched, touched_by
@@ -105,6 +106,7 @@ def _judge_scope(view: ProgramView, name: str, change: Change, intent: Intent, b
     yield from _epoch(look, before, touched)
     if touched.rules:
         yield from _defences(look)
+        yield from check_reserved_ports(look)
         yield from check_pipeline(look)
     if touched.nat or touched.rules:
         yield from check_nat(look, tuple(sorted(touched.destinations)))
