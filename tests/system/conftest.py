@@ -7,10 +7,10 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from variants import VARIANTS, Variant
 
 from weftwork.testing.cloud import Cloud
 from weftwork.testing.guests import Guest, run
@@ -18,30 +18,6 @@ from weftwork.testing.internet import Internet
 from weftwork.testing.node import Node
 from weftwork.testing.residue import Residue
 
-
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """How `weft up` is to be configured, and what it must say that it does. Empty: whatever this kernel gets."""
-
-    backend: str = ""
-    layout: str = ""
-    filter_mode: str = ""
-    chosen: str = ""
-    """The filter mode that must be in use."""
-    module: str = ""
-    """A kernel module to load first: only on a kernel that the tests have for themselves."""
-
-
-VARIANTS = {
-    "default": Variant(),
-    "bridges": Variant(layout="bridges", chosen="bridge"),
-    "vlan": Variant(layout="vlan", chosen="bridge"),
-    # As Docker and Kubernetes leave the host: loaded, for bridged packets to traverse their rules.
-    "docker": Variant(layout="bridges", chosen="bridge", module="br_netfilter"),
-    "docker-vlan": Variant(layout="vlan", chosen="bridge", module="br_netfilter"),
-    "ovn": Variant(backend="ovn", chosen="ovn"),
-    "br_netfilter": Variant(filter_mode="br_netfilter", chosen="br_netfilter", module="br_netfilter"),
-}
 CHOSEN = os.environ.get("WEFT_TEST_VARIANTS", "default").split()
 
 _numbers = itertools.count(1)

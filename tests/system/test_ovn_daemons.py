@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import Variant
+from variants import Variant
 
 from weftwork.testing.cloud import allow
 from weftwork.testing.node import Node
