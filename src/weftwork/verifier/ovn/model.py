@@ -54,13 +54,13 @@ class OvnModel:
         }
 
     def verdict(self, probe: Probe) -> Verdict:
-        journey = _Journey(self._rows)
+        journey = Journey(self._rows)
         outcome = self._send(journey, probe)
         if probe.phase in (Phase.REPLY, Phase.ERROR) and not isinstance(outcome, Lost):
             outcome = _answer(journey, outcome, error=probe.phase is Phase.ERROR)
         return self._verdict(outcome)
 
-    def _send(self, journey: "_Journey", probe: Probe) -> Outcome:
+    def _send(self, journey: "Journey", probe: Probe) -> Outcome:
         stray = probe.phase is Phase.STRAY
         packet = Packet(
             source=0,
@@ -98,7 +98,7 @@ class OvnModel:
                 return Verdict(there, _seen(packet), (Reason(ReasonCode.PART_OF_FLOW),))
 
 
-def _answer(journey: "_Journey", outcome: AtPort | AtRouter | Beyond, *, error: bool) -> Outcome:
+def _answer(journey: "Journey", outcome: AtPort | AtRouter | Beyond, *, error: bool) -> Outcome:
     got = outcome.packet
     packet = Packet(
         source=got.destination,
@@ -120,8 +120,11 @@ def _answer(journey: "_Journey", outcome: AtPort | AtRouter | Beyond, *, error: 
 
 
 @dataclass
-class _Journey:
+class Journey:
+    """Of one packet. `is_part`: the rows are those of some VPCs, without the external switch."""
+
     rows: Rows
+    is_part: bool = False
     _hops: int = field(default=0)
 
     def from_port(self, port: LogicalSwitchPort, packet: Packet) -> Outcome:
@@ -169,6 +172,11 @@ class _Journey:
             if not isinstance(outcome, Lost):
                 break
         return outcome
+
+    def from_beyond(self, leg: LogicalRouterPort, packet: Packet) -> Outcome:
+        """From outside, past the external switch."""
+        self._hops = 0
+        return self._into(leg, packet)
 
     def from_router(self, scope: str, packet: Packet) -> Outcome:
         self._hops = 0
@@ -287,7 +295,7 @@ class _Journey:
     def _onto(self, leg: LogicalRouterPort, hop: int, packet: Packet) -> Outcome:
         way = self.rows.switch_port(leg)
         if way is None:
-            return Lost("a leg without a switch")
+            return Beyond(packet) if self.is_part and leg.gateway_chassis else Lost("a leg without a switch")
         if self.rows.owns(leg.router, hop):
             return Lost("it is the router's own, and was not translated")
         packet.inport = way.name

@@ -1,7 +1,7 @@
 """The rows of a northbound, indexed as a packet meets them."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Interface, IPv4Network
 
@@ -92,6 +92,12 @@ class Rows:
         """Where a load balancer of the group leads."""
         vips = self._forwards.get((scope, group), {})
         return vips.get((packet.destination, packet.protocol, packet.destination_port))
+
+    def outer_ends(self, scope: str, group: str, protocol: int, inner: tuple[int, int]) -> Iterator[tuple[int, int]]:
+        """Addresses and ports from which a load balancer of the group leads there."""
+        for (address, of, port), there in self._forwards.get((scope, group), {}).items():
+            if of == protocol and there == inner:
+                yield address, port
 
     def leg(self, port: LogicalSwitchPort) -> LogicalRouterPort | None:
         """The router's port at the other end of a switch's."""

@@ -1,0 +1,161 @@
+"""Which flows end with a change: those whose first packet today's intent delivers no more, seen from any zone."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from ipaddress import IPv4Address
+
+from weftwork.compiler.ovn.slices import compile_slice
+from weftwork.compiler.settings import OvnProfile
+from weftwork.compiler.slices import slices_of
+from weftwork.model.intent import Intent
+from weftwork.program.ovn import Acl, AclAction, LogicalRouter, LogicalSwitchPort
+from weftwork.program.resource import Program, Resource
+from weftwork.testing import strategies as make
+from weftwork.testing.equivalence.cases import draw_case
+from weftwork.verifier.model import OVN_IN_USER_SPACE, Model
+from weftwork.verifier.ovn.rows import address_of
+from weftwork.verifier.ovn.tracked import Opening, dead, peers_of
+from weftwork.verifier.packet import Inside, Outside, Phase, Probe, Verdict
+
+PROFILE = OvnProfile(external=make.EXTERNAL, gateway_chassis=("chassis",))
+CASES = 150
+
+
+def rows_of(intent: Intent) -> dict[str, set[Resource]]:
+    """By scope."""
+    rows: dict[str, set[Resource]] = {}
+    for slice_id in slices_of(intent):
+        for one in compile_slice(intent, slice_id, PROFILE):
+            rows.setdefault(one.scope, set()).add(one)
+    return rows
+
+
+def part(rows: dict[str, set[Resource]], scope: str) -> Program:
+    """As a chassis reads it: the scope that changed, and its peers."""
+    own = frozenset(rows.get(scope, ()))
+    return own.union(*(rows.get(one, set()) for one in peers_of(own)))
+
+
+class World:
+    def __init__(self, intent: Intent) -> None:
+        self.intent, self.rows = intent, rows_of(intent)
+        self.model = Model(intent, OVN_IN_USER_SPACE)
+
+    def scope(self, end: object) -> str:
+        vpc = self.intent[end.owner].vpc if isinstance(end, Inside) and end.owner in self.intent else None
+        return vpc.netns if vpc else ""
+
+    def name(self, end: object) -> str:
+        return f"{self.scope(end)}.port.{end.port}" if isinstance(end, Inside) else ""
+
+    def has(self, at: str) -> bool:
+        rows = (one for some in self.rows.values() for one in some if isinstance(one, LogicalSwitchPort))
+        return at in {one.name for one in rows}
+
+    def delivers(self, probe: Probe, like: Verdict) -> bool:
+        verdict = self.model.verdict(probe)
+        return (verdict.receiver, verdict.seen) == (like.receiver, like.seen)
+
+    def belongs_to_another(self, probe: Probe) -> bool:
+        """An external address of another VPC: the packet may leave, and what becomes of it is not the sender's."""
+        others = [own for owner, own in self.intent.items() if owner != getattr(probe.source, "owner", None)]
+        addresses = {one.external_ip for own in others for one in own.dnats.values()}
+        return probe.destination in addresses | {own.snat.external_ip for own in others if own.snat}
+
+    def ends(self, opening: Opening, scope: str) -> bool:
+        return opening in set(dead(part(self.rows, scope), {scope}, [opening]))
+
+
+def as_sent(world: World, probe: Probe) -> Opening:
+    at = world.name(probe.source)
+    port = next(one for one in world.rows[world.scope(probe.source)] if getattr(one, "name", "") == at)
+    assert isinstance(port, LogicalSwitchPort)
+    source = IPv4Address(address_of(port) or 0)
+    ends = (source, probe.source_port, probe.destination, probe.destination_port)
+    return Opening(at, probe.protocol, *ends)
+
+
+def as_received(world: World, probe: Probe, verdict: Verdict) -> Opening:
+    seen = verdict.seen
+    assert seen is not None
+    ends = (seen.source, seen.source_port, seen.destination, seen.destination_port)
+    return Opening(world.name(verdict.receiver), probe.protocol, *ends)
+
+
+def ways(world: World, probe: Probe, verdict: Verdict) -> Iterator[Probe]:
+    """All that the receiver would see as the same packet."""
+    seen, receiver = verdict.seen, verdict.receiver
+    assert seen is not None and isinstance(receiver, Inside)
+    yield probe
+    if isinstance(probe.source, Inside):
+        yield replace(probe, destination=seen.destination, destination_port=seen.destination_port)
+    for dnat in world.intent[receiver.owner].dnats.values():
+        outer = replace(probe, destination=dnat.external_ip, destination_port=dnat.external_port)
+        yield replace(outer, source=Outside(seen.source), source_address=None)
+
+
+def flows_of(case_seed: int) -> Iterator[tuple[World, World, Probe, Verdict]]:
+    """What was delivered before the change, and the worlds around it."""
+    case = draw_case(case_seed)
+    if case.after is None:
+        return
+    before, after = World(case.before), World(case.after)
+    for shot in case.shots:
+        verdict = before.model.verdict(shot.probe)
+        if shot.probe.phase is Phase.OPENING and verdict.delivered:
+            yield before, after, shot.probe, verdict
+
+
+def test_a_flow_ends_when_its_first_packet_would_be_delivered_no_more_and_else_goes_on() -> None:
+    ended = lived = 0
+    for seed in range(CASES):
+        for before, after, probe, verdict in flows_of(seed):
+            if after.has(after.name(probe.source)) and before.scope(probe.source) == after.scope(probe.source):
+                scope = after.scope(probe.source)
+                sent = as_sent(before, probe)
+                if as_sent(after, probe) == sent and not after.belongs_to_another(probe):
+                    alive = after.model.verdict(probe).delivered
+                    assert after.ends(sent, scope) is not alive, (seed, probe, sent)
+                    if isinstance(verdict.receiver, Outside):
+                        at_router = replace(sent, at=router_of(after, scope))
+                        assert after.ends(at_router, scope) is not alive, (seed, probe, at_router)
+                    ended, lived = ended + (not alive), lived + alive
+            if after.has(after.name(verdict.receiver)) and isinstance(verdict.receiver, Inside):
+                got = as_received(before, probe, verdict)
+                alive = any(after.delivers(one, verdict) for one in ways(after, probe, verdict))
+                assert after.ends(got, after.scope(verdict.receiver)) is not alive, (seed, probe, got)
+                ended, lived = ended + (not alive), lived + alive
+    assert ended > 30 and lived > 30, (ended, lived)
+
+
+def router_of(world: World, scope: str) -> str:
+    return next(one.name for one in world.rows[scope] if isinstance(one, LogicalRouter))
+
+
+def test_a_peer_is_asked_only_about_flows_with_who_changed() -> None:
+    """Of its other flows the rows at hand are not all, so they would look dead."""
+    asked = 0
+    for seed in range(CASES):
+        for before, _, probe, verdict in flows_of(seed):
+            ends = {before.scope(probe.source), before.scope(verdict.receiver)} - {""}
+            if isinstance(probe.source, Inside):
+                sent = as_sent(before, probe)
+                for stranger in before.rows.keys() - ends - {"weft-ext", ""}:
+                    assert not before.ends(sent, stranger), (seed, probe, stranger)
+                    asked += 1
+    assert asked > 30, asked
+
+
+def test_without_what_allowed_it_a_flow_ends_in_both_zones() -> None:
+    """The witness: the same flows, with all rules gone."""
+    ended = 0
+    for seed in range(20):
+        for before, _, probe, verdict in flows_of(seed):
+            if isinstance(probe.source, Inside) and isinstance(verdict.receiver, Inside):
+                bare = World(before.intent)
+                for some in bare.rows.values():
+                    some -= {one for one in some if isinstance(one, Acl) and one.action is AclAction.ALLOW_RELATED}
+                assert bare.ends(as_sent(before, probe), before.scope(probe.source))
+                assert bare.ends(as_received(before, probe, verdict), before.scope(verdict.receiver))
+                ended += 1
+    assert ended > 5, ended
