@@ -118,10 +118,12 @@ async def _private_ovn(settings: Settings) -> Backend:
     log.info("ovn data plane: an OVN of our own in %s, datapath %s, filter mode ovn", ovn.netns, ovn.datapath)
     log.info("started: %s", ", ".join(started) or "nothing, all of it was running")
     profile = OvnProfile(host.mtu_bytes, host.external, (ovn.chassis,), private.PHYSICAL)
+    chassis = _chassis_driver(Chassis(ovn.chassis, ovn.datapath), ovn)
+    obey = Datapath(ovn.folder, chassis.zones).obey
     parts = (
-        Part("ovn", OvnDriver((ovn.northbound,), obey=Datapath(ovn.folder).obey), get_args(OvnResource)),
+        Part("ovn", OvnDriver((ovn.northbound,), obey=obey), get_args(OvnResource)),
         Part("linux", linux, get_args(LinuxResource)),
-        Part("chassis", _chassis_driver(Chassis(ovn.chassis, ovn.datapath), ovn), (ChassisResource,)),
+        Part("chassis", chassis, (ChassisResource,)),
     )
     return Backend(partial(_on_ground, under=under, profile=profile), parts, partial(_look_after, ovn, host.external))
 
@@ -144,7 +146,7 @@ async def _existing_ovn(settings: Settings) -> Backend:
     )
     log.info("ovn data plane: northbound %s, chassis %s, filter mode ovn", ", ".join(map(str, north)), chassis.name)
     driver = ChassisDriver(switch, without_offload=chassis.is_in_user_space)
-    datapath = Datapath(Path(switch.place).parent)
+    datapath = Datapath(Path(switch.place).parent, driver.zones)
     parts = (
         Part("ovn", OvnDriver(north, tls=tls_of(settings), obey=datapath.obey), get_args(OvnResource)),
         Part("chassis", driver, (ChassisResource,)),

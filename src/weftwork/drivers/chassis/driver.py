@@ -23,8 +23,10 @@ from weftwork.seams.driver import Applied
 MARK = "weftwork"
 """Interfaces of ours hold their scope under this key of `external_ids`."""
 INSTALL_TIMEOUT_S = 30.0
+_ZONE = "ct-zone-"
+"""Under these keys ovn-controller writes the zones of connection tracking that it gave out to the bridge."""
 _WATCHED = {
-    "Bridge": ("name", "ports"),
+    "Bridge": ("name", "ports", "external_ids"),
     "Port": ("name", "interfaces", "external_ids"),
     "Interface": ("name", "external_ids", "error"),
 }
@@ -60,6 +62,12 @@ class ChassisDriver:
         plugs = {row["name"]: row["external_ids"] for row in (await self._ours()).values()}
         found = [_plugged(name, made.get(name), plugs.get(name, {})) for name in made.keys() | plugs.keys()]
         return frozenset(port for port in found if scopes is None or port.scope in scopes)
+
+    async def zones(self) -> Mapping[str, int]:
+        """Of connection tracking, by what ovn-controller calls them (ovn-controller(8), `ct-zone-*`)."""
+        await self._client.catch_up()
+        ids = (await self._client.rows("Bridge"))[await self._bridge_row()]["external_ids"]
+        return {key.removeprefix(_ZONE): int(value) for key, value in ids.items() if key.startswith(_ZONE)}
 
     async def apply(self, plan: Plan) -> Applied:
         failures: dict[Key, Failure] = {}

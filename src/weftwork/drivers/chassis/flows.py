@@ -1,17 +1,20 @@
-"""Flows that Open vSwitch in user space tracks, and which of them live by a translation that is no more. Pure.
+"""Flows that Open vSwitch tracks, and which of them live by a translation or a rule that is no more. Pure.
 
-OVN leaves them: a flow that was translated once stays so in its own words, whatever became of the NAT (ovn-northd(8)).
+OVN leaves them: a flow that was translated once stays so in its own words, whatever became of the NAT, and what answers
+a flow passes until a packet in the flow's own direction is refused (ovn-northd(8)).
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from weftwork.program.ovn import LoadBalancer, Nat
+from weftwork.program.ovn import LoadBalancer, LogicalRouter, LogicalSwitchPort, Nat
 from weftwork.program.resource import Resource
+from weftwork.verifier.ovn.packet import ECHO_REQUEST
+from weftwork.verifier.ovn.tracked import Opening
 
-_PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17}
+_PROTOCOLS = {"icmp": 1, "igmp": 2, "tcp": 6, "udp": 17, "dccp": 33, "sctp": 132, "udplite": 136}
 _ENTRY = re.compile(r"(?P<protocol>\w+),orig=\((?P<orig>[^)]*)\),reply=\((?P<reply>[^)]*)\)(?:.*?,zone=(?P<zone>\d+))?")
 
 
@@ -67,14 +70,15 @@ def translations_of(program: Iterable[Resource]) -> Translations:
     return Translations(frozenset(forwards), frozenset(outside))
 
 
-def read(dump: str) -> Iterator[TrackedFlow]:
-    """What `dpctl/dump-conntrack` prints; IPv6 is none of ours."""
+def read(dump: str, zones: Container[int] | None = None) -> Iterator[TrackedFlow]:
+    """What `dpctl/dump-conntrack` prints, of these zones or of all; IPv6 is none of ours."""
     for line in dump.splitlines():
         found = _ENTRY.match(line)
-        if found and ":" not in found["orig"]:
+        zone = int(found["zone"] or 0) if found else 0
+        if found and ":" not in found["orig"] and (zones is None or zone in zones):
             yield TrackedFlow(
-                zone=int(found["zone"] or 0),
-                protocol=_PROTOCOLS.get(found["protocol"], 0),
+                zone=zone,
+                protocol=_protocol(found["protocol"]),
                 original=_tuple(found["orig"]),
                 reply=_tuple(found["reply"]),
             )
@@ -95,6 +99,33 @@ def dead(flows: Iterable[TrackedFlow], today: Translations) -> Iterator[TrackedF
                 continue
         if there.source != back.destination and back.destination not in today.outside:
             yield flow
+
+
+def places_of(zones: Mapping[str, int], program: Iterable[Resource]) -> Mapping[int, str]:
+    """By zone, the guest's port or the router that it belongs to; a router has one for each way to translate."""
+    names: set[str] = set()
+    for one in program:
+        if isinstance(one, LogicalRouter) or (isinstance(one, LogicalSwitchPort) and not one.type):
+            names.add(one.name)
+    owners = ((number, name.removesuffix("_dnat").removesuffix("_snat")) for name, number in zones.items())
+    return {number: name for number, name in owners if name in names}
+
+
+def opening_of(flow: TrackedFlow, at: str) -> Opening:
+    one = flow.original
+    return Opening(
+        at=at,
+        protocol=flow.protocol,
+        source=one.source,
+        source_port=one.source_port,
+        destination=one.destination,
+        destination_port=one.destination_port,
+        icmp_type=one.kind[0] if one.kind else ECHO_REQUEST,
+    )
+
+
+def _protocol(word: str) -> int:
+    return int(word) if word.isdecimal() else _PROTOCOLS.get(word, 0)
 
 
 def _tuple(text: str) -> Tuple:

@@ -27,6 +27,17 @@ def read(tables: Tables, scopes: frozenset[str] | None = None) -> Program:
     return frozenset((*found.values(), *_members(tables, scopes)))
 
 
+def read_some(tables: Tables, places: Iterable[tuple[str, UUID]]) -> Program:
+    """What these rows are, by table; the second of two that are one is left out, and what we cannot read."""
+    found: dict[Key, OvnResource] = {}
+    for table, uuid in places:
+        resource = resource_at(tables, table, uuid)
+        if resource is not None and not isinstance(resource, StrayRow):
+            found.setdefault(resource.key, resource)
+            found |= {one.key: one for one in _members_of(tables, table, resource.scope, tables[table][uuid])}
+    return frozenset(found.values())
+
+
 def resource_at(tables: Tables, table: str, uuid: UUID) -> OvnResource | None:
     """None for a row that is not there or not ours."""
     row = tables[table].get(uuid)
@@ -41,16 +52,20 @@ def resource_at(tables: Tables, table: str, uuid: UUID) -> OvnResource | None:
 
 def _members(tables: Tables, scopes: frozenset[str] | None) -> Iterator[OvnResource]:
     """The elements of our port groups and address sets."""
-    ports = tables["Logical_Switch_Port"]
-    for row in tables["Port_Group"].values():
-        scope = rows.scope_of("Port_Group", row)
-        if scope and (scopes is None or scope in scopes):
-            present = (ports[one]["name"] for one in each(row["ports"]) if one in ports)
-            yield from (PortGroupMember(scope, row["name"], name) for name in present)
-    for row in tables["Address_Set"].values():
-        scope = rows.scope_of("Address_Set", row)
-        if scope and (scopes is None or scope in scopes):
-            yield from (AddressSetMember(scope, row["name"], str(one)) for one in each(row["addresses"]))
+    for table in ("Port_Group", "Address_Set"):
+        for row in tables[table].values():
+            scope = rows.scope_of(table, row)
+            if scope and (scopes is None or scope in scopes):
+                yield from _members_of(tables, table, scope, row)
+
+
+def _members_of(tables: Tables, table: str, scope: str, row: Row) -> Iterator[OvnResource]:
+    if table == "Port_Group":
+        ports = tables["Logical_Switch_Port"]
+        present = (ports[one]["name"] for one in each(row["ports"]) if one in ports)
+        yield from (PortGroupMember(scope, row["name"], name) for name in present)
+    elif table == "Address_Set":
+        yield from (AddressSetMember(scope, row["name"], str(one)) for one in each(row["addresses"]))
 
 
 def each(column: Any) -> Iterable[Any]:

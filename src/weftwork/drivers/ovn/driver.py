@@ -6,16 +6,16 @@ which is what `Programmed` means. Rows without our mark are neither seen nor tou
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 from weftwork.base.errors import Failure
-from weftwork.drivers.ovn import copy, rows
+from weftwork.drivers.ovn import copy, rows, withdrawal
 from weftwork.drivers.ovn.transaction import Missing, Transaction
+from weftwork.drivers.ovn.withdrawal import Withdrawal
 from weftwork.drivers.ovsdb.client import Client
 from weftwork.drivers.ovsdb.endpoint import Endpoint, Tls
-from weftwork.program.ovn import Acl, AclAction, LoadBalancer, Nat, RouterPolicy
 from weftwork.program.plan import Create, Delete, Plan, Replace, Step
 from weftwork.program.resource import Key, Program, Resource
 from weftwork.seams.driver import Applied
@@ -27,11 +27,11 @@ _STEPS_MAX = 2000
 """Of one transaction: a larger one would keep the server busy for others too long."""
 
 
-Obey = Callable[[Callable[[], Iterable[Resource]] | None], Awaitable[None]]
-"""Makes a host's datapath forget what it remembers; given today's translations, also flows that live by none."""
+Obey = Callable[[Withdrawal], Awaitable[None]]
+"""Makes a host's datapath forget what it remembers, and ends flows that live by what was withdrawn."""
 
 
-async def _nobody(translations: Callable[[], Iterable[Resource]] | None) -> None:
+async def _nobody(withdrawal: Withdrawal) -> None:
     """For a northbound whose chassis are elsewhere."""
 
 
@@ -52,6 +52,7 @@ class OvnDriver:
         self._install_timeout_s = install_timeout_s
         self._index: dict[Key, UUID] = {}
         self._keys: dict[tuple[str, UUID], Key] = {}
+        self._by_scope: defaultdict[str, set[tuple[str, UUID]]] = defaultdict(set)
         self._unread: set[tuple[str, UUID]] = set()
         self._last_tables: copy.Tables = {}
         self._installed = asyncio.Event()
@@ -77,8 +78,10 @@ class OvnDriver:
                 failures |= await self._carry_out(some)
         if len(failures) < len(plan):
             failures |= await self._wait_for_chassis(plan)
-            if any(map(_may_forbid, plan)):
-                await self._obey(self._translations if any(map(_ends_translations, plan)) else None)
+            if withdrawal.forbids(plan):
+                await self._tables()
+                translations = self._translations if withdrawal.ends_translations(plan) else None
+                await self._obey(Withdrawal(translations, withdrawal.scopes_of(plan), self._in_force))
         return Applied(failures)
 
     async def _carry_out(self, steps: Sequence[Step]) -> Mapping[Key, Failure]:
@@ -146,6 +149,11 @@ class OvnDriver:
                 if resource is not None:
                     yield resource
 
+    def _in_force(self, scopes: Collection[str]) -> Program:
+        """Ours in the copy. It takes as long as the scopes are large."""
+        places = (place for scope in scopes for place in self._by_scope[scope])
+        return copy.read_some(self._last_tables, places)
+
     def _note(self, table: str, uuid: UUID) -> None:
         if table == "NB_Global":
             self._installed.set()
@@ -158,15 +166,17 @@ class OvnDriver:
             before = self._keys.pop((table, uuid), None)
             if before is not None and self._index.get(before) == uuid:
                 del self._index[before]
+            if before is not None:
+                self._by_scope[before[1]].discard((table, uuid))
             resource = copy.resource_at(tables, table, uuid) if table in _OURS else None
             if resource is not None:
                 self._keys[table, uuid] = resource.key
+                self._by_scope[resource.scope].add((table, uuid))
                 self._index.setdefault(resource.key, uuid)
         self._unread.clear()
 
 
 _OURS = frozenset(rows.TABLE_OF.values())
-_FORBIDS = (AclAction.DROP, "drop")
 
 
 def _subject(step: Step) -> Any:
@@ -175,15 +185,6 @@ def _subject(step: Step) -> Any:
             return new
         case Delete(old):
             return old
-
-
-def _may_forbid(step: Step) -> bool:
-    """Whether packets that passed may pass no more. What only allows more is found by the datapath itself."""
-    return not isinstance(step, Create) or (isinstance(step.new, Acl | RouterPolicy) and step.new.action in _FORBIDS)
-
-
-def _ends_translations(step: Step) -> bool:
-    return not isinstance(step, Create) and isinstance(step.old, LoadBalancer | Nat)
 
 
 def _cut(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
