@@ -6,13 +6,13 @@ needed: what is behind the leg towards the external network counts as outside.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from weftwork.program.ovn import LogicalRouter, LogicalRouterPort, LogicalSwitchPort
 from weftwork.program.resource import Resource
 from weftwork.verifier.ovn.model import AtPort, Journey, Lost
-from weftwork.verifier.ovn.packet import ECHO_REQUEST, Packet
+from weftwork.verifier.ovn.packet import ECHO_REQUEST, ICMP, TCP, Packet
 from weftwork.verifier.ovn.rows import Rows, address_of
 
 
@@ -36,7 +36,11 @@ def peers_of(program: Iterable[Resource]) -> frozenset[str]:
 
 
 def dead(program: Iterable[Resource], scopes: Collection[str], openings: Iterable[Opening]) -> Iterator[Opening]:
-    """Those that have an end in `scopes` and are allowed no more. `program` is all of the scopes and of their peers.
+    """Those that have an end in `scopes`, are allowed no more, and may be forgotten. `program` is all of the scopes
+    and of their peers.
+
+    A flow whose answers today's rules would let open one of their own is not among them: what came next from the other
+    side would take it up again, with both directions allowed. OVN remembers it, and that it is refused.
 
     Raises NotUnderstood.
     """
@@ -61,7 +65,9 @@ class _Judge:
     def dead(self, openings: Iterable[Opening]) -> Iterator[Opening]:
         for opening in openings:
             place = self._rows.switch_ports.get(opening.at) or self._rows.routers.get(opening.at)
-            if place is not None and self._is_ours(place.scope, opening) and not self._lives(place, opening):
+            if place is None or not self._is_ours(place.scope, opening):
+                continue
+            if not self._lives(place, opening) and not self._would_come_back(place, opening):
                 yield opening
 
     def _is_ours(self, scope: str, opening: Opening) -> bool:
@@ -85,7 +91,7 @@ class _Judge:
         """Some sender can still send it so that it comes by here."""
         if isinstance(place, LogicalSwitchPort) and address_of(place) == int(opening.source):
             return not isinstance(self._journey().from_port(place, _packet(opening)), Lost)
-        for sender in self._senders(place.scope, int(opening.source)):
+        for sender in self._guests_at(place.scope, int(opening.source)):
             outcome = self._journey().from_port(sender, _packet(opening))
             if _passes(outcome, place):
                 return True
@@ -94,12 +100,30 @@ class _Judge:
             return False
         return any(_passes(self._journey().from_beyond(outer, packet), place) for packet in self._outer(place, opening))
 
+    def _would_come_back(self, place: LogicalSwitchPort | LogicalRouter, opening: Opening) -> bool:
+        """Whether an answer could open a flow. Towards outside it would look like another flow, but for a TCP
+        connection it is enough that the port takes it up: the other end sends segments, too."""
+        if opening.protocol == ICMP or opening.source == opening.destination:
+            return False
+        answer = Packet(
+            source=int(opening.destination),
+            destination=int(opening.source),
+            protocol=opening.protocol,
+            source_port=opening.destination_port,
+            destination_port=opening.source_port,
+        )
+        for answerer in self._guests_at(place.scope, int(opening.destination)):
+            outcome = self._journey().from_port(answerer, replace(answer))
+            if isinstance(outcome, AtPort) or (opening.protocol == TCP and not isinstance(outcome, Lost)):
+                return True
+        return False
+
     def _journey(self) -> Journey:
         return Journey(self._rows, is_part=True)
 
-    def _senders(self, scope: str, source: int) -> Iterator[LogicalSwitchPort]:
+    def _guests_at(self, scope: str, address: int) -> Iterator[LogicalSwitchPort]:
         for one in (scope, *self._peers[scope]):
-            if port := self._guests.get((one, source)):
+            if port := self._guests.get((one, address)):
                 yield port
 
     def _outer(self, place: LogicalSwitchPort | LogicalRouter, opening: Opening) -> Iterator[Packet]:
