@@ -386,6 +386,23 @@ def has_reach_test(world: World) -> bool:
     return found(world, world.cloud.client.get_reach_test(OTHER, "quiet")) is not None
 
 
+def lent(world: World, *, shared: bool) -> None:
+    """The other VPC, whose first subnet is shared, or is not."""
+    other_vpc(world)
+    if has_share(world) and not shared:
+        gone(world, world.cloud.client.unshare_subnet(OTHER, "default", PROBE))
+    if not has_share(world) and shared:
+        world.cloud.do(world.cloud.client.share_subnet(OTHER, "default", PROBE))
+
+
+def has_share(world: World) -> bool:
+    """As both projects are told."""
+    shares = world.cloud.collect(world.cloud.client.list_subnet_shares(OTHER))
+    usable = world.cloud.collect(world.cloud.client.list_shared_subnets(PROBE))
+    assert len(shares) == len(usable), "the two sides are told different things"
+    return bool(shares)
+
+
 CASES = (
     Case("create VPC", no_vpc(OTHER), lambda c: c.create_vpc(OTHER, cidr="10.30.0.0/16"), has_vpc(OTHER)),
     Case("delete VPC", other_vpc, lambda c: c.delete_vpc(OTHER, cascade=True), lambda w: not has_vpc(OTHER)(w)),
@@ -402,6 +419,18 @@ CASES = (
         lambda w: reach_tested(w, tested=True),
         lambda c: c.delete_reach_test(OTHER, "quiet"),
         lambda w: not has_reach_test(w),
+    ),
+    Case(
+        "share subnet",
+        lambda w: lent(w, shared=False),
+        lambda c: c.share_subnet(OTHER, "default", PROBE),
+        has_share,
+    ),
+    Case(
+        "end the share of a subnet",
+        lambda w: lent(w, shared=True),
+        lambda c: c.unshare_subnet(OTHER, "default", PROBE),
+        lambda w: not has_share(w),
     ),
     Case(
         "create subnet",
