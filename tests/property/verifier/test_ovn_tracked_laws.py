@@ -1,6 +1,7 @@
 """Which flows end with a change: those whose first packet today's intent delivers no more, seen from any zone."""
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -12,6 +13,7 @@ from weftwork.program.ovn import Acl, AclAction, LogicalRouter, LogicalSwitchPor
 from weftwork.program.resource import Program, Resource
 from weftwork.testing import strategies as make
 from weftwork.testing.equivalence.cases import draw_case
+from weftwork.verifier.at_home import at_home, moved
 from weftwork.verifier.model import OVN_IN_USER_SPACE, Model
 from weftwork.verifier.ovn.rows import address_of
 from weftwork.verifier.ovn.tracked import Opening, dead, peers_of
@@ -38,8 +40,8 @@ def part(rows: dict[str, set[Resource]], scope: str) -> Program:
 
 class World:
     def __init__(self, intent: Intent) -> None:
-        self.intent, self.rows = intent, rows_of(intent)
-        self.model = Model(intent, OVN_IN_USER_SPACE)
+        self.rows, self.intent = rows_of(intent), at_home(intent)
+        self.model = Model(self.intent, OVN_IN_USER_SPACE)
 
     def scope(self, end: object) -> str:
         vpc = self.intent[end.owner].vpc if isinstance(end, Inside) and end.owner in self.intent else None
@@ -110,9 +112,10 @@ def flows_of(case_seed: int) -> Iterator[tuple[World, World, Probe, Verdict]]:
         return
     before, after = World(case.before), World(case.after)
     for shot in case.shots:
-        verdict = before.model.verdict(shot.probe)
-        if shot.probe.phase is Phase.OPENING and verdict.delivered:
-            yield before, after, shot.probe, verdict
+        probe = moved(case.before, shot.probe)
+        verdict = before.model.verdict(probe)
+        if probe.phase is Phase.OPENING and verdict.delivered:
+            yield before, after, probe, verdict
 
 
 def test_a_flow_ends_when_its_first_packet_would_be_delivered_no_more_and_else_goes_on() -> None:
@@ -171,7 +174,8 @@ def test_without_what_allowed_it_a_flow_ends_in_both_zones() -> None:
     for seed in range(20):
         for before, _, probe, verdict in flows_of(seed):
             if isinstance(probe.source, Inside) and isinstance(verdict.receiver, Inside):
-                bare = World(before.intent)
+                bare = copy(before)
+                bare.rows = {scope: set(some) for scope, some in before.rows.items()}
                 for some in bare.rows.values():
                     some -= {one for one in some if isinstance(one, Acl) and one.action is AclAction.ALLOW_RELATED}
                 assert bare.ends(as_sent(before, probe), before.scope(probe.source))
