@@ -81,7 +81,7 @@ class Listener(Protocol):
 class IntentView:
     """`start` it before reading, `close` it in the end. Belongs to one event loop.
 
-    `changed_at` is the last revision that wrote a thing, and not only claims.
+    `changed_at` is the last revision that wrote a thing, and not only claims; in the beginning, the one that was read.
     `vnis`, `pool_claims` (range → "{org}/{project}"), `external`, `plugs` (key → port) and
     `reach_guards` ("{org}/{project}" → the revision that last wrote it) are the deployment's.
     """
@@ -108,6 +108,8 @@ class IntentView:
         """Returns when everything that is in the store now can be seen. Raises Failure when it is out of reach."""
         assert self._following is None, "a view follows one store"
         await self._read_all(store)
+        # Whoever waits for the hosts waits from the beginning: none of them has tried what is there.
+        self.changed_at = self.revision
         self._following = asyncio.create_task(self._follow(store), name="intent view")
         self._following.add_done_callback(self._ended)
 

@@ -56,6 +56,16 @@ async def next_of(changes: AsyncIterator[ViewChange]) -> ViewChange:
         return await anext(changes)
 
 
+async def test_what_is_there_in_the_beginning_is_a_change_to_be_waited_for(network: Network) -> None:
+    made = await create_vpc(network, owner=RED, name="web", cidr=None)
+    view = IntentView()
+    await view.start(network.store)
+    try:
+        assert view.changed_at >= made.revision
+    finally:
+        await view.close()
+
+
 async def test_a_subscriber_gets_every_change_and_a_slow_one_their_union(network: Network) -> None:
     changes = network.view.subscribe()
     await create_vpc(network, owner=RED, name="main", cidr=None)
