@@ -18,7 +18,7 @@ from weftwork.testing.patience import FACTOR, patient
 CASES = int(os.environ.get("WEFT_EQUIVALENCE_CASES", str(int(300 / FACTOR**2))))
 """300 take half a minute; on an emulated kernel a few must do."""
 FIRST_SEED = int(os.environ.get("WEFT_EQUIVALENCE_SEED", "0"))
-CASES_UNTIL_FOUND = 60
+CASES_UNTIL_FOUND = 300
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +100,8 @@ class WrongPlane:
     """A data plane with a fault: it carries out something else than it was asked for."""
 
     def __init__(self, plane: LinuxPlane, wrong: Wrong) -> None:
-        self.wire, self.forget_flows = plane.wire, plane.forget_flows
+        self.wire, self.traits = plane.wire, plane.traits
+        self.settle = plane.settle
         self._plane, self._wrong = plane, wrong
 
     def apply(self, intent: Intent) -> None:
@@ -109,12 +110,15 @@ class WrongPlane:
             self._wrong(own)
         self._plane.apply(other)
 
+    def forget_flows(self) -> None:
+        self._plane.forget_flows()
+
 
 class LatePlane(WrongPlane):
     """Carries out the first intent of each case and not its change: what was revoked goes on."""
 
     def __init__(self, plane: LinuxPlane) -> None:
-        self.wire, self._plane = plane.wire, plane
+        super().__init__(plane, lambda _: None)
 
     def apply(self, intent: Intent) -> None:
         self._wanted = intent
