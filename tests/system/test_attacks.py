@@ -124,7 +124,7 @@ def gateway_mac(guest: Guest) -> str:
 
 @pytest.mark.parametrize(
     ("direction", "flows", "rounds"),
-    [("egress", 64, 100), ("egress", 40000, 60), ("ingress", 40000, 60)],
+    [("egress", 64, 100), ("egress", 40000, 120), ("ingress", 40000, 120)],
     ids=["egress, few flows", "egress, many flows", "ingress, many flows"],
 )
 def test_no_packet_in_flight_outwits_a_revocation(tenant: Callable, direction: str, flows: int, rounds: int) -> None:

@@ -1,4 +1,7 @@
-"""`weft explain` on the demo's situations: each explanation is right, and the data plane does what it says."""
+"""`weft explain` on the demo's situations: each explanation is right, and the data plane does what it says.
+
+In a folder that comes before the tests that share a node: a machine has one agent, and this one is of its own.
+"""
 
 import json
 import subprocess
