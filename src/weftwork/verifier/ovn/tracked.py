@@ -9,11 +9,13 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
-from weftwork.program.ovn import LogicalRouter, LogicalRouterPort, LogicalSwitchPort
+from weftwork.program.ovn import AclDirection, LogicalRouter, LogicalRouterPort, LogicalSwitchPort
 from weftwork.program.resource import Resource
-from weftwork.verifier.ovn.model import AtPort, Journey, Lost
-from weftwork.verifier.ovn.packet import ECHO_REQUEST, ICMP, TCP, Packet
+from weftwork.verifier.ovn.model import AtPort, Journey, Lost, Outcome
+from weftwork.verifier.ovn.packet import ECHO_REQUEST, ICMP, Packet
 from weftwork.verifier.ovn.rows import Rows, address_of
+
+_OUT = AclDirection.FROM_PORT.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +103,7 @@ class _Judge:
         return any(_passes(self._journey().from_beyond(outer, packet), place) for packet in self._outer(place, opening))
 
     def _would_come_back(self, place: LogicalSwitchPort | LogicalRouter, opening: Opening) -> bool:
-        """Whether an answer could open a flow. Towards outside it would look like another flow, but for a TCP
-        connection it is enough that the port takes it up: the other end sends segments, too."""
+        """Whether an answer could open a flow, or would meet the flow's own side half-way."""
         if opening.protocol == ICMP or opening.source == opening.destination:
             return False
         answer = Packet(
@@ -114,9 +115,15 @@ class _Judge:
         )
         for answerer in self._guests_at(place.scope, int(opening.destination)):
             outcome = self._journey().from_port(answerer, replace(answer))
-            if isinstance(outcome, AtPort) or (opening.protocol == TCP and not isinstance(outcome, Lost)):
+            if isinstance(outcome, AtPort) or (_is_taken_up(outcome) and self._is_taken_up_again(place.scope, opening)):
                 return True
         return False
+
+    def _is_taken_up_again(self, scope: str, opening: Opening) -> bool:
+        """Whether the port that began it takes up what comes next, as a flow of its own. When both ends' ports do,
+        each lets pass what the other sends, for an answer to its own: the two flows meet."""
+        senders = self._guests_at(scope, int(opening.source))
+        return any(_is_taken_up(self._journey().from_port(sender, _packet(opening))) for sender in senders)
 
     def _journey(self) -> Journey:
         return Journey(self._rows, is_part=True)
@@ -154,3 +161,8 @@ def _packet(opening: Opening) -> Packet:
         destination_port=opening.destination_port,
         icmp_type=opening.icmp_type,
     )
+
+
+def _is_taken_up(outcome: Outcome) -> bool:
+    """Whether the sender's port lets it out, whatever becomes of it: from then on the port tracks it."""
+    return not (isinstance(outcome, Lost) and (_OUT in outcome.where or outcome.where == "port security"))
