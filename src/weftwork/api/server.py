@@ -16,7 +16,8 @@ from grpc_health.v1.health_pb2 import HealthCheckResponse
 from grpc_reflection.v1alpha import reflection
 
 from weftwork.actions.network import Network
-from weftwork.api.dispatch import CALLS_MAX, MESSAGE_BYTES_MAX, Gate, handlers
+from weftwork.api.calls import CALLS_MAX, MESSAGE_BYTES_MAX, Calls, Gate
+from weftwork.api.dispatch import handlers
 from weftwork.api.doors import Doors
 from weftwork.base.errors import Failure
 from weftwork.seams.conditions import Conditions
@@ -96,7 +97,7 @@ async def serve(
     """
     gate = Gate()
     server = grpc.aio.server(options=_OPTIONS)
-    services = handlers(Doors(network, conditions, insight, tracer), gate)
+    services = handlers(Calls(Doors(network, conditions, insight, tracer), gate))
     for service, methods in services.items():
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
     health_service = health.aio.HealthServicer()

@@ -1,0 +1,83 @@
+"""What happens around every call, whichever door it comes through: limits, and how the caller wants it done."""
+
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from google.protobuf.message import DecodeError, Message
+
+from weftwork.api.doors import Doors
+from weftwork.api.operations import Operation, Watch
+from weftwork.base import codes
+
+MESSAGE_BYTES_MAX = 1 << 20
+CALLS_MAX = 2048
+"""Calls and streams at the same time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """What a door knows of a call besides its request."""
+
+    request_bytes: int
+    overrides_reach_tests: bool = False
+
+
+@dataclass(slots=True)
+class Gate:
+    """Whether the server takes calls, how many it works on, and how many it has turned away for that."""
+
+    is_ready: bool = False
+    in_flight: int = 0
+    turned_away: int = 0
+
+    @contextmanager
+    def admit(self, call: Call) -> Iterator[None]:
+        """Refuses, or counts the call while it lasts."""
+        if not self.is_ready:
+            self.turned_away += 1
+            raise codes.NOT_READY.refusal("the server still reads its store")
+        if self.in_flight >= CALLS_MAX:
+            self.turned_away += 1
+            raise codes.TOO_MANY_CALLS.refusal(f"{CALLS_MAX} calls are in flight")
+        if call.request_bytes > MESSAGE_BYTES_MAX:
+            message = f"the request has {call.request_bytes} bytes, at most {MESSAGE_BYTES_MAX} are accepted"
+            raise codes.MESSAGE_TOO_LARGE.refusal(message)
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """The way in. A door turns what came over its wire into a `Call` and a request, and tells what comes back.
+
+    `parse` makes the request, once the call is admitted; it raises DecodeError, or Refusal in the door's own words.
+    """
+
+    doors: Doors
+    gate: Gate
+
+    async def answer(self, operation: Operation, call: Call, parse: Callable[[], Any]) -> Message:
+        with self.gate.admit(call):
+            return await operation.run(self._doors_for(call), _parsed(parse))
+
+    async def watch(self, watch: Watch, call: Call, parse: Callable[[], Any]) -> AsyncIterator[Message]:
+        with self.gate.admit(call):
+            async for event in watch.run(self._doors_for(call), _parsed(parse)):
+                yield event
+
+    def _doors_for(self, call: Call) -> Doors:
+        if call.overrides_reach_tests:
+            return replace(self.doors, network=self.doors.network.overriding_reach_tests())
+        return self.doors
+
+
+def _parsed(parse: Callable[[], Any]) -> Any:
+    try:
+        return parse()
+    except DecodeError:
+        raise codes.MALFORMED_MESSAGE.refusal("the request's bytes are not the message that the call takes") from None

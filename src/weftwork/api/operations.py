@@ -1,0 +1,47 @@
+"""Every call there is, whichever door it comes through."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import Message
+
+from weftwork.api.conditions import WAIT, WATCH, wait_for_condition, watch_conditions
+from weftwork.api.doors import Doors
+from weftwork.api.mutations import MUTATIONS, Mutation
+from weftwork.api.reads import READS
+from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One request, one answer. `method` is gRPC's path: `/package.Service/Method`."""
+
+    method: str
+    request: type[Message]
+    run: Callable[[Doors, Any], Awaitable[Message]]
+    mutation: Mutation | None = None
+    """What it changes; None when it only looks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """One request, answers until the caller goes."""
+
+    method: str
+    request: type[Message]
+    run: Callable[[Doors, Any], AsyncIterator[Message]]
+
+
+OPERATIONS: Mapping[str, Operation] = {
+    operation.method: operation
+    for operation in (
+        *(Operation(one.method, one.request, one.run, one) for one in MUTATIONS.values()),
+        *(Operation(one.method, one.request, one.run) for one in READS.values()),
+        Operation(WAIT, weft.WaitForConditionRequest, wait_for_condition),
+    )
+}
+"""By method."""
+
+WATCHES: Mapping[str, Watch] = {WATCH: Watch(WATCH, weft.WatchConditionsRequest, watch_conditions)}
+"""By method."""
