@@ -4,8 +4,10 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 PYTEST := $(PYTHON) -m pytest
 
-# Runs pytest on those of the folders $(1) that exist, behind $(2). No test in them yet (status 5) is no failure.
-suites = $(if $(wildcard $(1)),$(2) $(PYTEST) $(wildcard $(1)) || test $$? -eq 5,@echo "no tests yet: $(1)")
+# Runs pytest with $(3) on those of the folders $(1) that exist, behind $(2). No test in them yet (status 5) is no failure.
+suites = $(if $(wildcard $(1)),$(2) $(PYTEST) $(3) $(wildcard $(1)) || test $$? -eq 5,@echo "no tests yet: $(1)")
+# What needs nothing of the machine to itself goes over all its cores.
+SPREAD := -n auto
 # In a network of its own, so that no test can reach the machine's.
 APART := $(PYTHON) tools/private_network.py
 
@@ -26,7 +28,7 @@ check: $(VENV)/project ## format, lint, types, import rules, generated code, and
 	$(VENV)/bin/mypy tools bench
 	$(VENV)/bin/lint-imports --no-logo
 	$(PYTHON) tools/generate_proto.py --check
-	$(call suites,tests/unit tests/property tests/golden)
+	$(call suites,tests/unit tests/property tests/golden,,$(SPREAD))
 
 test: packages-test check ## everything: the checks, and every other suite
 	$(call suites,tests/contract tests/sim,$(APART))
