@@ -1,6 +1,6 @@
 """What every action works with: the store and the view of it, and the loop that decides, commits and tries again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
@@ -10,6 +10,7 @@ from uuid import uuid4
 from weftwork.actions.choices import Choices, MacsNeeded
 from weftwork.actions.claims import Draft
 from weftwork.actions.gate import Gates
+from weftwork.actions.journal import Author, lines_of
 from weftwork.actions.reach_board import ReachBoard
 from weftwork.actions.reach_guard import ReachGuard
 from weftwork.actions.view import IntentView
@@ -17,7 +18,7 @@ from weftwork.base import codes
 from weftwork.base.addresses import Address, Cidr
 from weftwork.base.tenancy import ProjectKey
 from weftwork.seams.clock import Clock
-from weftwork.seams.store import Conflict, Store, Transaction, Write
+from weftwork.seams.store import Conflict, Put, Store, Transaction, Write
 
 ATTEMPTS = 16
 """How often an action decides anew when somebody else was faster."""
@@ -91,6 +92,7 @@ class Network:
         self.reach_guard = ReachGuard(view, self.reach)
         self.overrides_reach_tests = False
         self.is_dry = False
+        self.author = Author()
         self._gates = Gates()
 
     async def run(self, owner: ProjectKey, decide: Callable[[], Decision[T]], *, alone: bool = True) -> Stored[T]:
@@ -121,22 +123,27 @@ class Network:
         held = self.choices.held
         held.update(decision.holds)
         try:
-            revision = await self.store.commit(Transaction(draft.compares, draft.writes))
+            revision = await self.store.commit(Transaction(draft.compares, (*draft.writes, *self._lines(draft))))
             # Whether or not the view follows in time: what was committed stays committed.
             await self.view.wait_for(revision)
         finally:
             held.difference_update(decision.holds)
         return Stored(decision.value, revision)
 
+    def _lines(self, draft: Draft) -> Iterator[Put]:
+        """In the journal."""
+        return lines_of(self.view, draft.writes, author=self.author, at_s=self.clock.now_s(), token=uuid4().hex[:16])
+
     def guarded(self, draft: Draft) -> Draft:
         """Refusal REACH_TEST_FAILED, unless that is overridden."""
         return self.reach_guard.guarded(draft, override=self.overrides_reach_tests)
 
-    def overriding_reach_tests(self) -> "Network":
-        """The same network for a call that may break reach tests."""
-        overriding = copy(self)
-        overriding.overrides_reach_tests = True
-        return overriding
+    def on_behalf(self, author: Author, *, overrides_reach_tests: bool = False) -> "Network":
+        """The same network for one call: who makes it, and whether it may break reach tests."""
+        network = copy(self)
+        network.author = author
+        network.overrides_reach_tests = overrides_reach_tests
+        return network
 
     def dry(self) -> "DryNetwork":
         return DryNetwork(self)

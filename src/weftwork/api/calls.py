@@ -7,6 +7,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
+from weftwork.actions.journal import Author
 from weftwork.api.doors import Doors
 from weftwork.api.operations import Operation, Watch
 from weftwork.base import codes
@@ -21,6 +22,8 @@ class Call:
     """What a door knows of a call besides its request."""
 
     request_bytes: int
+    peer: str = ""
+    """Where the caller is, as the door knows it: `unix:`, or an address and a port."""
     overrides_reach_tests: bool = False
 
 
@@ -63,17 +66,17 @@ class Calls:
 
     async def answer(self, operation: Operation, call: Call, parse: Callable[[], Any]) -> Message:
         with self.gate.admit(call):
-            return await operation.run(self._doors_for(call), _parsed(parse))
+            return await operation.run(self._doors_for(operation.method, call), _parsed(parse))
 
     async def watch(self, watch: Watch, call: Call, parse: Callable[[], Any]) -> AsyncIterator[Message]:
         with self.gate.admit(call):
-            async for event in watch.run(self._doors_for(call), _parsed(parse)):
+            async for event in watch.run(self._doors_for(watch.method, call), _parsed(parse)):
                 yield event
 
-    def _doors_for(self, call: Call) -> Doors:
-        if call.overrides_reach_tests:
-            return replace(self.doors, network=self.doors.network.overriding_reach_tests())
-        return self.doors
+    def _doors_for(self, method: str, call: Call) -> Doors:
+        author = Author(where=call.peer, call=method)
+        network = self.doors.network.on_behalf(author, overrides_reach_tests=call.overrides_reach_tests)
+        return replace(self.doors, network=network)
 
 
 def _parsed(parse: Callable[[], Any]) -> Any:

@@ -65,7 +65,7 @@ def _stream(calls: Calls, watch: Watch) -> Any:
 
 def _call(request: bytes, context: "Context") -> Call:
     metadata = dict(context.invocation_metadata() or ())
-    return Call(len(request), overrides_reach_tests=metadata.get(OVERRIDE) == "yes")
+    return Call(len(request), context.peer(), overrides_reach_tests=metadata.get(OVERRIDE) == "yes")
 
 
 async def _abort(context: "Context", error: Exception, path: str) -> NoReturn:

@@ -23,6 +23,7 @@ Kind = Literal[
 ]
 
 ROOT = "/networks/"
+JOURNAL = "/journal/"
 
 _FOLDERS: dict[Kind, str] = {
     "vpc": "vpcs",
@@ -168,3 +169,13 @@ def dnat_targets(owner: ProjectKey) -> str:
 def reach_guard(owner: ProjectKey | None = None) -> str:
     """Written by every change of reach in a project that has reach tests, so that none is decided on an old view."""
     return f"{ROOT}reach_guards/" + (str(owner) if owner else "")
+
+
+def journal(owner: ProjectKey, stamp: str = "") -> str:
+    """A line of a project's journal, which is not below the root: what was is no part of what is."""
+    return f"{JOURNAL}{owner}/{stamp}"
+
+
+def journal_owner(key: str) -> ProjectKey:
+    org, project, _ = key.removeprefix(JOURNAL).split("/")
+    return ProjectKey(org, project)

@@ -150,7 +150,7 @@ async def test_what_does_not_hold_is_refused_with_the_packet_and_stored_only_whe
     async with refused(shop, "REACH_TEST_FAILS", "t", "pass"):
         await demand(shop, source, opposite, destination, service)
 
-    await demand(shop.overriding_reach_tests(), source, opposite, destination, service)
+    await demand(shop.on_behalf(shop.author, overrides_reach_tests=True), source, opposite, destination, service)
     ((_, broken),) = await run_reach_tests(shop, owner=RED, tests=["t"])
     assert broken and "pass" in broken.why
 
@@ -215,7 +215,7 @@ async def test_a_change_that_would_break_a_test_is_refused_and_tells_which_and_w
     async with refused(shop, "REACH_TEST_FAILED"):
         await call(shop.dry())
 
-    await call(shop.overriding_reach_tests())
+    await call(shop.on_behalf(shop.author, overrides_reach_tests=True))
     ((_, broken),) = await run_reach_tests(shop, owner=RED)
     assert broken
 
@@ -236,7 +236,7 @@ async def test_the_refusal_names_the_packet(shop: Network) -> None:
 
 async def test_a_test_that_fails_forbids_only_to_fail_in_more_places(shop: Network) -> None:
     await demand(shop, "group:jump", "not-reach", "group:db", "tcp")
-    await add_rules(shop.overriding_reach_tests(), owner=RED, group="db", ingress=tcp(22))
+    await add_rules(shop.on_behalf(shop.author, overrides_reach_tests=True), owner=RED, group="db", ingress=tcp(22))
 
     await add_rules(shop, owner=RED, group="web", ingress=tcp(22))  # another matter
     await add_rules(shop, owner=RED, group="db", ingress=tcp(22, IPv4Network("10.0.0.0/24")))  # nothing new
@@ -501,7 +501,7 @@ async def test_what_either_side_of_a_peering_does_is_held_against_the_tests(shop
     async with refused(shop, "REACH_TEST_FAILED", "reach test t of red/web"):
         await call(shop)
 
-    await call(shop.overriding_reach_tests())
+    await call(shop.on_behalf(shop.author, overrides_reach_tests=True))
     ((_, broken),) = await run_reach_tests(shop, owner=RED)
     assert broken
 
