@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
+from weftwork.access.decision import no_such_project
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.network import Network
 from weftwork.base import codes
@@ -26,7 +27,7 @@ def vpc_of(network: Network, owner: ProjectKey) -> tuple[ProjectIndex, Vpc]:
     """The project's index and its VPC. Refusal VPC_NOT_FOUND."""
     here = network.view.project(owner)
     if here is None or here.intent.vpc is None:
-        raise codes.VPC_NOT_FOUND.refusal(f"project {owner} has no VPC", project=str(owner))
+        raise no_such_project(owner)
     return here, here.intent.vpc
 
 

@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 from typing import Generic, TypeVar
 from uuid import uuid4
 
+from weftwork.access.caller import ITSELF, Principal
 from weftwork.actions.choices import Choices, MacsNeeded
 from weftwork.actions.claims import Draft
 from weftwork.actions.gate import Gates
@@ -91,6 +92,7 @@ class Network:
         self.reach = ReachBoard(view)
         self.reach_guard = ReachGuard(view, self.reach)
         self.overrides_reach_tests = False
+        self.principal = ITSELF
         self.is_dry = False
         self.author = Author()
         self._gates = Gates()
@@ -136,12 +138,15 @@ class Network:
 
     def guarded(self, draft: Draft) -> Draft:
         """Refusal REACH_TEST_FAILED, unless that is overridden."""
-        return self.reach_guard.guarded(draft, override=self.overrides_reach_tests)
+        return self.reach_guard.guarded(draft, by=self.principal, override=self.overrides_reach_tests)
 
-    def on_behalf(self, author: Author, *, overrides_reach_tests: bool = False) -> "Network":
+    def on_behalf(
+        self, author: Author, principal: Principal = ITSELF, *, overrides_reach_tests: bool = False
+    ) -> "Network":
         """The same network for one call: who makes it, and whether it may break reach tests."""
         network = copy(self)
         network.author = author
+        network.principal = principal
         network.overrides_reach_tests = overrides_reach_tests
         return network
 
@@ -157,6 +162,7 @@ class DryNetwork(Network):
         self.reach = network.reach
         self.reach_guard = network.reach_guard
         self.overrides_reach_tests = network.overrides_reach_tests
+        self.principal = network.principal
         self.is_dry = True
         self.choices = Choices(network.store, network.view, origin=network.choices)
         self.writes: tuple[Write, ...] = ()

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 
+from weftwork.access.caller import Principal
+from weftwork.access.roles import Role
 from weftwork.actions import rows
 from weftwork.actions.claims import Draft
 from weftwork.actions.overlay import overlaid
@@ -34,6 +36,7 @@ from weftwork.verifier.words import service
 log = logging.getLogger(__name__)
 
 TOLD_MAX = 20
+_ASK_PEERS = "Agree on the change with those whom the project is peered with."
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,15 @@ class ReachGuard:
     def stands_in(self, owner: ProjectKey) -> bool:
         return str(owner) in self._view.reach_guards
 
-    def guarded(self, draft: Draft, *, override: bool) -> Draft:
-        """The draft with what keeps it true. Refusal REACH_TEST_FAILED."""
+    def guarded(self, draft: Draft, *, by: Principal, override: bool) -> Draft:
+        """The draft with what keeps it true; an administrator overrides tests of their own projects and no others'.
+
+        Refusal REACH_TEST_FAILED.
+        """
         written = dict.fromkeys(key.owner for write in draft.writes if (key := parse_thing_key(write.key)))
         touched = dict.fromkeys((*written, *(peer for owner in written for peer in self._peers(owner, draft))))
         for owner in touched:
-            draft += self._of_project(owner, draft, override)
+            draft += self._of_project(owner, draft, by, override and (by.role_in(owner) or 0) >= Role.ADMIN)
         return draft
 
     def _peers(self, owner: ProjectKey, draft: Draft) -> set[ProjectKey]:
@@ -72,7 +78,7 @@ class ReachGuard:
 
         return {peer for peer in halves(owner) if peer in intent and owner in halves(peer)}
 
-    def _of_project(self, owner: ProjectKey, draft: Draft, override: bool) -> Draft:
+    def _of_project(self, owner: ProjectKey, draft: Draft, by: Principal, override: bool) -> Draft:
         key = keys.reach_guard(owner)
         guard = self._view.reach_guards.get(str(owner), 0)
         seen = (Unchanged(key, guard),)
@@ -84,10 +90,12 @@ class ReachGuard:
             return Draft()
         tests = self._tests_after(owner, changes)
         if tests:
-            self._check(owner, draft, tests, override=override)
+            self._check(owner, draft, tests, by, override=override)
         return Draft(seen, (Put(key, b""),) if tests else (Remove(key),))
 
-    def _check(self, owner: ProjectKey, draft: Draft, tests: dict[str, ReachTest], *, override: bool) -> None:
+    def _check(
+        self, owner: ProjectKey, draft: Draft, tests: dict[str, ReachTest], by: Principal, *, override: bool
+    ) -> None:
         """Tests that are new in the draft are checked by who makes them."""
         here = self._view.project(owner)
         old = [test for name, test in tests.items() if here and here.intent.reach_tests.get(name) == test]
@@ -101,6 +109,8 @@ class ReachGuard:
             ]
         if broken and override:
             log.warning("%s: reach test %s is overridden: %s", owner, broken[0].test.name, broken[0].why)
+        elif broken and not by.sees(owner):
+            raise codes.REACH_TEST_FAILED.refusal("a reach test of a peered project would fail", hint=_ASK_PEERS)
         elif broken:
             raise codes.REACH_TEST_FAILED.refusal(
                 f"reach test {broken[0].test.name} of {owner} would fail: {broken[0].why}",

@@ -58,12 +58,16 @@ async def get_security_group(network: Network, *, owner: ProjectKey, group: str)
 async def list_vpcs(
     network: Network, *, org: str = "", project: str = "", page_size: int = 0, page_token: str = ""
 ) -> Page[Vpc]:
-    """All, or an organisation's, or a project's of any or of one organisation. Refusal INVALID_PAGE_TOKEN."""
+    """All that the caller sees, or an organisation's, or a project's of any or of one organisation.
+
+    Refusal INVALID_PAGE_TOKEN.
+    """
+    sees = network.principal.sees
     intents = network.view.intent
     vpcs = {
         str(owner): intent.vpc
         for owner, intent in intents.items()
-        if intent.vpc and org in ("", owner.org) and project in ("", owner.project)
+        if intent.vpc and org in ("", owner.org) and project in ("", owner.project) and sees(owner)
     }
     return _page(network, sorted(vpcs), vpcs.get, page_size, page_token)
 

@@ -1,14 +1,16 @@
 """What happens around every call, whichever door it comes through: limits, and how the caller wants it done."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
+from weftwork.access.caller import Credentials, Principal
 from weftwork.actions.journal import Author
 from weftwork.api.doors import Doors
+from weftwork.api.guard import Guard, authorise
 from weftwork.api.operations import Operation, Watch
 from weftwork.base import codes
 
@@ -22,8 +24,7 @@ class Call:
     """What a door knows of a call besides its request."""
 
     request_bytes: int
-    peer: str = ""
-    """Where the caller is, as the door knows it: `unix:`, or an address and a port."""
+    credentials: Credentials
     overrides_reach_tests: bool = False
 
 
@@ -63,19 +64,30 @@ class Calls:
 
     doors: Doors
     gate: Gate
+    guard: Guard
 
     async def answer(self, operation: Operation, call: Call, parse: Callable[[], Any]) -> Message:
         with self.gate.admit(call):
-            return await operation.run(self._doors_for(operation.method, call), _parsed(parse))
+            principal = await self.guard.principal_for(operation.method, call.credentials)
+            request = _parsed(parse)
+            tenant = authorise(principal, operation.method, request, overrides=call.overrides_reach_tests)
+            with self.guard.throttled(principal, call.credentials, tenant):
+                return await operation.run(self._doors_for(call, principal, operation.method), request)
 
     async def watch(self, watch: Watch, call: Call, parse: Callable[[], Any]) -> AsyncIterator[Message]:
         with self.gate.admit(call):
-            async for event in watch.run(self._doors_for(watch.method, call), _parsed(parse)):
-                yield event
+            principal = await self.guard.principal_for(watch.method, call.credentials)
+            request = _parsed(parse)
+            tenant = authorise(principal, watch.method, request)
+            with self.guard.throttled(principal, call.credentials, tenant):
+                doors = self._doors_for(call, principal, watch.method)
+                async with aclosing(self.guard.while_valid(principal, watch.run(doors, request))) as events:
+                    async for event in events:
+                        yield event
 
-    def _doors_for(self, method: str, call: Call) -> Doors:
-        author = Author(where=call.peer, call=method)
-        network = self.doors.network.on_behalf(author, overrides_reach_tests=call.overrides_reach_tests)
+    def _doors_for(self, call: Call, principal: Principal, method: str) -> Doors:
+        author = Author(principal.name, call.credentials.peer, method)
+        network = self.doors.network.on_behalf(author, principal, overrides_reach_tests=call.overrides_reach_tests)
         return replace(self.doors, network=network)
 
 

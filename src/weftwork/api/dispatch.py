@@ -3,17 +3,21 @@
 Requests arrive as bytes, so that malformed ones are refused in our words; answers leave as bytes.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import unquote
 
 import grpc
 import grpc.aio
 
+from weftwork.access.caller import Credentials, Transport
 from weftwork.api.calls import Call, Calls
 from weftwork.api.errors import answer_to
+from weftwork.api.guard import bearer_in
 from weftwork.api.operations import OPERATIONS, WATCHES, Operation, Watch
 
+AUTHORIZATION = "authorization"
 OVERRIDE = "weft-override-reach-tests"
 """Metadata: `yes` carries out what reach tests forbid."""
 
@@ -65,7 +69,31 @@ def _stream(calls: Calls, watch: Watch) -> Any:
 
 def _call(request: bytes, context: "Context") -> Call:
     metadata = dict(context.invocation_metadata() or ())
-    return Call(len(request), context.peer(), overrides_reach_tests=metadata.get(OVERRIDE) == "yes")
+    return Call(
+        len(request),
+        _credentials(context, str(metadata.get(AUTHORIZATION, ""))),
+        overrides_reach_tests=metadata.get(OVERRIDE) == "yes",
+    )
+
+
+def _credentials(context: "Context", authorization: str) -> Credentials:
+    peer = unquote(str(context.peer()))
+    return Credentials(*_transport(peer, context.auth_context()), bearer_in(authorization), _certificate(context))
+
+
+def _transport(peer: str, auth: Mapping[str, Any]) -> tuple[Transport, str]:
+    """What gRPC says of the connection; a Unix socket's peer has no name."""
+    if b"ssl" in auth.get("transport_security_type", ()):
+        return Transport.TLS, peer.partition(":")[2]
+    if peer.startswith("unix:"):
+        return Transport.SOCKET, "socket"
+    return Transport.LOOPBACK, peer.partition(":")[2]
+
+
+def _certificate(context: "Context") -> str:
+    """The common name of a client's certificate that the handshake has verified."""
+    names = tuple(context.auth_context().get("x509_common_name", ()))
+    return names[0].decode(errors="replace") if names else ""
 
 
 async def _abort(context: "Context", error: Exception, path: str) -> NoReturn:

@@ -45,7 +45,9 @@ TABLE: Mapping[Kind, Told] = {
     Kind.CONFLICT: Told(grpc.StatusCode.FAILED_PRECONDITION, HTTPStatus.CONFLICT),
     Kind.IN_USE: Told(grpc.StatusCode.FAILED_PRECONDITION, HTTPStatus.CONFLICT),
     Kind.FORBIDDEN: Told(grpc.StatusCode.PERMISSION_DENIED, HTTPStatus.FORBIDDEN),
+    Kind.UNAUTHENTICATED: Told(grpc.StatusCode.UNAUTHENTICATED, HTTPStatus.UNAUTHORIZED),
     Kind.EXHAUSTED: Told(grpc.StatusCode.RESOURCE_EXHAUSTED, HTTPStatus.CONFLICT),
+    Kind.THROTTLED: Told(grpc.StatusCode.RESOURCE_EXHAUSTED, HTTPStatus.TOO_MANY_REQUESTS),
     Kind.UNAVAILABLE: Told(grpc.StatusCode.UNAVAILABLE, HTTPStatus.SERVICE_UNAVAILABLE),
 }
 LOST_RACES: Mapping[str, Told] = {
@@ -94,7 +96,7 @@ def _refused(error: Refusal) -> Answer:
         details.append(_dependents(error.code, dependents))
     if error.kind is Kind.UNKNOWN:
         details.append(ResourceInfo(resource_type=error.code, description=_cut(error.message, DETAIL_MAX)))
-    if error.kind is Kind.UNAVAILABLE:
+    if error.kind in (Kind.UNAVAILABLE, Kind.THROTTLED):
         details.append(_retry())
     return _answer(told(error).grpc, error.message, error.hint, details)
 

@@ -1,7 +1,7 @@
 """Every call that only looks."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
@@ -18,6 +18,7 @@ from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
 from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2, peering_pb2, reach_test_pb2, sharing_pb2
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 from weftwork.rpc.generated.weftwork.v1.explain_pb2 import ExplainRequest
+from weftwork.seams.insight import PlanPreview
 
 
 async def _get_vpc(doors: Doors, request: pb.GetVpcRequest) -> pb.Vpc:
@@ -83,7 +84,20 @@ async def _plan(doors: Doors, request: weft.PlanRequest) -> weft.PlanResponse:
         raise decode.refusal(codes.MISSING_FIELD, "mutation", "there is no mutation to plan")
     dry = doors.network.dry()
     await MUTATIONS[field].act(dry, getattr(request, field))
-    return telling.plan(await doors.insight.plan(dry.writes))
+    return telling.plan(_seen_of(doors, await doors.insight.plan(dry.writes)))
+
+
+def _seen_of(doors: Doors, preview: PlanPreview) -> PlanPreview:
+    """What a tenant's change means for a peer is the peer's to see; so is what hosts do beside the tenant's VPC."""
+    principal = doors.network.principal
+    if principal.is_fleet_admin:
+        return preview
+    vpcs = {one.vpc.netns for owner, one in doors.network.view.intent.items() if one.vpc and principal.sees(owner)}
+    return replace(
+        preview,
+        steps=tuple(step for step in preview.steps if step.scope in vpcs),
+        reach=tuple(change for change in preview.reach if principal.sees(change.owner)),
+    )
 
 
 async def _list_targets(doors: Doors, request: Empty) -> weft.ListTargetsResponse:

@@ -19,6 +19,7 @@ from weftwork.actions.network import Network
 from weftwork.api.calls import CALLS_MAX, MESSAGE_BYTES_MAX, Calls, Gate
 from weftwork.api.dispatch import handlers
 from weftwork.api.doors import Doors
+from weftwork.api.guard import Guard
 from weftwork.base.errors import Failure
 from weftwork.seams.conditions import Conditions
 from weftwork.seams.insight import Insight
@@ -89,15 +90,18 @@ async def serve(
     insight: Insight,
     addresses: Sequence[str],
     tracer: Tracer | None = None,
+    guard: Guard | None = None,
     is_ready: bool = True,
 ) -> Server:
-    """Listen on `host:port` (port 0: any free one) and `unix:/path` (mode 0600); the server's `addresses` say where.
+    """Without a guard, whoever reaches it over loopback is the administrator.
+
+    Listen on `host:port` (port 0: any free one) and `unix:/path` (mode 0600); the server's `addresses` say where.
 
     Failure ADDRESS_UNAVAILABLE when one of them cannot be had.
     """
     gate = Gate()
     server = grpc.aio.server(options=_OPTIONS)
-    services = handlers(Calls(Doors(network, conditions, insight, tracer), gate))
+    services = handlers(Calls(Doors(network, conditions, insight, tracer), gate, guard or Guard(is_open=True)))
     for service, methods in services.items():
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
     health_service = health.aio.HealthServicer()

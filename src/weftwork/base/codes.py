@@ -565,6 +565,30 @@ PORT_IN_SHARED_SUBNET = _code(
     "Send a packet from the guest; `--dry-run` says what a change would open or close for it.",
 )
 
+# Who may, and how much.
+
+NOT_AUTHENTICATED = _code(
+    Kind.UNAUTHENTICATED,
+    "NOT_AUTHENTICATED",
+    "Not logged in",
+    "The call does not say who makes it, or what says so is not valid, or is no longer.",
+    "Log in with `weft login`, or give an API token with WEFT_TOKEN.",
+)
+ROLE_TOO_LOW = _code(
+    Kind.FORBIDDEN,
+    "ROLE_TOO_LOW",
+    "Role too low",
+    "Who makes the call is known, and has not the role that it needs.",
+    "Ask an administrator of the project for the role that the message names.",
+)
+TOO_MANY_REQUESTS = _code(
+    Kind.THROTTLED,
+    "TOO_MANY_REQUESTS",
+    "Too many requests",
+    "The tenant asks more often, or has more calls and watches going on, than the server lets one tenant.",
+    "Wait a moment, and ask less often; what many calls read one by one, a list reads at once.",
+)
+
 # Every noun.
 
 IN_USE = _code(

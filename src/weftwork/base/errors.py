@@ -13,7 +13,9 @@ class Kind(Enum):
     CONFLICT = "conflict"
     IN_USE = "in_use"
     FORBIDDEN = "forbidden"
+    UNAUTHENTICATED = "unauthenticated"
     EXHAUSTED = "exhausted"
+    THROTTLED = "throttled"
     UNAVAILABLE = "unavailable"
 
 

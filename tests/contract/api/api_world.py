@@ -11,6 +11,7 @@ import grpc.aio
 
 from weftwork.actions.network import Network, NetworkSettings, ReservedRange
 from weftwork.actions.view import IntentView
+from weftwork.api.doors import Doors
 from weftwork.api.server import serve
 from weftwork.base.addresses import Cidr
 from weftwork.base.codes import TARGET_NOT_FOUND
@@ -71,6 +72,10 @@ class World:
     port_id: str
     foreign_port_id: str
     baseline: tuple[Record, ...]
+
+    @property
+    def doors(self) -> Doors:
+        return Doors(self.network, NoHostConditions(), NoHostInsight())
 
     async def records(self) -> tuple[Record, ...]:
         return (await self.store.range("/")).records
