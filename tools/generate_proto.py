@@ -2,6 +2,7 @@
 """Makes src/weftwork/rpc/generated from proto/, with types. `--check` only says whether it is up to date.
 
 protoc writes absolute imports from the root of proto/; here they become imports below weftwork.rpc.generated.
+What the .proto files say in comments goes into comments.py, for the OpenAPI document.
 """
 
 import argparse
@@ -11,10 +12,12 @@ import shutil
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Iterator
 from importlib.resources import files
 from os import environ, pathsep
 from pathlib import Path
 
+from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorProto, FileDescriptorSet
 from grpc_tools import protoc
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -22,6 +25,9 @@ PROTO = ROOT / "proto"
 GENERATED = ROOT / "src/weftwork/rpc/generated"
 PACKAGE = "weftwork.rpc.generated"
 MARKER = '"""Generated from proto/ by tools/generate_proto.py: do not edit."""\n'
+
+DESCRIPTORS = "descriptors.binpb"
+COMMENTS = Path("comments.py")
 
 Tree = dict[Path, str]
 """Relative path -> text."""
@@ -46,6 +52,8 @@ def run_protoc(into: Path) -> None:
             f"--grpc_python_out={into}",
             f"--mypy_out=quiet:{into}",
             f"--mypy_grpc_out=quiet:{into}",
+            "--include_source_info",
+            f"--descriptor_set_out={into / DESCRIPTORS}",
             *map(str, sources()),
         ]
     )
@@ -59,6 +67,43 @@ def import_from_here(text: str) -> str:
     return re.sub(rf"^from ({packages}) import ", rf"from {PACKAGE}.\1 import ", text, flags=re.MULTILINE)
 
 
+def comments(files: FileDescriptorSet) -> str:
+    """A module that has what the .proto files say of each message, field, enum, value and RPC, by full name."""
+    said: dict[str, str] = {}
+    for file in files.file:
+        names = dict(named(file))
+        for location in file.source_code_info.location:
+            text = (location.leading_comments or location.trailing_comments).strip()
+            name = names.get(tuple(location.path))
+            if text and name:
+                said[name] = " ".join(text.split())
+    lines = "".join(f"    {name!r}: {said[name]!r},\n" for name in sorted(said))
+    return f"{MARKER}\nCOMMENTS: dict[str, str] = {{\n{lines}}}\n"
+
+
+def named(file: FileDescriptorProto) -> Iterator[tuple[tuple[int, ...], str]]:
+    """The path of each thing in the file, as source_code_info has it, and its full name."""
+    for at, service in enumerate(file.service):
+        yield (6, at), f"{file.package}.{service.name}"
+        for index, method in enumerate(service.method):
+            yield (6, at, 2, index), f"{file.package}.{service.name}.{method.name}"
+    for at, message in enumerate(file.message_type):
+        yield from named_in(message, (4, at), file.package)
+    for at, enum in enumerate(file.enum_type):
+        yield (5, at), f"{file.package}.{enum.name}"
+
+
+def named_in(message: DescriptorProto, path: tuple[int, ...], scope: str) -> Iterator[tuple[tuple[int, ...], str]]:
+    name = f"{scope}.{message.name}"
+    yield path, name
+    for at, field in enumerate(message.field):
+        yield (*path, 2, at), f"{name}.{field.name}"
+    for at, nested in enumerate(message.nested_type):
+        yield from named_in(nested, (*path, 3, at), name)
+    for at, enum in enumerate(message.enum_type):
+        yield (*path, 4, at), f"{name}.{enum.name}"
+
+
 def generate() -> Tree:
     """What has to be below GENERATED."""
     with tempfile.TemporaryDirectory() as folder:
@@ -69,6 +114,7 @@ def generate() -> Tree:
             for path in sorted(into.rglob("*"))
             if path.suffix in {".py", ".pyi"}
         }
+        tree[COMMENTS] = comments(FileDescriptorSet.FromString((into / DESCRIPTORS).read_bytes()))
     packages = {parent for path in tree for parent in path.parents}
     return tree | {package / "__init__.py": MARKER for package in packages}
 
