@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import socket
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -20,12 +18,12 @@ from weftwork.api.calls import CALLS_MAX, MESSAGE_BYTES_MAX, Calls, Gate
 from weftwork.api.dispatch import handlers
 from weftwork.api.doors import Doors
 from weftwork.api.guard import Guard
+from weftwork.api.listening import UNIX, make_room, remove_sockets
 from weftwork.base.errors import Failure
 from weftwork.seams.conditions import Conditions
 from weftwork.seams.insight import Insight
 from weftwork.seams.tracer import Tracer
 
-UNIX = "unix:"
 STOP_S = 5.0
 """How long calls in flight may take to end when the server stops."""
 _RECEIVE_MAX = 4 * MESSAGE_BYTES_MAX
@@ -45,10 +43,11 @@ _OPTIONS: tuple[tuple[str, Any], ...] = (
 class Server:
     """Listens from the start; takes calls once it is told that it is ready."""
 
-    def __init__(self, server: grpc.aio.Server, gate: Gate, health_service: Any, services: Sequence[str]) -> None:
-        """Use `serve`."""
+    def __init__(self, server: grpc.aio.Server, calls: Calls, health_service: Any, services: Sequence[str]) -> None:
+        """Use `serve`. Other doors take `calls` too."""
+        self.calls = calls
         self._server = server
-        self._gate = gate
+        self._gate = calls.gate
         self._health = health_service
         self._services = ("", *services)
         self.addresses: tuple[str, ...] = ()
@@ -69,7 +68,7 @@ class Server:
         """No new calls; those in flight have a moment to end. Sockets are removed."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(STOP_S)
-        await asyncio.to_thread(_remove_sockets, self.addresses)
+        await asyncio.to_thread(remove_sockets, self.addresses)
 
     async def wait_for_termination(self) -> None:
         await self._server.wait_for_termination()
@@ -101,13 +100,14 @@ async def serve(
     """
     gate = Gate()
     server = grpc.aio.server(options=_OPTIONS)
-    services = handlers(Calls(Doors(network, conditions, insight, tracer), gate, guard or Guard(is_open=True)))
+    calls = Calls(Doors(network, conditions, insight, tracer), gate, guard or Guard(is_open=True))
+    services = handlers(calls)
     for service, methods in services.items():
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
     health_service = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_service, server)
     reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
-    serving = Server(server, gate, health_service, tuple(services))
+    serving = Server(server, calls, health_service, tuple(services))
     await serving.set_ready(is_ready)
     serving.addresses = tuple([await _listen(server, address) for address in addresses])
     await server.start()
@@ -129,7 +129,7 @@ async def _listen(server: grpc.aio.Server, address: str) -> str:
 async def _listen_unix(server: grpc.aio.Server, path: Path) -> str:
     """The socket is ours alone from its first moment: whoever may connect is the administrator."""
     address = f"{UNIX}{path}"
-    await asyncio.to_thread(_make_room, path)
+    await asyncio.to_thread(make_room, path)
     before = os.umask(0o177)
     try:
         server.add_insecure_port(address)
@@ -138,34 +138,3 @@ async def _listen_unix(server: grpc.aio.Server, path: Path) -> str:
     finally:
         os.umask(before)
     return address
-
-
-def _make_room(path: Path) -> None:
-    """The folder, for us alone if it is made here; a socket left by a server that is gone is removed."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not path.exists():
-            return
-        if not stat.S_ISSOCK(path.stat().st_mode):
-            raise Failure("ADDRESS_UNAVAILABLE", f"cannot listen on {path}: it is there, and it is no socket")
-        if _is_alive(path):
-            raise Failure("ADDRESS_UNAVAILABLE", f"cannot listen on {path}: another server does")
-        path.unlink()
-    except OSError as error:
-        raise Failure("ADDRESS_UNAVAILABLE", f"cannot listen on {path}: {error.strerror}") from None
-
-
-def _remove_sockets(addresses: Sequence[str]) -> None:
-    for address in addresses:
-        if address.startswith(UNIX):
-            Path(address.removeprefix(UNIX)).unlink(missing_ok=True)
-
-
-def _is_alive(path: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        try:
-            probe.connect(str(path))
-        except OSError:
-            return False
-    return True
