@@ -13,7 +13,7 @@ APART := $(PYTHON) tools/private_network.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check test test-ovn crash test-stock equivalence faults mutate demo bench proto lock clean packages-demo \
+.PHONY: help setup check test test-ovn crash test-stock equivalence faults mutate demo openapi bench proto lock clean packages-demo \
 	packages-test
 
 help:
@@ -76,6 +76,11 @@ mutate: packages-test $(VENV)/project ## put 30 faults and more into each compil
 
 demo: packages-demo $(VENV)/project ## two tenants on this machine, told packet by packet; BACKEND=ovn KEEP=1
 	BACKEND=$(BACKEND) $(PYTHON) -m weftwork.apps.demo
+
+CASES := 1000
+
+openapi: packages-test $(VENV)/project ## hold the REST server against its OpenAPI document, CASES=1000 requests of a sort for each path
+	WEFT_REST_CASES=$(CASES) $(PYTEST) -q -s tests/contract/api/test_openapi.py
 
 bench: packages-test $(VENV)/project ## measure against peers on this machine
 	$(PYTHON) -m bench

@@ -50,11 +50,21 @@ TABLE: Mapping[Kind, Told] = {
     Kind.THROTTLED: Told(grpc.StatusCode.RESOURCE_EXHAUSTED, HTTPStatus.TOO_MANY_REQUESTS),
     Kind.UNAVAILABLE: Told(grpc.StatusCode.UNAVAILABLE, HTTPStatus.SERVICE_UNAVAILABLE),
 }
-LOST_RACES: Mapping[str, Told] = {
-    codes.REVISION_CHANGED.name: Told(grpc.StatusCode.ABORTED, HTTPStatus.PRECONDITION_FAILED),
-    codes.TOO_MANY_CONFLICTS.name: Told(grpc.StatusCode.ABORTED, HTTPStatus.CONFLICT),
+BY_CODE: Mapping[str, Told] = {
+    code.name: Told(*statuses)
+    for code, statuses in (
+        # Conflicts after which one reads again and repeats: for gRPC that is ABORTED.
+        (codes.REVISION_CHANGED, (grpc.StatusCode.ABORTED, HTTPStatus.PRECONDITION_FAILED)),
+        (codes.TOO_MANY_CONFLICTS, (grpc.StatusCode.ABORTED, HTTPStatus.CONFLICT)),
+        # What HTTP has a word of its own for.
+        (codes.MESSAGE_TOO_LARGE, (grpc.StatusCode.INVALID_ARGUMENT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)),
+        (codes.METHOD_NOT_ALLOWED, (grpc.StatusCode.UNIMPLEMENTED, HTTPStatus.METHOD_NOT_ALLOWED)),
+        (codes.NOT_ACCEPTABLE, (grpc.StatusCode.INVALID_ARGUMENT, HTTPStatus.NOT_ACCEPTABLE)),
+        (codes.UNSUPPORTED_MEDIA_TYPE, (grpc.StatusCode.INVALID_ARGUMENT, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)),
+        (codes.HISTORY_COMPACTED, (grpc.StatusCode.OUT_OF_RANGE, HTTPStatus.GONE)),
+    )
 }
-"""Conflicts after which one reads again and repeats: for gRPC that is ABORTED."""
+"""Codes that are told otherwise than their kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,7 @@ class Answer:
 
 
 def told(error: Refusal) -> Told:
-    return LOST_RACES.get(error.code) or TABLE[error.kind]
+    return BY_CODE.get(error.code) or TABLE[error.kind]
 
 
 def answer_to(error: BaseException, method: str) -> Answer:

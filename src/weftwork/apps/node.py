@@ -13,7 +13,6 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
 import uvloop
@@ -22,9 +21,10 @@ from weftwork.actions.network import Network, NetworkSettings, ReservedRange
 from weftwork.actions.view import IntentView
 from weftwork.agent.composite import CompositeDriver
 from weftwork.agent.local import LocalAgent
+from weftwork.api.rest.server import serve_rest
 from weftwork.api.server import serve
 from weftwork.apps.backends import Backend, device_netns, guest_mtu_bytes, open_backend
-from weftwork.apps.settings import Settings
+from weftwork.apps.settings import Settings, is_loopback
 from weftwork.base import codes
 from weftwork.base.errors import Failure, Kind, Refusal
 from weftwork.controller.conditions import ConditionBoard
@@ -108,7 +108,7 @@ async def _running(
         network=network, conditions=board, insight=insight, addresses=_addresses(settings), tracer=tracer
     )
     try:
-        async with asyncio.TaskGroup() as tasks:
+        async with await serve_rest(server.calls, _rest_addresses(settings)), asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(board.run())]
             if backend is not None and hosted is not None:
                 assert isinstance(hosted.agent, LocalAgent)
@@ -174,17 +174,15 @@ def network_settings(settings: Settings) -> NetworkSettings:
 
 def _addresses(settings: Settings) -> list[str]:
     host = settings.server_listen_addr.rpartition(":")[0].strip("[]")
-    if host and host != "localhost" and not _is_loopback(host):
+    if host and host != "localhost" and not is_loopback(host):
         log.warning("the API listens on %s without TLS or authentication", settings.server_listen_addr)
     unix = [f"unix:{settings.server_socket}"] if settings.server_socket else []
     return [*unix, *([settings.server_listen_addr] if settings.server_listen_addr else [])]
 
 
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+def _rest_addresses(settings: Settings) -> list[str]:
+    unix = [f"unix:{settings.server_rest_socket}"] if settings.server_rest_socket else []
+    return [*unix, *([settings.server_rest_listen_addr] if settings.server_rest_listen_addr else [])]
 
 
 async def _told_to_stop() -> None:

@@ -34,6 +34,10 @@ class Settings:
     """TCP address of the gRPC API; empty: none. The specification's 0.0.0.0 must be asked for."""
     server_socket: str = "/run/weftwork/api.sock"
     """Unix socket of the API; empty: none."""
+    server_rest_listen_addr: str = "127.0.0.1:8082"
+    """TCP address of the REST API; empty: none. Loopback only."""
+    server_rest_socket: str = "/run/weftwork/rest.sock"
+    """Unix socket of the REST API; empty: none."""
     storage_path: str = "/var/lib/weftwork/store.db"
     storage_chainfire_endpoint: str = ""
     network_cidr_pool: Cidr = IPv4Network("10.0.0.0/8")
@@ -240,6 +244,21 @@ def _listen(value: object) -> str:
     return text
 
 
+def _listen_on_loopback(value: object) -> str:
+    text = _listen(value)
+    host = text.rpartition(":")[0].strip("[]")
+    if text and host != "localhost" and not is_loopback(host):
+        raise ValueError("is not on loopback, which is where REST without TLS may listen")
+    return text
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _endpoints(value: object) -> str:
     text = _text(value)
     if text:
@@ -256,6 +275,7 @@ def _names(value: object) -> tuple[str, ...]:
 
 _PARSERS: dict[str, Callable[[object], Any]] = {
     "server_listen_addr": _listen,
+    "server_rest_listen_addr": _listen_on_loopback,
     "network_cidr_pool": _cidr,
     "network_default_subnet_size": _whole(8, 30),
     "network_reserved": _cidrs,

@@ -69,6 +69,27 @@ MALFORMED_MESSAGE = _code(
     "The request's bytes are not the message that the call takes, or a text in it is not UTF-8.",
     "Use a client that was generated from the same .proto files.",
 )
+UNKNOWN_FIELD = _code(
+    Kind.INVALID,
+    "UNKNOWN_FIELD",
+    "Unknown field",
+    "The JSON has a field, or the path a parameter, that the call does not know.",
+    "Correct its spelling, or leave it out.",
+)
+INVALID_HEADER = _code(
+    Kind.INVALID,
+    "INVALID_HEADER",
+    "Invalid header",
+    "A header of the request holds what it cannot hold, or has no meaning for this call.",
+    "Correct the header that the message names, or leave it out.",
+)
+INVALID_FILTER = _code(
+    Kind.INVALID,
+    "INVALID_FILTER",
+    "Invalid filter or order",
+    "The filter or the order of a list is not understood, or names a field that the things of the list do not have.",
+    'Write such as name = "web1" AND mtu_bytes > 1400; see docs/reference/rest.md.',
+)
 INVALID_NAME = _code(
     Kind.INVALID,
     "INVALID_NAME",
@@ -645,4 +666,61 @@ TOO_MANY_CALLS = _code(
     "Too many calls at once",
     "The server works on as many calls as it takes. Nothing was changed.",
     "Try again in a moment, with fewer calls in flight.",
+)
+
+
+# The REST door.
+
+NO_SUCH_PATH = _code(
+    Kind.UNKNOWN,
+    "NO_SUCH_PATH",
+    "No such path",
+    "Nothing is at this path, whoever asks.",
+    "See /docs for the paths that there are.",
+)
+METHOD_NOT_ALLOWED = _code(
+    Kind.INVALID,
+    "METHOD_NOT_ALLOWED",
+    "Method not allowed",
+    "The path is there, and does not take this method.",
+    "Use one of the methods in the header Allow.",
+)
+NOT_ACCEPTABLE = _code(
+    Kind.INVALID,
+    "NOT_ACCEPTABLE",
+    "Not acceptable",
+    "The caller accepts none of the media types that the answer comes in.",
+    "Accept application/json; of a watch, text/event-stream.",
+)
+UNSUPPORTED_MEDIA_TYPE = _code(
+    Kind.INVALID,
+    "UNSUPPORTED_MEDIA_TYPE",
+    "Unsupported media type",
+    "The body of the request is of a type that the call does not take.",
+    "Send JSON, with Content-Type: application/json.",
+)
+
+CROSS_SITE = _code(
+    Kind.FORBIDDEN,
+    "CROSS_SITE",
+    "From another site",
+    "A browser sent the request for a page of another site, or under a name that is not this server's.",
+    "Open the server's own page, at localhost or at its address.",
+)
+
+# Doing a thing once, and following what happens.
+
+IDEMPOTENCY_KEY_REUSED = _code(
+    Kind.CONFLICT,
+    "IDEMPOTENCY_KEY_REUSED",
+    "Idempotency key used again",
+    "The key stands for another request that was carried out in the last 24 hours.",
+    "Make a new key for each new request, and send a key again only with the very same request.",
+)
+HISTORY_COMPACTED = _code(
+    Kind.CONFLICT,
+    "HISTORY_COMPACTED",
+    "History is gone",
+    "What happened after the revision is not kept any more, or the revision is of another store.",
+    "Watch from the beginning: without a revision one gets everything as it is now, and what changes from there.",
 )

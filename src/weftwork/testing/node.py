@@ -143,6 +143,8 @@ def _config(folder: Path, external: tuple[str, str] | None, layout: str, backend
         "[server]",
         'listen_addr = ""',
         f'socket = "{folder}/api.sock"',
+        'rest_listen_addr = ""',
+        f'rest_socket = "{folder}/rest.sock"',
         "[storage]",
         f'path = "{folder}/store.db"',
     ]

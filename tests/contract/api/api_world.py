@@ -11,6 +11,7 @@ import grpc.aio
 
 from weftwork.actions.network import Network, NetworkSettings, ReservedRange
 from weftwork.actions.view import IntentView
+from weftwork.api.calls import Calls
 from weftwork.api.doors import Doors
 from weftwork.api.server import serve
 from weftwork.base.addresses import Cidr
@@ -69,6 +70,7 @@ class World:
     client: Client
     channel: grpc.aio.Channel
     address: str
+    calls: Calls
     port_id: str
     foreign_port_id: str
     baseline: tuple[Record, ...]
@@ -108,14 +110,16 @@ async def world(folder: Path) -> AsyncIterator[World]:
     socket = f"unix:{folder}/api.sock"
     try:
         async with (
-            await serve(network=network, conditions=NoHostConditions(), insight=NoHostInsight(), addresses=[socket]),
+            await serve(
+                network=network, conditions=NoHostConditions(), insight=NoHostInsight(), addresses=[socket]
+            ) as server,
             await Client.connect(socket) as client,
             grpc.aio.insecure_channel(socket) as channel,
         ):
             foreign = await furnish(client, THEIRS)
             ours = await furnish(client, OURS)
             baseline = (await store.range("/")).records
-            yield World(store, network, client, channel, socket, ours, foreign, baseline)
+            yield World(store, network, client, channel, socket, server.calls, ours, foreign, baseline)
     finally:
         await view.close()
         await store.close()

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFailure, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from weftwork.api.errors import LOST_RACES, TABLE, Answer, answer_to
+from weftwork.api.errors import BY_CODE, TABLE, Answer, answer_to
 from weftwork.base import codes
 from weftwork.base.errors import Failure, Kind
 
@@ -29,7 +29,7 @@ def detail(answer: Answer, kind: type[M]) -> M:
 
 def test_every_kind_of_refusal_has_its_status() -> None:
     assert set(TABLE) == set(Kind)
-    assert set(LOST_RACES) <= set(codes.ALL)
+    assert set(BY_CODE) <= set(codes.ALL)
 
 
 @pytest.mark.parametrize("code", codes.ALL.values(), ids=lambda code: code.name)

@@ -1,0 +1,237 @@
+"""REST's side of a call: from an HTTP request to one of the operations, and back. Nothing is decided here."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import aclosing
+from http import HTTPStatus
+from ipaddress import ip_address
+
+from google.protobuf.message import Message
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from weftwork.access.caller import Credentials, Transport
+from weftwork.api.calls import MESSAGE_BYTES_MAX, Call, Calls
+from weftwork.api.guard import bearer_in
+from weftwork.api.mutations import MUTATIONS
+from weftwork.api.operations import OPERATIONS
+from weftwork.api.rest import problems
+from weftwork.api.rest.messages import to_text, written
+from weftwork.api.rest.paths import Found, Paths
+from weftwork.api.rest.requests import Asked, query_of, request_of
+from weftwork.api.rest.routes import ROUTES, Route
+from weftwork.base import codes
+from weftwork.rpc import decode
+from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
+
+JSON = "application/json"
+EVENTS = "text/event-stream"
+OVERRIDE = "weft-override-reach-tests"
+"""The header `yes` carries out what reach tests forbid, as gRPC's metadata does."""
+HEARTBEAT_S = 15.0
+FIRST_WORD_S = 0.2
+"""How long a watch may take to be refused with a status; later, the refusal is an event."""
+ALWAYS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+OF_MUTATIONS = frozenset({"dry_run"})
+"""Parameters of every mutation."""
+NONE: frozenset[str] = frozenset()
+PLAN = OPERATIONS["/weftwork.v1.PlanService/Plan"]
+
+
+class RestDoor:
+    """An ASGI application: everything below `/v1`."""
+
+    def __init__(self, calls: Calls, transport: Transport) -> None:
+        """`transport` is that of the socket it stands behind: a connection that is gone does not tell any more."""
+        self._calls = calls
+        self._transport = transport
+        self._paths = Paths(ROUTES)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            answer = await self._answer(scope, receive)
+        except ClientDisconnect:
+            return
+        except Exception as error:
+            answer = refused(problems.problem_of(error, f"{scope['method']} {scope['path']}"))
+        await answer(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        check_site(headers, self._transport)
+        found = self._paths.find(scope.get("raw_path") or scope["path"].encode())
+        if found is None:
+            raise codes.NO_SUCH_PATH.refusal(f"there is no {decode.quoted(scope['path'])}")
+        route = found.routes.get("GET" if scope["method"] == "HEAD" else scope["method"])
+        if route is None:
+            return not_allowed(found)
+        _check_accepted(headers.get("accept", ""), EVENTS if route.watch else JSON)
+        body = await _body(Request(scope, receive), headers) if route.has_body else b""
+        credentials = Credentials(self._transport, _peer(scope), bearer_in(headers.get("authorization", "")))
+        asked = Asked(route, found.words, query_of(scope["query_string"]), headers, body, credentials)
+        return await (self._stream(asked) if route.watch else self._unary(asked))
+
+    async def _unary(self, asked: Asked) -> Response:
+        route = asked.route
+        call = _call(asked)
+        if _is_dry(asked):
+            return told(await self._calls.answer(PLAN, call, lambda: _plan_of(asked)), HTTPStatus.OK)
+        besides = OF_MUTATIONS if route.is_mutation else NONE
+        answer = await self._calls.answer(route.operation, call, lambda: request_of(asked, besides))
+        return told(answer, route.status)
+
+    async def _stream(self, asked: Asked) -> Response:
+        watch = asked.route.watch
+        assert watch is not None
+        events = self._calls.watch(watch, _call(asked), lambda: request_of(asked, NONE))
+        first = asyncio.ensure_future(anext(events))
+        try:
+            await asyncio.wait((first,), timeout=FIRST_WORD_S)
+            if first.done():
+                first.result()
+        except BaseException:
+            first.cancel()
+            raise
+        return StreamingResponse(_told_events(first, events), media_type=EVENTS, headers=ALWAYS)
+
+
+def told(answer: Message, status: HTTPStatus) -> Response:
+    if status is HTTPStatus.NO_CONTENT:
+        return Response(status_code=status, headers=ALWAYS)
+    return Response(to_text(written(answer)), status, ALWAYS, JSON)
+
+
+def refused(problem: problems.Problem) -> Response:
+    headers = {**ALWAYS, **problem.headers}
+    return Response(to_text(problem.document), problem.status, headers, problems.MEDIA_TYPE)
+
+
+def not_allowed(found: Found) -> Response:
+    verbs = ", ".join((*found.routes, "HEAD") if "GET" in found.routes else found.routes)
+    problem = problems.problem_of(codes.METHOD_NOT_ALLOWED.refusal(f"the path takes {verbs}"), "")
+    answer = refused(problem)
+    answer.headers["allow"] = verbs
+    return answer
+
+
+def check_site(headers: Mapping[str, str], transport: Transport) -> None:
+    """A page of another site cannot make a browser call us: neither openly, nor by a name that leads here.
+
+    Refusal CROSS_SITE.
+    """
+    host = headers.get("host", "")
+    origin = headers.get("origin", "")
+    if origin and origin.partition("://")[2] != host:
+        raise codes.CROSS_SITE.refusal(f"the request is for a page of {decode.quoted(origin)}")
+    if transport is Transport.LOOPBACK and not _is_address(host):
+        raise codes.CROSS_SITE.refusal(f"{decode.quoted(host)} is not how this server is called")
+
+
+def _is_address(host: str) -> bool:
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+    if name == "localhost":
+        return True
+    try:
+        ip_address(name.strip("[]"))
+    except ValueError:
+        return False
+    return True
+
+
+def _check_accepted(accept: str, offered: str) -> None:
+    """Refusal NOT_ACCEPTABLE."""
+    if not accept or accept == "*/*":
+        return
+    family = offered.partition("/")[0]
+    for one in accept.lower().split(","):
+        kind, *parameters = (part.strip() for part in one.split(";"))
+        if kind in (offered, f"{family}/*", "*/*") and not {"q=0", "q=0.0"} & set(parameters):
+            return
+    raise codes.NOT_ACCEPTABLE.refusal(f"the answer is {offered}, which {decode.quoted(accept)} does not accept")
+
+
+async def _body(request: Request, headers: Mapping[str, str]) -> bytes:
+    """Refusals MESSAGE_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE."""
+    announced = headers.get("content-length", "0")
+    if announced.isdecimal() and int(announced) > MESSAGE_BYTES_MAX:
+        raise _too_large()
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MESSAGE_BYTES_MAX:
+            raise _too_large()
+    kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != JSON and (kind or body):
+        raise codes.UNSUPPORTED_MEDIA_TYPE.refusal(f"the body is {decode.quoted(kind)}, and not {JSON}")
+    return bytes(body)
+
+
+def _too_large() -> Exception:
+    return codes.MESSAGE_TOO_LARGE.refusal(f"at most {MESSAGE_BYTES_MAX} bytes are accepted")
+
+
+def _call(asked: Asked) -> Call:
+    override = asked.headers.get(OVERRIDE)
+    if override not in (None, "yes"):
+        raise codes.INVALID_HEADER.refusal(f"{OVERRIDE}: {decode.quoted(override)} is not yes")
+    return Call(len(asked.body), asked.credentials, overrides_reach_tests=override == "yes")
+
+
+def _peer(scope: Scope) -> str:
+    """As the journal has it."""
+    client = scope.get("client")
+    return f"{client[0]}:{client[1]}" if client and client[0] else "socket"
+
+
+def _is_dry(asked: Asked) -> bool:
+    if not asked.route.is_mutation or "dry_run" not in asked.query:
+        return False
+    said = asked.once("dry_run")
+    if said != "plan":
+        raise decode.refusal(codes.INVALID_ARGUMENT, "dry_run", f"{decode.quoted(said)} is not plan")
+    return True
+
+
+def _plan_of(asked: Asked) -> Message:
+    """The same request, as what the PlanService takes."""
+    request = request_of(asked, OF_MUTATIONS)
+    plan = weft.PlanRequest()
+    inner = getattr(plan, plan_field(asked.route))
+    inner.SetInParent()
+    inner.CopyFrom(request)
+    return plan
+
+
+def plan_field(route: Route) -> str:
+    mutation = route.operation.mutation
+    assert mutation is not None
+    return FIELDS[mutation.method]
+
+
+async def _told_events(first: "asyncio.Future[Message]", events: AsyncIterator[Message]) -> AsyncIterator[bytes]:
+    """Server-sent events; a comment now and then, so that whoever is in between does not take it for dead."""
+    upcoming: asyncio.Future[Message] = first
+    try:
+        async with aclosing(events):  # type: ignore[type-var]
+            while True:
+                done, _ = await asyncio.wait((upcoming,), timeout=HEARTBEAT_S)
+                if not done:
+                    yield b": nothing new\n\n"
+                    continue
+                yield _event(upcoming.result())
+                upcoming = asyncio.ensure_future(anext(events))
+    except StopAsyncIteration:
+        return
+    except Exception as error:
+        yield b"event: problem\ndata: " + to_text(problems.problem_of(error, "watch").document) + b"\n\n"
+    finally:
+        upcoming.cancel()
+
+
+def _event(message: Message) -> bytes:
+    return b"data: " + to_text(written(message)) + b"\n\n"
+
+
+FIELDS: Mapping[str, str] = {mutation.method: name for name, mutation in MUTATIONS.items()}
+"""Of a PlanRequest, by method."""

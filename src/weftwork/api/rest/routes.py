@@ -1,0 +1,219 @@
+"""Which path leads to which operation. A new RPC needs its line here: a test asks for it.
+
+`{words}` in a path are fields of the request; what is not in the path is in the query of a GET or a DELETE, and in the
+body of the others.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from http import HTTPStatus
+from typing import Literal, cast
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from weftwork.api.operations import OPERATIONS, WATCHES, Operation, Watch
+from weftwork.api.rest.messages import message_of
+from weftwork.model.keys import Kind
+
+Verb = Literal["GET", "POST", "PATCH", "DELETE"]
+
+PROJECT = "/v1/orgs/{org_id}/projects/{project_id}"
+_WORD = re.compile(r"\{([a-z_.]+)\}")
+_NETWORK = "/overlay_network.v1.NetworkService/"
+_OURS = "/weftwork.v1."
+LEFT_OUT = frozenset({"vpc_id", "update_mask", "if_revision"})
+"""Fields that a path, the fields of a body and If-Match say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A field that is `first/second` takes two words of a path."""
+
+    field: str
+    words: tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Route:
+    """`subject` is the kind of thing that the path names, which If-Match is about; `whole_body` the field of the
+    request that is the body, where it is not the request itself. `makes`: answers with 201."""
+
+    verb: Verb
+    path: str
+    method: str
+    tag: str
+    subject: Kind | None = None
+    makes: bool = False
+    whole_body: str = ""
+    joined: tuple[Joined, ...] = ()
+    flattened: str = ""
+    """A message in the request whose fields stand beside the request's own."""
+
+    @property
+    def operation(self) -> Operation:
+        return OPERATIONS[self.method]
+
+    @property
+    def watch(self) -> Watch | None:
+        return WATCHES.get(self.method)
+
+    @cached_property
+    def request(self) -> Descriptor:
+        asked = self.watch or self.operation
+        return cast("Descriptor", asked.request.DESCRIPTOR)
+
+    @cached_property
+    def name(self) -> str:
+        return self.method.rpartition("/")[2]
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        return tuple(_WORD.findall(self.path))
+
+    @cached_property
+    def is_mutation(self) -> bool:
+        return self.watch is None and self.operation.mutation is not None
+
+    @cached_property
+    def fields(self) -> Mapping[str, FieldDescriptor]:
+        """All that can be said, by name."""
+        own = {one.name: one for one in self.request.fields if one.name != self.flattened}
+        inner = message_of(self.request.fields_by_name[self.flattened]).fields if self.flattened else ()
+        return own | {one.name: one for one in inner}
+
+    @cached_property
+    def left(self) -> Mapping[str, FieldDescriptor]:
+        """Fields that the path does not say."""
+        joined = {word: one.field for one in self.joined for word in one.words}
+        said = LEFT_OUT | {joined.get(word, word) for word in self.words}
+        return {name: one for name, one in self.fields.items() if name not in said}
+
+    @property
+    def has_body(self) -> bool:
+        return self.verb in ("POST", "PATCH")
+
+    @cached_property
+    def query(self) -> Mapping[str, FieldDescriptor]:
+        return {} if self.has_body else self.left
+
+    @cached_property
+    def body(self) -> Mapping[str, FieldDescriptor]:
+        if not self.has_body:
+            return {}
+        if self.whole_body:
+            return message_of(self.request.fields_by_name[self.whole_body]).fields_by_name
+        return self.left
+
+    @cached_property
+    def status(self) -> HTTPStatus:
+        """Of an answer that is as it should be."""
+        if self.watch is None and self.answer.full_name == "google.protobuf.Empty":
+            return HTTPStatus.NO_CONTENT
+        return HTTPStatus.CREATED if self.makes else HTTPStatus.OK
+
+    @cached_property
+    def answer(self) -> Descriptor:
+        service, name = self.method.strip("/").split("/")
+        pool = self.request.file.pool
+        return pool.FindServiceByName(service).FindMethodByName(name).output_type
+
+
+def _network(verb: Verb, path: str, name: str, tag: str, subject: Kind | None = None, *, makes: bool = False) -> Route:
+    return Route(verb, PROJECT + path, _NETWORK + name, tag, subject, makes)
+
+
+def _ours(verb: Verb, path: str, name: str, tag: str, subject: Kind | None = None, *, makes: bool = False) -> Route:
+    return Route(verb, PROJECT + path, _OURS + name, tag, subject, makes)
+
+
+_PORT = "/ports/{port_id}"
+_GROUP = "/security-groups/{security_group_id}"
+_POLICY = "/network-policies/{network_policy}"
+_SHARES = "/subnets/{subnet_id}/shares"
+_TO = Joined("to", ("to_org", "to_project"))
+
+ROUTES: tuple[Route, ...] = (
+    Route("GET", "/v1/vpcs", _NETWORK + "ListVpcs", "VPCs"),
+    _network("POST", "/vpc", "CreateVpc", "VPCs", makes=True),
+    _network("GET", "/vpc", "GetVpc", "VPCs", "vpc"),
+    _network("DELETE", "/vpc", "DeleteVpc", "VPCs", "vpc"),
+    _network("GET", "/subnets", "ListSubnets", "Subnets"),
+    _network("POST", "/subnets", "CreateSubnet", "Subnets", makes=True),
+    _network("GET", "/subnets/{subnet_id}", "GetSubnet", "Subnets", "subnet"),
+    _network("DELETE", "/subnets/{subnet_id}", "DeleteSubnet", "Subnets", "subnet"),
+    _ours("GET", "/subnet-shares", "SharingService/ListSubnetShares", "Shared subnets"),
+    _ours("GET", "/shared-subnets", "SharingService/ListSharedSubnets", "Shared subnets"),
+    _ours("POST", _SHARES, "SharingService/ShareSubnet", "Shared subnets", makes=True),
+    Route(
+        "DELETE",
+        PROJECT + _SHARES + "/{to_org}/{to_project}",
+        _OURS + "SharingService/UnshareSubnet",
+        "Shared subnets",
+        "subnet-share",
+        joined=(_TO,),
+    ),
+    _network("GET", "/ports", "ListPorts", "Ports"),
+    _network("POST", "/ports", "CreatePort", "Ports", makes=True),
+    _network("GET", _PORT, "GetPort", "Ports", "port"),
+    _network("DELETE", _PORT, "DeletePort", "Ports", "port"),
+    _network("POST", _PORT + ":attach", "AttachPort", "Ports", "port"),
+    _network("POST", _PORT + ":detach", "DetachPort", "Ports", "port"),
+    _ours("POST", _PORT + ":plug", "PortService/PlugPort", "Ports", "port"),
+    _ours("POST", _PORT + ":unplug", "PortService/UnplugPort", "Ports", "port"),
+    _ours("POST", _PORT + ":setSecurityGroups", "PortService/SetSecurityGroups", "Ports", "port"),
+    _network("GET", "/security-groups", "ListSecurityGroups", "Security groups"),
+    _network("POST", "/security-groups", "CreateSecurityGroup", "Security groups", makes=True),
+    _network("GET", _GROUP, "GetSecurityGroup", "Security groups", "security-group"),
+    _network("PATCH", _GROUP, "UpdateSecurityGroup", "Security groups", "security-group"),
+    _network("DELETE", _GROUP, "DeleteSecurityGroup", "Security groups", "security-group"),
+    _ours("POST", _GROUP + ":addRules", "SecurityGroupService/AddRules", "Security groups", "security-group"),
+    _ours("POST", _GROUP + ":removeRules", "SecurityGroupService/RemoveRules", "Security groups", "security-group"),
+    _ours("GET", "/snats", "NatService/ListSnats", "NAT"),
+    _network("POST", "/snats", "CreateSnat", "NAT", makes=True),
+    _network("DELETE", "/snats", "DeleteSnat", "NAT", "snat"),
+    _ours("GET", "/dnats", "NatService/ListDnats", "NAT"),
+    _network("POST", "/dnats", "CreateDnat", "NAT", makes=True),
+    _network("DELETE", "/dnats/{external_ip}/{external_port}/{protocol}", "DeleteDnat", "NAT", "dnat"),
+    _ours("GET", "/peering-offers", "PeeringService/ListPeeringOffers", "Peerings"),
+    _ours("GET", "/peerings", "PeeringService/ListPeerings", "Peerings"),
+    _ours("POST", "/peerings", "PeeringService/CreatePeering", "Peerings", makes=True),
+    _ours("GET", "/peerings/{peering}", "PeeringService/GetPeering", "Peerings", "peering"),
+    _ours("DELETE", "/peerings/{peering}", "PeeringService/DeletePeering", "Peerings", "peering"),
+    _ours("GET", "/network-policies", "NetworkPolicyService/ListNetworkPolicies", "Network policies"),
+    _ours("POST", "/network-policies", "NetworkPolicyService/CreateNetworkPolicy", "Network policies", makes=True),
+    _ours("GET", _POLICY, "NetworkPolicyService/GetNetworkPolicy", "Network policies", "network-policy"),
+    _ours("PATCH", _POLICY, "NetworkPolicyService/UpdateNetworkPolicy", "Network policies", "network-policy"),
+    _ours("DELETE", _POLICY, "NetworkPolicyService/DeleteNetworkPolicy", "Network policies", "network-policy"),
+    _ours("POST", _POLICY + ":addRules", "NetworkPolicyService/AddPolicyRules", "Network policies", "network-policy"),
+    _ours(
+        "POST", _POLICY + ":removeRules", "NetworkPolicyService/RemovePolicyRules", "Network policies", "network-policy"
+    ),
+    _ours("GET", "/reach-tests", "ReachTestService/ListReachTests", "Reach tests"),
+    Route(
+        "POST",
+        PROJECT + "/reach-tests",
+        _OURS + "ReachTestService/CreateReachTest",
+        "Reach tests",
+        makes=True,
+        whole_body="test",
+    ),
+    _ours("GET", "/reach-tests/{reach_test_id}", "ReachTestService/GetReachTest", "Reach tests", "reach-test"),
+    _ours("DELETE", "/reach-tests/{reach_test_id}", "ReachTestService/DeleteReachTest", "Reach tests", "reach-test"),
+    _ours("POST", "/reach-tests:apply", "ReachTestService/ApplyReachTests", "Reach tests"),
+    _ours("POST", "/reach-tests:run", "ReachTestService/RunReachTests", "Reach tests"),
+    _ours("POST", ":explain", "ExplainService/Explain", "Questions"),
+    Route("POST", "/v1:plan", _OURS + "PlanService/Plan", "Questions"),
+    _ours("GET", "/conditions:watch", "ConditionService/WatchConditions", "Conditions"),
+    Route(
+        "GET",
+        PROJECT + "/conditions:wait",
+        _OURS + "ConditionService/WaitForCondition",
+        "Conditions",
+        flattened="resource",
+    ),
+    Route("GET", "/v1/targets", _OURS + "TargetService/ListTargets", "Targets"),
+    Route("GET", "/v1/targets:state", _OURS + "TargetService/GetTarget", "Targets"),
+    Route("GET", "/v1/leaks", _OURS + "TargetService/ListLeaks", "Targets"),
+)

@@ -1,0 +1,172 @@
+"""The REST server: listens beside gRPC's, in the same loop, and hands requests to the door."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from weftwork.access.caller import Transport
+from weftwork.api.calls import Calls
+from weftwork.api.listening import UNIX, make_room, remove_sockets
+from weftwork.api.rest.door import ALWAYS, JSON, RestDoor, refused
+from weftwork.api.rest.messages import to_text
+from weftwork.api.rest.openapi import PATH, document
+from weftwork.api.rest.problems import problem_of
+from weftwork.base import codes
+from weftwork.base.errors import Failure
+
+BACKLOG = 2048
+STOP_S = 5
+IDLE_S = 60
+"""How long a connection without a request is kept."""
+
+
+def application(calls: Calls, transport: Transport) -> Starlette:
+    """Everything that is served over HTTP, on sockets of one kind."""
+    everything = Starlette(routes=[Route(PATH, _openapi)], exception_handlers={HTTPException: _refuse})
+    # Not mounted: a path may hold line feeds, which a pattern of Starlette's does not match.
+    everything.router.default = RestDoor(calls, transport)
+    return everything
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    """What Starlette refuses: methods of pages."""
+    assert isinstance(error, HTTPException)
+    answer = refused(problem_of(codes.METHOD_NOT_ALLOWED.refusal("a page is only read"), request.url.path))
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _openapi(request: Request) -> Response:
+    return Response(to_text(document()), headers=ALWAYS, media_type=JSON)
+
+
+class RestServer:
+    def __init__(self, servers: "list[tuple[_Uvicorn, socket.socket]]", addresses: tuple[str, ...]) -> None:
+        """Use `serve_rest`."""
+        self._servers = [one for one, _ in servers]
+        self._serving = [asyncio.create_task(one.serve([listening]), name="REST") for one, listening in servers]
+        self.addresses = addresses
+
+    async def stop(self) -> None:
+        """No new calls; those in flight have a moment to end. Sockets are removed."""
+        for one in self._servers:
+            one.should_exit = True
+        await asyncio.gather(*self._serving)
+        await asyncio.to_thread(remove_sockets, self.addresses)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+
+class _Uvicorn(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's own, which knows TCP only when it is given sockets."""
+        await self.lifespan.startup()
+        loop = asyncio.get_running_loop()
+        self.servers = []
+        for one in sockets or ():
+            make = loop.create_unix_server if one.family == socket.AF_UNIX else loop.create_server
+            self.servers.append(await make(self._protocol, sock=one, backlog=BACKLOG))
+        self.started = True
+
+    def _protocol(self) -> asyncio.Protocol:
+        return HttpToolsProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the node's."""
+        yield
+
+
+async def serve_rest(calls: Calls, addresses: Sequence[str]) -> RestServer:
+    """Listen on `host:port` (port 0: any free one) and `unix:/path` (mode 0600); the server's `addresses` say where.
+
+    Failure ADDRESS_UNAVAILABLE when one of them cannot be had.
+    """
+    sockets = [await _listen(address) for address in addresses]
+    servers = [(_server(calls, one), one) for one in sockets]
+    server = RestServer(servers, tuple(map(_told, addresses, sockets)))
+    await asyncio.sleep(0)
+    return server
+
+
+def _server(calls: Calls, listening: socket.socket) -> _Uvicorn:
+    transport = Transport.SOCKET if listening.family == socket.AF_UNIX else Transport.LOOPBACK
+    config = uvicorn.Config(
+        application(calls, transport),
+        http="httptools",
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        log_level=logging.WARNING,
+        access_log=False,
+        server_header=False,
+        date_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=IDLE_S,
+        timeout_graceful_shutdown=STOP_S,
+        backlog=BACKLOG,
+    )
+    return _Uvicorn(config)
+
+
+async def _listen(address: str) -> socket.socket:
+    try:
+        if address.startswith(UNIX):
+            return await asyncio.to_thread(_listen_unix, Path(address.removeprefix(UNIX)))
+        return await _listen_tcp(address)
+    except OSError as error:
+        raise Failure("ADDRESS_UNAVAILABLE", f"cannot listen on {address}: {error.strerror}") from None
+
+
+async def _listen_tcp(address: str) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    family, kind, protocol, _, where = found[0]
+    listening = socket.socket(family, kind, protocol)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind(where)
+    listening.listen(BACKLOG)
+    listening.setblocking(False)
+    return listening
+
+
+def _listen_unix(path: Path) -> socket.socket:
+    """The socket is ours alone from its first moment."""
+    make_room(path)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listening.bind(str(path))
+    finally:
+        os.umask(before)
+    listening.listen(BACKLOG)
+    listening.setblocking(False)
+    return listening
+
+
+def _told(address: str, listening: socket.socket) -> str:
+    if address.startswith(UNIX):
+        return address
+    return f"{address.rpartition(':')[0]}:{listening.getsockname()[1]}"
