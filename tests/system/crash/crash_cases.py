@@ -278,7 +278,9 @@ def has_interface(guest: Guest) -> bool:
 
 def flows_of(scope: str, address: str) -> int:
     """How many connections the kernel knows of an address (and forgets them: nobody may have it)."""
-    return inside(scope, lambda: conntrack.forget([ip_address(address)]))
+    known = run("ip", "netns", "exec", scope, "conntrack", "-L").splitlines()
+    inside(scope, lambda: conntrack.forget([ip_address(address)]))
+    return sum(f"={address} " in flow for flow in known)
 
 
 def see_c(address: str = C_ADDRESS) -> Callable[[World, bool], None]:
