@@ -81,7 +81,8 @@ class NftTable:
 class NftSet:
     """A set, or a map when `data` is not empty. `type`, `data` and `flags` in nft(8)'s words.
 
-    The elements of a set with the flag `dynamic` are made by packets: they are telemetry, never resources.
+    The elements of a set with the flag `dynamic` are made by packets: they are telemetry, never resources. `size` is
+    how many elements there may be at most, 0 for any number: the kernel is faster where it knows them to be few.
     """
 
     rank: ClassVar[int] = 3
@@ -91,6 +92,7 @@ class NftSet:
     type: str
     data: str = ""
     flags: tuple[str, ...] = ()
+    size: int = 0
 
     @property
     def key(self) -> Key:

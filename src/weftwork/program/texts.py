@@ -96,7 +96,8 @@ def _nft(resource: NftTable | NftSet | NftElement) -> str:
         case NftSet():
             kind, type_ = ("map", f"{resource.type} : {resource.data}") if resource.data else ("set", resource.type)
             flags = f"; flags {','.join(resource.flags)}" if resource.flags else ""
-            return f"nft {kind} {family} {resource.name} {{ type {type_}{flags} }}"
+            size = f"; size {resource.size}" if resource.size else ""
+            return f"nft {kind} {family} {resource.name} {{ type {type_}{flags}{size} }}"
         case NftElement():
             value = f" : {resource.value}" if resource.value else ""
             return f"nft element {family} {resource.set} {{ {resource.element}{value} }}"

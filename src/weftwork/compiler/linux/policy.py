@@ -34,10 +34,11 @@ _SETS = (
     ("ingress", "ipv4_addr", "classid"),
     ("out_policy", "classid", "verdict"),
     ("in_policy", "classid", "verdict"),
-    (EPOCH_SET, "mark", ""),
     (STAMP_MAP, "nf_proto", "mark"),
     (SAME_SET, "ipv4_addr . ipv4_addr", ""),
 )
+_EPOCHS_MAX = 8
+"""It is one; in a transaction, the old one and the new. Every packet looks here, so the kernel is told how few."""
 
 _INVALID = 'ct state invalid counter name "invalid" drop'
 # The packet's mark is 0 as long as nothing is to be judged, else the epoch that its flow will be marked with. Should
@@ -162,6 +163,7 @@ def policy_of_vpc(scope: str, profile: HostProfile) -> Iterator[Resource]:
         for name, rules in _BRIDGED.items():
             yield NftChain(scope, Family.BRIDGE, name, _BRIDGED_HOOKS.get(name, ""), rules)
     for family in families(profile):
+        yield NftSet(scope, family, EPOCH_SET, "mark", size=_EPOCHS_MAX)
         for name, type_, data in _SETS:
             yield NftSet(scope, family, name, type_, data)
 

@@ -11,6 +11,8 @@ from weftwork.program.linux import Sysctl
 
 _ROUTER = {
     "net/ipv4/ip_forward": "1",
+    # A router has no sockets worth looking for before it looks for the route.
+    "net/ipv4/ip_early_demux": "0",
     # Strict: nothing from outside may wear an address of a subnet. `all` and `default`, as the larger value counts.
     "net/ipv4/conf/all/rp_filter": "1",
     "net/ipv4/conf/default/rp_filter": "1",

@@ -144,11 +144,13 @@ def _sets(netlink: Socket, scope: str, family: Family) -> set[NftResource]:
         name, data_number = as_text(one[2]), _be32(one.get(6, bytes(4)))
         key, data = types_of(_be32(one[4])), types_of(data_number) if data_number != VERDICT else ()
         words = tuple(word for bit, word in _FLAGS if flags & bit)
+        # nft gives sets that packets fill a size, asked or not.
+        size = 0 if flags & _DYNAMIC else _be32(attributes(one.get(9, b"")).get(1, bytes(4)))
         if key is None or (data is None and data_number):
-            found.add(NftSet(scope, family, name, "unknown", "", words))
+            found.add(NftSet(scope, family, name, "unknown", "", words, size))
             continue
         data_words = "verdict" if data_number == VERDICT else type_words(data or ())
-        found.add(NftSet(scope, family, name, type_words(key), data_words, words))
+        found.add(NftSet(scope, family, name, type_words(key), data_words, words, size))
         if not flags & _DYNAMIC:
             shape = _Shape(name, flags, key, data or ())
             found.update(

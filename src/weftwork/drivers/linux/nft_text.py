@@ -164,7 +164,8 @@ def _new_set(one: NftSet) -> str:
     kind = "map" if one.data else "set"
     type_ = f"{one.type} : {one.data}" if one.data else one.type
     flags = f" flags {', '.join(one.flags)};" if one.flags else ""
-    return f"add {kind} {_name(one)} {{ type {type_};{flags} }}"
+    size = f" size {one.size};" if one.size else ""
+    return f"add {kind} {_name(one)} {{ type {type_};{size}{flags} }}"
 
 
 def _elements(verb: str, elements: Iterable[NftElement]) -> list[str]:

@@ -75,7 +75,7 @@ def vpc(scope: str = SCOPES[0], number: int = 1) -> frozenset[Resource]:
             NftSet(scope, bridge, "guard", "ifname . ether_addr . ipv4_addr"),
             NftSet(scope, bridge, "rate", "ifname", "", ("dynamic", "timeout")),
             NftSet(scope, inet, "ingress", "ipv4_addr", "verdict"),
-            NftSet(scope, inet, "epoch", "mark"),
+            NftSet(scope, inet, "epoch", "mark", size=8),
             NftSet(scope, inet, "in.web.6.80", "ipv4_addr", "", ("interval",)),
             NftSet(scope, inet, "dnat_to", "ipv4_addr . inet_proto . inet_service", "ipv4_addr . inet_service"),
             NftChain(
@@ -237,7 +237,8 @@ def _nft(draw: st.DrawFn, scope: str) -> set[Resource]:
     lookups: list[str] = []
     for name in draw(st.sets(st.sampled_from(["one", "two", "three"]))):
         kind = draw(st.sampled_from(_KINDS))
-        found.add(NftSet(scope, family, name, kind.type, kind.data, kind.flags))
+        size = 0 if kind.flags else draw(st.sampled_from([0, 64]))
+        found.add(NftSet(scope, family, name, kind.type, kind.data, kind.flags, size))
         found |= {NftElement(scope, family, name, *one) for one in draw(kind.elements)}
         if kind.type == "ipv4_addr" and kind.data in ("", "verdict"):
             lookups.append(f"ip saddr {'vmap' if kind.data else ''} @{name} {'' if kind.data else 'accept'}".strip())
