@@ -21,13 +21,12 @@ from weftwork.testing.equivalence.cases import (
     device_of,
 )
 from weftwork.testing.equivalence.frames import Arrival
+from weftwork.testing.equivalence.packets import Flow, answer_frame, packets_of
 from weftwork.testing.equivalence.wire import BROADCAST, Fence, Wire
 from weftwork.verifier.model import Model, Traits, address_of, dnats_of, snat_of, survives
-from weftwork.verifier.packet import ICMP, TCP, UDP, End, Inside, Outside, Phase, Probe, Router, Seen, Verdict
+from weftwork.verifier.packet import End, Inside, Outside, Phase, Probe, Router, Verdict
 from weftwork.verifier.reasons import Reason, ReasonCode
 
-_SEQUENCE, _ACKNOWLEDGED = 1000, 5000
-_PAYLOAD_BYTES = 64
 _NOBODY = bytes.fromhex("0257ffffffff")
 
 
@@ -72,16 +71,6 @@ class _Sent:
     batch: tuple[tuple[str, bytes], ...]
     may_be_lost: bool = False
     """Its flow has another translation now, so it has ended or is a new one; or its MAC is wrong."""
-
-
-@dataclass(slots=True)
-class _Flow:
-    """A flow that was delivered: how it arrived, and how far its TCP has come."""
-
-    shot: Shot
-    verdict: Verdict
-    arrival: Arrival
-    turn: int = 0
 
 
 _numbers = count(1)
@@ -136,12 +125,12 @@ class _Stage:
         self._plane.settle(heard)
         self._wire.forget()
 
-    def open(self, stage: str, shots: Iterable[Shot]) -> list[_Flow]:
+    def open(self, stage: str, shots: Iterable[Shot]) -> list[Flow]:
         """Send packets in a flow's own direction; the flows of those that arrived."""
         sent = [self._sent(shot, self._expected(shot)) for shot in shots]
         return self._judge(stage, [one for one in sent if one])
 
-    def go_on(self, stage: str, flows: Iterable[_Flow]) -> list[_Flow]:
+    def go_on(self, stage: str, flows: Iterable[Flow]) -> list[Flow]:
         sent = []
         for flow in flows:
             now = self._model.verdict(replace(flow.shot.probe, phase=Phase.OPENING))
@@ -154,7 +143,7 @@ class _Stage:
             flow.turn = turns[id(flow.shot)] + 1
         return kept
 
-    def answer(self, stage: str, flows: Iterable[_Flow]) -> None:
+    def answer(self, stage: str, flows: Iterable[Flow]) -> None:
         """Send what the receivers of flows send back."""
         sent = []
         for flow in flows:
@@ -163,7 +152,7 @@ class _Stage:
                     continue
                 expected = self._model.verdict(replace(flow.shot.probe, phase=phase))
                 number = next(_numbers)
-                frame = _answer_frame(flow, phase, number, self._mac_of(flow.verdict.receiver))
+                frame = answer_frame(flow, phase, number, self._mac_of(flow.verdict.receiver))
                 shot = replace(flow.shot, probe=replace(flow.shot.probe, phase=phase))
                 sent.append(_Sent(number, shot, expected, ((flow.arrival.interface, frame),)))
                 if phase is Phase.REPLY:
@@ -186,7 +175,7 @@ class _Stage:
         if not self._is_promised(shot.probe, expected) or not self._is_there(shot.probe.source):
             return None
         number = next(_numbers)
-        packets = _packets(shot, self._source_of(shot.probe), number, turn)
+        packets = packets_of(shot, self._source_of(shot.probe), number, turn)
         match shot.probe.source:
             case Inside(owner, port_id):
                 port = self._intent[owner].ports[port_id]
@@ -233,7 +222,7 @@ class _Stage:
             return [known] if known else []
         return sorted({mac for (interface, _), mac in self._macs.items() if interface == self._wire.outside})
 
-    def _judge(self, stage: str, sent: list[_Sent]) -> list[_Flow]:
+    def _judge(self, stage: str, sent: list[_Sent]) -> list[Flow]:
         wanted = {one.number for one in sent if one.expected.delivered and not one.may_be_lost}
         batch = [frame for one in sent for frame in one.batch]
         arrivals = self._wire.volley(batch, lambda seen: wanted <= _whole(seen), self._fences)
@@ -255,7 +244,7 @@ class _Stage:
                 words = tuple(map(_words, came))
                 self._outcome.disagreements.append(Disagreement(stage, one.shot, one.expected, words))
             elif came and one.shot.form in (Form.PLAIN, Form.FRAGMENTS):
-                flows.append(_Flow(one.shot, one.expected, came[0]))
+                flows.append(Flow(one.shot, one.expected, came[0]))
         return flows
 
     def _agrees(self, sent: _Sent, came: list[Arrival]) -> bool:
@@ -327,82 +316,6 @@ def _whole(arrivals: Iterable[Arrival]) -> set[int]:
         if not one.fragment[1]:
             ended.add(one.number)
     return begun & ended
-
-
-def _packets(shot: Shot, source: IPv4Address, number: int, turn: int) -> tuple[bytes, ...]:
-    probe = shot.probe
-    seen = Seen(source, probe.source_port, probe.destination, probe.destination_port)
-    data = frames.payload(number)
-    match probe.protocol, shot.form:
-        case _, Form.UNREACHABLE:
-            quoted = frames.ipv4(seen.reversed, UDP, frames.udp(seen.reversed, data))
-            return (frames.ipv4(seen, ICMP, frames.port_unreachable(number, quoted)),)
-        case 1, Form.ECHO_REPLY:
-            return (frames.ipv4(seen, ICMP, frames.echo(frames.ECHO_REPLY, probe.source_port, data)),)
-        case 1, _:
-            return (frames.ipv4(seen, ICMP, frames.echo(frames.ECHO, probe.source_port, data)),)
-        case 6, form:
-            flags, sequence, acknowledged = _tcp_turn(probe, form, turn)
-            return (frames.ipv4(seen, TCP, frames.tcp(seen, flags, sequence, acknowledged, data)),)
-        case 17, Form.FRAGMENTS | Form.FIRST_FRAGMENT | Form.LAST_FRAGMENT:
-            whole = frames.udp(seen, frames.payload(number, frames.FRAGMENTED_BYTES))
-            first, last = frames.fragments(seen, UDP, whole, number)
-            match shot.form:
-                case Form.FIRST_FRAGMENT:
-                    return (first,)
-                case Form.LAST_FRAGMENT:
-                    return (last,)
-            return (first, last)
-        case 17, _:
-            return (frames.ipv4(seen, UDP, frames.udp(seen, data)),)
-    return (frames.ipv4(seen, probe.protocol, data),)
-
-
-def _tcp_turn(probe: Probe, form: Form, turn: int) -> tuple[int, int, int]:
-    """Flags, sequence and acknowledgement. Turn 0 is the first segment; later ones follow a reply."""
-    match form:
-        case Form.SYN_ACK:
-            return frames.SYN | frames.ACK, _SEQUENCE, _ACKNOWLEDGED
-        case Form.RESET:
-            return frames.RST, _SEQUENCE, 0
-        case Form.FINAL:
-            return frames.FIN | frames.ACK, _SEQUENCE, _ACKNOWLEDGED
-    middle = probe.phase is Phase.MIDDLE
-    if turn == 0:
-        return (frames.ACK, _SEQUENCE, _ACKNOWLEDGED) if middle else (frames.SYN, _SEQUENCE, 0)
-    begun = _SEQUENCE + (0 if middle else 1)
-    return frames.ACK, begun + _PAYLOAD_BYTES, _ACKNOWLEDGED + _PAYLOAD_BYTES + (0 if middle else 1)
-
-
-def _answer_frame(flow: _Flow, phase: Phase, number: int, own_mac: bytes) -> bytes:
-    """From where the flow arrived, to where it came from, in the words in which it arrived."""
-    seen = flow.verdict.seen
-    assert seen is not None
-    back, probe, data = seen.reversed, flow.shot.probe, frames.payload(number)
-    if phase is Phase.ERROR:
-        came = _packets(flow.shot, seen.source, flow.arrival.number, 0)[0][20:]
-        head = came[:20]
-        ports = (seen.source_port, seen.destination_port)
-        if probe.protocol in (TCP, UDP):
-            head = b"".join(port.to_bytes(2, "big") for port in ports) + came[4:20]
-        quoted = frames.ipv4(seen, probe.protocol, head + bytes(8))
-        packet = frames.ipv4(back, ICMP, frames.port_unreachable(number, quoted))
-    elif probe.protocol == TCP:
-        middle = probe.phase is Phase.MIDDLE
-        flags = frames.ACK if middle or flow.turn else frames.SYN | frames.ACK
-        begun = _SEQUENCE + _PAYLOAD_BYTES + (0 if middle else 1)
-        sequence = _ACKNOWLEDGED
-        if flow.turn:
-            sequence += _PAYLOAD_BYTES + (0 if middle else 1)
-            begun += _PAYLOAD_BYTES
-        packet = frames.ipv4(back, TCP, frames.tcp(back, flags, sequence, begun, data))
-    elif probe.protocol == UDP:
-        packet = frames.ipv4(back, UDP, frames.udp(back, data))
-    elif probe.protocol == ICMP:
-        packet = frames.ipv4(back, ICMP, frames.echo(frames.ECHO_REPLY, seen.source_port, data))
-    else:
-        packet = frames.ipv4(back, probe.protocol, data)
-    return frames.ethernet(own_mac, flow.arrival.source_mac, frames.ETHERTYPE_IPV4, packet)
 
 
 def _mac(port: Port) -> bytes:
