@@ -101,7 +101,7 @@ class WrongPlane:
 
     def __init__(self, plane: LinuxPlane, wrong: Wrong) -> None:
         self.wire, self.traits = plane.wire, plane.traits
-        self.settle = plane.settle
+        self.settle, self.opinion = plane.settle, plane.opinion
         self._plane, self._wrong = plane, wrong
 
     def apply(self, intent: Intent) -> None:

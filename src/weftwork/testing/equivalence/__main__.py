@@ -34,7 +34,14 @@ def _run(make_plane: type[LinuxPlane] | type[OvnPlane], seeds: range) -> int:
 def _words(plane: str, tally: Tally, elapsed_s: float) -> str:
     found = "1 disagreement" if tally.disagreement else "no disagreement"
     judged = f"{tally.packets} packets judged ({tally.delivered} delivered)"
-    return f"{plane}: {tally.cases} cases, {judged}, {found}, {elapsed_s:.0f} s"
+    return f"{plane}: {tally.cases} cases, {judged}, {found}, {elapsed_s:.0f} s{_second_opinion(tally)}"
+
+
+def _second_opinion(tally: Tally) -> str:
+    if not tally.compared:
+        return ""
+    untold = "".join(f"\n    not of {number}: {why.value}" for why, number in tally.untold.items())
+    return f"\n    a second opinion of {tally.compared} of them{untold}"
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Runs a case on a data plane and holds every packet against the model."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
@@ -21,10 +22,20 @@ from weftwork.testing.equivalence.cases import (
     device_of,
 )
 from weftwork.testing.equivalence.frames import Arrival
+from weftwork.testing.equivalence.opinion import (
+    Foretold,
+    Opinion,
+    Tracked,
+    Untold,
+    agrees,
+    tracked_answer,
+    tracked_first,
+    tracked_later,
+)
 from weftwork.testing.equivalence.packets import Flow, answer_frame, packets_of
 from weftwork.testing.equivalence.wire import BROADCAST, Fence, Wire
 from weftwork.verifier.model import Model, Traits, address_of, dnats_of, snat_of, survives
-from weftwork.verifier.packet import End, Inside, Outside, Phase, Probe, Router, Verdict
+from weftwork.verifier.packet import End, Inside, Outside, Phase, Probe, Router, Seen, Verdict
 from weftwork.verifier.reasons import Reason, ReasonCode
 
 _NOBODY = bytes.fromhex("0257ffffffff")
@@ -36,6 +47,9 @@ class Plane(Protocol):
     wire: Wire
     traits: Traits
 
+    def opinion(self) -> Opinion | None:
+        """What else says what the intent in force does to packets, if there is something."""
+
     def apply(self, intent: Intent) -> None: ...
     def forget_flows(self) -> None: ...
     def settle(self, questions: Iterable[Fence]) -> None:
@@ -44,12 +58,14 @@ class Plane(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """`stage` says when the packet was sent; `arrived` is all that came of it, in words."""
+    """`stage` says when the packet was sent; `arrived` is all that came of it, in words; `foretold` is what the second
+    opinion says, None where there is none."""
 
     stage: str
     shot: Shot
     expected: Verdict
     arrived: tuple[str, ...]
+    foretold: tuple[str, ...] | None = None
 
 
 @dataclass
@@ -59,6 +75,9 @@ class Outcome:
     disagreements: list[Disagreement] = field(default_factory=list)
     refused: dict[int, "_Sent"] = field(default_factory=dict)
     """What should arrive nowhere, and must not do so later either."""
+    compared: int = 0
+    """Packets of which there is a second opinion."""
+    untold: Counter[Untold] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +88,7 @@ class _Sent:
     shot: Shot
     expected: Verdict
     batch: tuple[tuple[str, bytes], ...]
+    tracked: Tracked | Untold
     may_be_lost: bool = False
     """Its flow has another translation now, so it has ended or is a new one; or its MAC is wrong."""
 
@@ -76,9 +96,9 @@ class _Sent:
 _numbers = count(1)
 
 
-def run_case(plane: Plane, case: Case) -> Outcome:
+def run_case(plane: Plane, case: Case, *, second_opinion: bool = True) -> Outcome:
     outcome = Outcome()
-    stage = _Stage(plane, case.before, outcome)
+    stage = _Stage(plane, case.before, outcome, second_opinion=second_opinion)
     plane.apply(case.before)
     plane.forget_flows()
     stage.look_around()
@@ -86,7 +106,7 @@ def run_case(plane: Plane, case: Case) -> Outcome:
     stage.answer("an answer", flows)
     if case.after is not None:
         plane.apply(case.after)
-        stage = _Stage(plane, case.after, outcome)
+        stage = _Stage(plane, case.after, outcome, second_opinion=second_opinion)
         stage.look_around()
         kept = stage.go_on("a flow after the change", flows)
         stage.answer("an answer after the change", kept)
@@ -97,8 +117,9 @@ def run_case(plane: Plane, case: Case) -> Outcome:
 class _Stage:
     """One intent in force."""
 
-    def __init__(self, plane: Plane, intent: Intent, outcome: Outcome) -> None:
+    def __init__(self, plane: Plane, intent: Intent, outcome: Outcome, *, second_opinion: bool) -> None:
         self._plane, self._wire, self._intent, self._outcome = plane, plane.wire, intent, outcome
+        self._has_second_opinion = second_opinion
         self._model = Model(intent, plane.traits)
         self._macs: dict[tuple[str, IPv4Address], bytes] = {}
         self._fences: list[Fence] = []
@@ -127,14 +148,16 @@ class _Stage:
 
     def open(self, stage: str, shots: Iterable[Shot]) -> list[Flow]:
         """Send packets in a flow's own direction; the flows of those that arrived."""
-        sent = [self._sent(shot, self._expected(shot)) for shot in shots]
+        traits = self._plane.traits
+        sent = [self._sent(shot, self._expected(shot), tracked_first(shot, traits)) for shot in shots]
         return self._judge(stage, [one for one in sent if one])
 
     def go_on(self, stage: str, flows: Iterable[Flow]) -> list[Flow]:
         sent = []
         for flow in flows:
             now = self._model.verdict(replace(flow.shot.probe, phase=Phase.OPENING))
-            one = self._sent(flow.shot, now, turn=flow.turn)
+            tracked = tracked_later(self._as_sent(flow.shot.probe), flow.verdict, now)
+            one = self._sent(flow.shot, now, tracked, turn=flow.turn)
             if one:
                 sent.append(replace(one, may_be_lost=not survives(flow.verdict, now)))
         kept = self._judge(stage, sent)
@@ -154,7 +177,8 @@ class _Stage:
                 number = next(_numbers)
                 frame = answer_frame(flow, phase, number, self._mac_of(flow.verdict.receiver))
                 shot = replace(flow.shot, probe=replace(flow.shot.probe, phase=phase))
-                sent.append(_Sent(number, shot, expected, ((flow.arrival.interface, frame),)))
+                tracked = tracked_answer(self._as_sent(flow.shot.probe), flow.verdict, phase)
+                sent.append(_Sent(number, shot, expected, ((flow.arrival.interface, frame),), tracked))
                 if phase is Phase.REPLY:
                     flow.turn = max(flow.turn, 1)
         self._judge(stage, sent)
@@ -170,7 +194,7 @@ class _Stage:
             return Verdict(None, None, (Reason(ReasonCode.NOT_OF_A_FLOW),))
         return self._model.verdict(shot.probe)
 
-    def _sent(self, shot: Shot, expected: Verdict, *, turn: int = 0) -> _Sent | None:
+    def _sent(self, shot: Shot, expected: Verdict, tracked: Tracked, *, turn: int = 0) -> _Sent | None:
         """None when its sender is not plugged in, or nothing is promised."""
         if not self._is_promised(shot.probe, expected) or not self._is_there(shot.probe.source):
             return None
@@ -191,7 +215,7 @@ class _Stage:
             for mac in macs
             for packet in packets
         )
-        return _Sent(number, shot, expected, batch, may_be_lost=shot.form is Form.WRONG_MAC)
+        return _Sent(number, shot, expected, batch, tracked, may_be_lost=shot.form is Form.WRONG_MAC)
 
     def _is_there(self, source: Inside | Outside) -> bool:
         """Is it the outside, or plugged in?"""
@@ -233,6 +257,7 @@ class _Stage:
             if number in by_number:
                 words = ("late", *map(_words, by_number[number]))
                 self._outcome.disagreements.append(Disagreement(stage, shot.shot, shot.expected, words))
+        opinion = self._plane.opinion() if self._has_second_opinion else None
         flows = []
         for one in sent:
             came = by_number.get(one.number, [])
@@ -240,9 +265,9 @@ class _Stage:
             if not one.expected.delivered:
                 self._outcome.refused[one.number] = one
             self._outcome.delivered += one.expected.delivered
-            if not self._agrees(one, came):
-                words = tuple(map(_words, came))
-                self._outcome.disagreements.append(Disagreement(stage, one.shot, one.expected, words))
+            told = self._told(opinion, one) if opinion else None
+            if not self._agrees(one, came) or not self._is_confirmed(one, told, came):
+                self._outcome.disagreements.append(_disagreement(stage, one, came, told))
             elif came and one.shot.form in (Form.PLAIN, Form.FRAGMENTS):
                 flows.append(Flow(one.shot, one.expected, came[0]))
         return flows
@@ -266,6 +291,20 @@ class _Stage:
             agrees = first.seen == seen
         return agrees and len(came) == parts and {one.interface for one in came} == {interface}
 
+    def _told(self, opinion: Opinion, sent: _Sent) -> tuple[Foretold, ...] | None:
+        told = sent.tracked if isinstance(sent.tracked, Untold) else _asked(opinion, sent, sent.tracked)
+        if isinstance(told, Untold):
+            self._outcome.untold[told] += 1
+            return None
+        self._outcome.compared += 1
+        return told
+
+    def _is_confirmed(self, sent: _Sent, told: tuple[Foretold, ...] | None, came: list[Arrival]) -> bool:
+        """By the second opinion, if there is one."""
+        receiver = sent.expected.receiver
+        at = "" if receiver is None or isinstance(receiver, Router) else self._interface_of(receiver)
+        return told is None or agrees(sent.shot, sent.expected, at, told, came)
+
     def _interface_of(self, end: End) -> str:
         if isinstance(end, Inside):
             return device_of(self._intent[end.owner].ports[end.port])
@@ -282,6 +321,9 @@ class _Stage:
         address = address_of(self._intent[probe.source.owner].ports[probe.source.port])
         assert address is not None
         return address
+
+    def _as_sent(self, probe: Probe) -> Seen:
+        return Seen(self._source_of(probe), probe.source_port, probe.destination, probe.destination_port)
 
     def _ports(self) -> list[Port]:
         return [
@@ -327,7 +369,27 @@ def _v4(subnet: Subnet) -> IPv4Address:
     return subnet.gateway
 
 
+def _asked(opinion: Opinion, sent: _Sent, tracked: Tracked) -> tuple[Foretold, ...] | Untold:
+    told: list[Foretold] = []
+    for interface, frame in sent.batch:
+        found = opinion.of(interface, frame, tracked)
+        if isinstance(found, Untold):
+            return found
+        told += found
+    return tuple(told)
+
+
+def _disagreement(stage: str, sent: _Sent, came: list[Arrival], told: tuple[Foretold, ...] | None) -> Disagreement:
+    foretold = None if told is None else tuple(f"at {one.interface or 'a router'}: {_ends(one.seen)}" for one in told)
+    return Disagreement(stage, sent.shot, sent.expected, tuple(map(_words, came)), foretold)
+
+
+def _ends(seen: Seen) -> str:
+    return f"{seen.source}:{seen.source_port} > {seen.destination}:{seen.destination_port}"
+
+
 def _words(arrival: Arrival) -> str:
-    seen, quoted = arrival.seen, f" about {arrival.quoted}" if arrival.quoted else ""
-    ends = f"{seen.source}:{seen.source_port} > {seen.destination}:{seen.destination_port}"
-    return f"at {arrival.interface}: protocol {arrival.protocol} {ends} fragment {arrival.fragment}{quoted}"
+    quoted = f" about {arrival.quoted}" if arrival.quoted else ""
+    return (
+        f"at {arrival.interface}: protocol {arrival.protocol} {_ends(arrival.seen)} fragment {arrival.fragment}{quoted}"
+    )

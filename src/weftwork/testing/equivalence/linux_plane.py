@@ -98,6 +98,9 @@ class LinuxPlane:
             if isinstance(step, Create | Replace) and isinstance(step.new, PortLink):
                 self.wire.bring_up(step.new.peer_name)
 
+    def opinion(self) -> None:
+        """Nobody else follows packets through nftables and bridges."""
+
     def settle(self, questions: Iterable[Fence]) -> None:
         """The kernel learns from questions before it answers them."""
 

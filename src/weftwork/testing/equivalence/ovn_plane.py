@@ -1,9 +1,6 @@
 """OVN for the equivalence suite: programs of the real compiler, applied by the real drivers to an OVN of our own."""
 
 import asyncio
-import contextlib
-import json
-import socket
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -13,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from weftwork.compiler.assembly import Assembly
-from weftwork.compiler.ovn.names import external_leg_of
+from weftwork.compiler.ovn.names import LOCALNET, external_leg_of, port_of
 from weftwork.compiler.ovn.slices import compile_slice
 from weftwork.compiler.settings import OvnProfile
 from weftwork.compiler.slices import slices_of
@@ -31,16 +28,17 @@ from weftwork.program.plan import Create, Replace
 from weftwork.program.resource import Program
 from weftwork.seams.driver import Driver
 from weftwork.testing import strategies as make
-from weftwork.testing.equivalence.cases import GUESTS
+from weftwork.testing.equivalence.cases import GUESTS, device_of
+from weftwork.testing.equivalence.ovn_trace import OvnTrace
 from weftwork.testing.equivalence.wire import Fence, Wire
 from weftwork.testing.guests import run
+from weftwork.testing.unixctl import call
 from weftwork.verifier.model import OVN_IN_USER_SPACE, Traits, dnats_of, snat_of
 
 OVN_NETNS = "weq-ovn"
 OUTSIDE = "outside"
 _UPLINK = "inet0"
 _APPLY_TIMEOUT_S = 60.0
-_CALL_TIMEOUT_S = 30.0
 
 
 @dataclass
@@ -51,6 +49,7 @@ class OvnPlane:
     _intent: Intent = field(default_factory=dict)
     _learned: set[tuple[str, str]] = field(default_factory=set)
     """What the routers know of the outside."""
+    _trace: OvnTrace | None = None
     name = "ovn"
     traits: Traits = OVN_IN_USER_SPACE
 
@@ -82,6 +81,7 @@ class OvnPlane:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.wire.close()
+        self._forget_opinion()
         self._runner.run(self._northbound.close())
         self._runner.run(self._chassis.close())
         self._runner.run(self._southbound.close())
@@ -92,6 +92,7 @@ class OvnPlane:
 
     def apply(self, intent: Intent) -> None:
         """Make OVN hold what `intent` means; only what differs from the last one is touched."""
+        self._forget_opinion()
         slices = slices_of(self._intent) | slices_of(intent)
         delta = self._assembly.replace_slices({one: compile_slice(intent, one, self.profile) for one in slices})
         self._intent = intent
@@ -132,18 +133,21 @@ class OvnPlane:
         self.call("dpctl/flush-conntrack")
 
     def call(self, method: str, *arguments: str) -> str:
-        """One command to vswitchd, as ovs-appctl(8) gives it."""
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(_CALL_TIMEOUT_S)
-            connection.connect(str(self.ovn.folder / "ovs-vswitchd.ctl"))
-            connection.sendall(json.dumps({"id": 0, "method": method, "params": arguments}).encode())
-            answer = b""
-            while True:
-                answer += connection.recv(1 << 20)
-                with contextlib.suppress(ValueError):
-                    decoded = json.loads(answer)
-                    assert not decoded["error"], decoded["error"]
-                    return str(decoded["result"])
+        """One command to vswitchd."""
+        return call(self.ovn.folder / "ovs-vswitchd.ctl", method, *arguments)
+
+    def opinion(self) -> OvnTrace:
+        """Of what the southbound holds when it is asked first."""
+        if self._trace is None:
+            everyone = (port for own in self._intent.values() for port in own.ports.values() if port.attachment)
+            inports = {device_of(port): port_of(vpc, port) for port in everyone if (vpc := self._intent[port.home].vpc)}
+            self._trace = OvnTrace(self.ovn, inports | {OUTSIDE: LOCALNET})
+        return self._trace
+
+    def _forget_opinion(self) -> None:
+        if self._trace is not None:
+            self._trace.close()
+            self._trace = None
 
     def _carry_out(self, driver: Driver, added: Program, removed: Program) -> None:
         plan = make_plan(desired=added, observed=removed)

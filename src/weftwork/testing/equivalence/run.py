@@ -1,10 +1,12 @@
 """Many cases, one after the other; the first disagreement made small."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from weftwork.testing.equivalence.cases import Case, draw_case
 from weftwork.testing.equivalence.judge import Disagreement, Plane, run_case
+from weftwork.testing.equivalence.opinion import Untold
 from weftwork.testing.equivalence.shrink import describe, shrink
 
 
@@ -15,6 +17,9 @@ class Tally:
     cases: int = 0
     packets: int = 0
     delivered: int = 0
+    compared: int = 0
+    """Packets of which there was a second opinion."""
+    untold: Counter[Untold] = field(default_factory=Counter)
     disagreement: str = ""
     smallest: Case | None = None
 
@@ -25,16 +30,19 @@ def run_cases(
     *,
     packets: int = 20,
     make_small: bool = True,
+    opinion_every: int = 1,
     tell: Callable[[Tally], None] | None = None,
 ) -> Tally:
-    """Until all agree or one does not."""
+    """Until all agree or one does not. One of `opinion_every` cases has a second opinion, where there is one at all."""
     tally = Tally()
     for seed in seeds:
         case = draw_case(seed, packets=packets)
-        outcome = run_case(plane, case)
+        outcome = run_case(plane, case, second_opinion=seed % opinion_every == 0)
         tally.cases += 1
         tally.packets += outcome.packets
         tally.delivered += outcome.delivered
+        tally.compared += outcome.compared
+        tally.untold += outcome.untold
         if outcome.disagreements:
             first = outcome.disagreements[0]
             tally.smallest, tally.disagreement = _small(plane, case, first) if make_small else (case, str(first))

@@ -49,6 +49,8 @@ def describe(case: Case, disagreement: Disagreement) -> str:
         f"the model says: {expected.receiver or 'not delivered'} {expected.seen or ''} because of {reasons}",
         f"the data plane: {'; '.join(disagreement.arrived) or 'nothing arrived'}",
     ]
+    if disagreement.foretold is not None:
+        lines.append(f"the second opinion: {'; '.join(disagreement.foretold) or 'nothing would arrive'}")
     return "\n".join(lines)
 
 
