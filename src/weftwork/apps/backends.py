@@ -23,6 +23,7 @@ from weftwork.drivers.chassis.chassis import Chassis, find_chassis
 from weftwork.drivers.chassis.datapath import Datapath
 from weftwork.drivers.chassis.devices import turn_off_checksum_offload
 from weftwork.drivers.chassis.driver import ChassisDriver
+from weftwork.drivers.chassis.trace import OvnInjector
 from weftwork.drivers.dhcp.driver import DhcpDriver
 from weftwork.drivers.linux.driver import LinuxDriver
 from weftwork.drivers.linux.probe import HostCapabilities, probe
@@ -119,13 +120,18 @@ async def _private_ovn(settings: Settings) -> Backend:
     log.info("started: %s", ", ".join(started) or "nothing, all of it was running")
     profile = OvnProfile(host.mtu_bytes, host.external, (ovn.chassis,), private.PHYSICAL)
     chassis = _chassis_driver(Chassis(ovn.chassis, ovn.datapath), ovn)
-    obey = Datapath(ovn.folder, chassis.zones).obey
+    datapath = Datapath(ovn.folder, chassis.zones)
     parts = (
-        Part("ovn", OvnDriver((ovn.northbound,), obey=obey), get_args(OvnResource)),
+        Part("ovn", OvnDriver((ovn.northbound,), obey=datapath.obey), get_args(OvnResource)),
         Part("linux", linux, get_args(LinuxResource)),
         Part("chassis", chassis, (ChassisResource,)),
     )
-    return Backend(partial(_on_ground, under=under, profile=profile), parts, partial(_look_after, ovn, host.external))
+    return Backend(
+        partial(_on_ground, under=under, profile=profile),
+        parts,
+        partial(_look_after, ovn, host.external),
+        injector=OvnInjector(datapath, chassis, str(ovn.southbound)),
+    )
 
 
 def _chassis_driver(chassis: Chassis, ovn: PrivateOvn) -> ChassisDriver:
@@ -151,7 +157,8 @@ async def _existing_ovn(settings: Settings) -> Backend:
         Part("ovn", OvnDriver(north, tls=tls_of(settings), obey=datapath.obey), get_args(OvnResource)),
         Part("chassis", driver, (ChassisResource,)),
     )
-    return Backend(partial(compile_for_ovn, profile=profile), parts)
+    injector = OvnInjector(datapath, driver, chassis.southbound, tls_of(settings))
+    return Backend(partial(compile_for_ovn, profile=profile), parts, injector=injector)
 
 
 def private_ovn(settings: Settings) -> PrivateOvn:

@@ -3,8 +3,9 @@
 import asyncio
 
 from weftwork.compiler.linux import names
+from weftwork.compiler.ovn import names as ovn_names
 from weftwork.model.intent import Intent, ProjectIntent, peers_of
-from weftwork.model.port import Port
+from weftwork.model.vpc import Vpc
 from weftwork.seams.tracer import Flow, Injection, Injector, NotTraced, Traced
 from weftwork.verifier.model import address_of
 
@@ -41,8 +42,10 @@ class ControllerTracer:
         if receiver is not None and receiver.attachment is None:
             return NotTraced("the receiver is not attached, so there is no end to arrive at")
         is_near = receiver is not None and flow.destination in receiver.addresses and receiver.subnet == sender.subnet
+        out, leg = (receiver.device, "") if receiver else self._way_out(project.vpc, flow)
         return Injection(
             scope=project.vpc.netns,
+            device=sender.device,
             attachment=sender.attachment,
             source_mac=sender.mac,
             next_mac=receiver.mac if receiver and is_near else names.gateway_mac(project.vpc),
@@ -50,16 +53,15 @@ class ControllerTracer:
             destination=flow.destination,
             protocol=flow.protocol,
             destination_port=flow.destination_port,
-            out=self._out(project, flow, receiver),
+            out=out,
             leaves=receiver is None,
             ways_out=(names.EXTERNAL_LEG, "peer*"),
+            leg=leg,
         )
 
-    def _out(self, project: ProjectIntent, flow: Flow, receiver: Port | None) -> str:
-        if receiver is not None:
-            return receiver.device
-        assert project.vpc is not None, "it was looked at"
-        for _, peer in peers_of(self._intent, project.vpc.owner):
+    def _way_out(self, vpc: Vpc, flow: Flow) -> tuple[str, str]:
+        """The device and what OVN calls it."""
+        for _, peer in peers_of(self._intent, vpc.owner):
             if peer.vpc is not None and flow.destination in peer.vpc.cidr:
-                return names.peer_leg(peer.vpc)
-        return names.EXTERNAL_LEG
+                return names.peer_leg(peer.vpc), ovn_names.peer_leg(vpc, peer.vpc)
+        return names.EXTERNAL_LEG, ovn_names.external_leg_of(vpc)

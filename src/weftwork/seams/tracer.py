@@ -41,12 +41,14 @@ class Tracer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Injection:
-    """One packet as the guest behind `attachment` would send it into the scope, to be caught at the device `out`.
+    """One packet as the guest behind `attachment` would send it through `device`, to be caught at the device `out`.
 
-    `leaves`: the device leads out of the scope, and not to a guest. `ways_out` are all that do, as patterns.
+    `leaves`: the device leads out of the scope, and not to a guest. `ways_out` are all that do, as patterns. `leg` is
+    what OVN calls the router's port that leads out; empty for one that does not.
     """
 
     scope: str
+    device: str
     attachment: Attachment
     source_mac: Mac
     next_mac: Mac
@@ -57,6 +59,7 @@ class Injection:
     out: str
     leaves: bool
     ways_out: tuple[str, ...]
+    leg: str = ""
 
 
 class Injector(Protocol):

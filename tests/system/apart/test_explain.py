@@ -47,9 +47,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         folder = tmp_path_factory.mktemp("explain")
         node = stack.enter_context(Node(folder, external=(Internet.CIDR, Internet.GATEWAY)))
         cloud = stack.enter_context(node.cloud())
-        stack.callback(_tear_down, cloud)
+        stack.callback(tear_down, cloud)
         for project in (ACME, BLUTH):
-            _make_tenant(cloud, project)
+            make_tenant(cloud, project)
         stack.enter_context(Internet("explain-internet"))
         guests = {name: stack.enter_context(Guest.boot(f"explain-{name}")) for name in ("web1", "web2", "db1")}
         for name, guest in guests.items():
@@ -58,7 +58,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
         yield Demo(node, cloud, guests)
 
 
-def _make_tenant(cloud: Cloud, project: str) -> None:
+def make_tenant(cloud: Cloud, project: str) -> None:
     cloud.vpc(project, "10.20.0.0/16")
     cloud.subnet(project, "data", "10.20.1.0/24")
     open_web = [allow("tcp", 80, "0.0.0.0/0"), allow("icmp", None, "web")]
@@ -68,7 +68,7 @@ def _make_tenant(cloud: Cloud, project: str) -> None:
         cloud.port(project, name, subnet=subnet, groups=[group])
 
 
-def _tear_down(cloud: Cloud) -> None:
+def tear_down(cloud: Cloud) -> None:
     for project in (ACME, BLUTH):
         cloud.delete_vpc(project, cascade=True)
 

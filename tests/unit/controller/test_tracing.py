@@ -43,6 +43,7 @@ def test_a_neighbour_is_sent_to_by_its_mac_and_others_by_the_gateways() -> None:
     _, (far,) = traced(project(), FAR.id, str(FAR.addresses[0]))
 
     assert (near.next_mac, near.out, near.leaves) == (NEAR.mac, NEAR.device, False)
+    assert (near.device, near.leg) == (SENDER.device, "")
     assert far.next_mac.startswith("02:47:") and far.out == FAR.device
 
 
@@ -56,6 +57,7 @@ def test_what_leaves_is_caught_at_the_way_out() -> None:
     _, (outwards,) = traced(project(), "", "192.0.2.1")
 
     assert outwards.leaves and outwards.out == "ext0"
+    assert outwards.leg == f"{outwards.scope}.external"
 
 
 def test_nothing_is_sent_for_a_port_that_nobody_is_behind() -> None:

@@ -2,9 +2,10 @@
 
 from ipaddress import IPv4Address
 
+from weftwork.drivers.chassis.microflow import microflow
 from weftwork.testing.equivalence import frames
 from weftwork.testing.equivalence.opinion import Foretold
-from weftwork.testing.equivalence.ovn_trace import microflow, outcomes
+from weftwork.testing.equivalence.ovn_trace import outcomes
 from weftwork.verifier.packet import UDP, Seen
 
 A, B, OUTER = map(IPv4Address, ("10.0.1.64", "10.0.2.2", "198.51.100.10"))

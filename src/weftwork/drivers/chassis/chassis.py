@@ -14,6 +14,8 @@ class Chassis:
     name: str
     datapath: str
     """`netdev` (user space), or `system` (the kernel's), which an empty text means too."""
+    southbound: str = ""
+    """Where its ovn-controller finds the southbound (ovn-controller(8), `ovn-remote`)."""
 
     @property
     def is_in_user_space(self) -> bool:
@@ -31,4 +33,4 @@ async def find_chassis(switch: Endpoint, bridge: str = "br-int") -> Chassis:
     name = row["external_ids"].get("system-id", "")
     if not name or bridge not in bridges:
         raise Failure("OVS_CONNECTION_FAILED", f"{switch}: this host is no chassis of an OVN (system-id, {bridge})")
-    return Chassis(name, bridges[bridge])
+    return Chassis(name, bridges[bridge], row["external_ids"].get("ovn-remote", ""))

@@ -63,6 +63,12 @@ class ChassisDriver:
         found = [_plugged(name, made.get(name), plugs.get(name, {})) for name in made.keys() | plugs.keys()]
         return frozenset(port for port in found if scopes is None or port.scope in scopes)
 
+    async def logical_port(self, device: str) -> str:
+        """What OVN calls the port behind a device of ours; empty for a device that is not plugged in here."""
+        await self._client.catch_up()
+        plugged = (row["external_ids"] for row in (await self._ours()).values() if row["name"] == device)
+        return str(next((ids.get("iface-id", "") for ids in plugged), ""))
+
     async def zones(self) -> Mapping[str, int]:
         """Of connection tracking, by what ovn-controller calls them (ovn-controller(8), `ct-zone-*`)."""
         await self._client.catch_up()

@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
-from weftwork.drivers.linux import namespaces, nft, nft_decode
+from weftwork.drivers.linux import namespaces, nft, nft_decode, probe_packet
 from weftwork.drivers.linux.driver import LinuxDriver
 from weftwork.drivers.linux.netlink import NETFILTER, Socket, as_text, attributes
 from weftwork.model.port import AttachmentKind
@@ -31,8 +31,6 @@ _TRACE_MESSAGE = (10 << 8) | 17
 _FAMILIES = {1: Family.INET, 2: Family.INET, 7: Family.BRIDGE}
 _VERDICTS = {0: "drop", 1: "accept", -1: "continue", -3: "jump", -4: "goto", -5: "return"}
 _ADD_MEMBERSHIP, _SOL_NETLINK = 1, 270
-_ICMP, _TCP, _UDP = 1, 6, 17
-_SOURCE_PORTS = range(61000, 65000)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +68,8 @@ def _inject(injection: Injection) -> Traced | NotTraced:
         with listener, netlink, _chains(scope, injection, number):
             rules = nft_decode.rules_by_handle(netlink)
             arrival = nft_decode.first_rule(netlink, Family.INET if injection.leaves else Family.BRIDGE, CATCH)
-            _send(injection, _frame(injection, number))
+            port = secrets.choice(probe_packet.SOURCE_PORTS)
+            probe_packet.send(injection, probe_packet.frame(injection, number, source_port=port))
             events = [event for event in _events(listener) if event.chain != ENTRY]
     if not events:
         return NotTraced("the packet did not come into the data plane")
@@ -118,7 +117,7 @@ def _chain(family: str, name: str, hook: str) -> tuple[str, str]:
 def _match(protocol: int, number: int) -> str:
     """The number stands where one may choose freely: TCP's sequence, ICMP's identifier and sequence, the beginning of a
     datagram."""
-    at = "@th,64,32" if protocol == _UDP else "@th,32,32"
+    at = "@th,64,32" if protocol == probe_packet.UDP else "@th,32,32"
     return f"ether type ip ip protocol {protocol} {at} {number:#x}"
 
 
@@ -128,17 +127,6 @@ def _listener() -> socket.socket:
     listener.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _TRACE_GROUP)
     listener.settimeout(WAIT_S)
     return listener
-
-
-def _send(injection: Injection, frame: bytes) -> None:
-    at = injection.attachment
-    with (
-        namespaces.opened(at.netns) as guest,
-        namespaces.inside(guest),
-        socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as raw,
-    ):
-        raw.bind((at.interface, 0))
-        raw.send(frame)
 
 
 def _events(listener: socket.socket) -> Iterator[_Event]:
@@ -183,33 +171,3 @@ def _line(event: _Event, rules: dict[tuple[Family, int], str]) -> str:
     )
     said = f"{event.verdict} {event.target}".strip()
     return f"{event.family.value} {event.chain}: {rule or ('rule' if event.handle else 'policy')} -> {said}"
-
-
-def _frame(injection: Injection, number: int) -> bytes:
-    source, destination = injection.source.packed, injection.destination.packed
-    port = secrets.choice(_SOURCE_PORTS)
-    match injection.protocol:
-        case 6:
-            head = struct.pack(">HHIIBBHHH", port, injection.destination_port, number, 0, 5 << 4, 2, 1024, 0, 0)
-            inner = _summed(head, 16, source + destination + struct.pack(">BBH", 0, _TCP, len(head)))
-        case 17:
-            head = struct.pack(">HHHHI", port, injection.destination_port, 12, 0, number)
-            inner = _summed(head, 6, source + destination + struct.pack(">BBH", 0, _UDP, len(head)))
-        case _:
-            inner = _summed(struct.pack(">BBHI", 8, 0, 0, number), 2)
-    outer = (
-        struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(inner), 0, 0x4000, 64, injection.protocol, 0) + source + destination
-    )
-    return _octets(injection.next_mac) + _octets(injection.source_mac) + b"\x08\0" + _summed(outer, 10) + inner
-
-
-def _summed(head: bytes, at: int, pseudo: bytes = b"") -> bytes:
-    """With its checksum in place (RFC 1071)."""
-    total = sum(struct.unpack(f">{len(pseudo + head) // 2}H", pseudo + head))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return head[:at] + struct.pack(">H", ~total & 0xFFFF) + head[at + 2 :]
-
-
-def _octets(mac: str) -> bytes:
-    return bytes.fromhex(mac.replace(":", ""))

@@ -155,6 +155,8 @@ class _Stage:
     def go_on(self, stage: str, flows: Iterable[Flow]) -> list[Flow]:
         sent = []
         for flow in flows:
+            if not self._is_there(flow.shot.probe.source):
+                continue
             now = self._model.verdict(replace(flow.shot.probe, phase=Phase.OPENING))
             tracked = tracked_later(self._as_sent(flow.shot.probe), flow.verdict, now)
             one = self._sent(flow.shot, now, tracked, turn=flow.turn)

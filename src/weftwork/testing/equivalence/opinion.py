@@ -26,6 +26,7 @@ class Untold(Enum):
 
     TRANSLATED_BACK = "what answers a translated flow is translated back by what connection tracking remembers"
     CALLS_ITSELF = "who calls itself by a DNAT gets the external address as a source, which ovn-trace leaves out"
+    NO_MAC = "the router did not know yet which MAC an address outside has"
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ there is one per state and version of the southbound, started when it is first a
 """
 
 import re
-import struct
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from weftwork.drivers.chassis.microflow import microflow
 from weftwork.drivers.ovn.private import PrivateOvn
 from weftwork.testing.equivalence import frames
 from weftwork.testing.equivalence.opinion import Foretold, Tracked, Untold
@@ -20,6 +20,8 @@ from weftwork.verifier.packet import Seen
 _STATES = 1200
 """Told to a daemon: each look into connection tracking takes one, and they are not told anew with the next question."""
 _USED_UP = "use --ct to customize"
+_NO_MAC = "/* No MAC binding. */"
+"""The router may have learned it since the daemon began, by the very packet that is asked about."""
 _NOT_CARRIED_OUT = "/* nat(src="
 """What it says of `ct_snat_to_vip`, which it only writes down: the rules then see a source that the packet has not."""
 _MADE_BY_THE_ROUTER = ("icmp4 {", "icmp4_error {", "tcp_reset {", "arp {", "reject {")
@@ -52,6 +54,11 @@ class OvnTrace:
         self.asked += 1
         question = microflow(self.inports[interface], frame)
         told = self._ask(question, tracked)
+        if _NO_MAC in told:
+            self._end(tracked)
+            told = self._ask(question, tracked)
+        if _NO_MAC in told:
+            return Untold.NO_MAC
         if _NOT_CARRIED_OUT in told:
             return Untold.CALLS_ITSELF
         arrival = frames.read(interface, frame)
@@ -67,8 +74,11 @@ class OvnTrace:
         assert told.startswith("# "), f"{question}: {told}"
         if _USED_UP not in told:
             return told
-        call(self._daemons.pop(tracked), "exit")
+        self._end(tracked)
         return self._ask(question, tracked)
+
+    def _end(self, tracked: Tracked) -> None:
+        call(self._daemons.pop(tracked), "exit")
 
     def _start(self, tracked: Tracked) -> Path:
         self._started += 1
@@ -76,35 +86,6 @@ class OvnTrace:
         words = ("--detach", "--no-chdir", f"--db={self.ovn.southbound}", f"--unixctl={socket}")
         self.ovn.run("ovn-trace", *words, *[f"--ct={tracked.value}"] * _STATES)
         return socket
-
-
-def microflow(inport: str, frame: bytes) -> str:
-    """An IPv4 frame as ovn-sb(5) writes what a packet is."""
-    packet = frame[14:]
-    place = int.from_bytes(packet[6:8], "big")
-    words = [
-        f'inport == "{inport}"',
-        f"eth.src == {frame[6:12].hex(':')} && eth.dst == {frame[:6].hex(':')}",
-        f"ip4.src == {IPv4Address(packet[12:16])} && ip4.dst == {IPv4Address(packet[16:20])}",
-        f"ip.ttl == {packet[8]} && ip.proto == {packet[9]}",
-    ]
-    if place & 0x3FFF:
-        words.append(f"ip.frag == {3 if place & 0x1FFF else 1}")
-    if not place & 0x1FFF:
-        words += _transport(packet[9], packet[20:])
-    return " && ".join(words)
-
-
-def _transport(protocol: int, data: bytes) -> Iterator[str]:
-    match protocol:
-        case 1:
-            yield f"icmp4.type == {data[0]} && icmp4.code == {data[1]}"
-        case 6:
-            source, destination = struct.unpack_from("!HH", data)
-            yield f"tcp.src == {source} && tcp.dst == {destination} && tcp.flags == {data[13]}"
-        case 17:
-            source, destination = struct.unpack_from("!HH", data)
-            yield f"udp.src == {source} && udp.dst == {destination}"
 
 
 def outcomes(told: str, sent: Seen) -> Iterator[Foretold]:
