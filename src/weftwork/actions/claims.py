@@ -91,6 +91,27 @@ def removal(thing: Thing, revision: int) -> Draft:
     return Draft((Unchanged(key, revision),), (Remove(key), *(Remove(claim.key) for claim in claims_of(thing))))
 
 
+def net(changes: Iterable[tuple[Thing | None, Thing | None, int]]) -> Draft:
+    """Many things at once, each as (old, new, revision of the old): a claim may go from one of them to another."""
+    pairs = tuple(changes)
+    before = {claim.key: claim for old, _, _ in pairs if old for claim in claims_of(old)}
+    after = {claim.key: claim for _, new, _ in pairs if new for claim in claims_of(new)}
+    compares: list[Compare] = [Unchanged(_key(old, new), revision) for old, new, revision in pairs]
+    compares += [Unchanged(key, 0) for key, claim in after.items() if claim.exclusive and key not in before]
+    writes: list[Write] = [
+        Put(_key(old, new), rows.encode(new)) if new else Remove(_key(old, new)) for old, new, _ in pairs
+    ]
+    writes += [Put(key, claim.value) for key, claim in after.items() if before.get(key) != claim]
+    writes += [Remove(key) for key in before if key not in after]
+    return Draft(tuple(compares), tuple(writes))
+
+
+def _key(old: Thing | None, new: Thing | None) -> str:
+    thing = old or new
+    assert thing is not None
+    return str(rows.key_of(thing))
+
+
 def joined(drafts: Iterable[Draft]) -> Draft:
     """All drafts in one; linear, where adding them one by one is not."""
     compares: list[Compare] = []

@@ -44,6 +44,19 @@ def release(network: Network, here: ProjectIndex, gone: Collection[Snat | Dnat])
     )
 
 
+def exchanged(network: Network, owner: ProjectKey, here: ProjectIndex, wanted: Collection[Snat | Dnat]) -> Draft:
+    """The VPC uses the addresses of what is `wanted` instead of those it uses. Refusals as of `use`."""
+    before, after = ({one.external_ip for one in uses} for uses in (_uses(here), wanted))
+    stay = before & after if set(_uses(here)) != set(wanted) else set()
+    return joined(
+        (
+            *(use(network, owner, address) for address in sorted(after - before)),
+            *(_release(network, owner, address, stays=False) for address in sorted(before - after)),
+            *(_release(network, owner, address, stays=True) for address in sorted(stay)),
+        )
+    )
+
+
 def _release(network: Network, owner: ProjectKey, address: Address, *, stays: bool) -> Draft:
     key = keys.external_claim(address)
     claim = network.view.external.get(address)

@@ -48,12 +48,13 @@ def orphans(records: Iterable[Record]) -> tuple[Orphan, ...]:
 
 def _without_parent(things: dict[ThingKey, Thing]) -> Iterator[Orphan]:
     for key, thing in things.items():
-        for parent in _parents(thing):
+        for parent in parents_of(thing):
             if parent not in things:
                 yield Orphan(str(key), f"its {parent.kind} {parent.name or parent.owner} does not exist")
 
 
-def _parents(thing: Thing) -> Iterator[ThingKey]:
+def parents_of(thing: Thing) -> Iterator[ThingKey]:
+    """What has to be there for the thing to be."""
     owner = thing.owner
     if not isinstance(thing, Vpc):
         yield ThingKey("vpc", owner)

@@ -88,6 +88,11 @@ def line(record: Record) -> Line:
     return Line(owner, record.revision, row.at, author, tuple(_changed(one) for one in row.changes))
 
 
+def base_of(key: str) -> int:
+    """The revision that the change of a line was decided on: somewhat before its own."""
+    return _LAST - int(key.rpartition("/")[2].partition("-")[0])
+
+
 def _by_owner(view: IntentView, writes: Iterable[Write]) -> dict[ProjectKey, list[_ChangeRow]]:
     found: dict[ProjectKey, list[_ChangeRow]] = {}
     for write in writes:

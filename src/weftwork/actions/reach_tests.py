@@ -11,7 +11,9 @@ from weftwork.actions.explain import not_borrowed
 from weftwork.actions.find import group_of, port_of, reach_test_of, subnet_of, vpc_of
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.network import Decision, Network, Stored
-from weftwork.actions.reach_guard import Broken, named_by
+from weftwork.actions.overlay import overlaid
+from weftwork.actions.reach_board import changes_of
+from weftwork.actions.reach_guard import Broken, named_by, told
 from weftwork.actions.words import check_name
 from weftwork.base import codes
 from weftwork.base.tenancy import ProjectKey
@@ -21,7 +23,7 @@ from weftwork.model.reach_test import End, Internet, Must, PortRef, ReachTest
 from weftwork.model.security_group import GroupRef, PortRange, Protocol
 from weftwork.model.vpc import Vpc
 from weftwork.seams.store import Put, Unchanged
-from weftwork.verifier.reach_tests import can_be_sent
+from weftwork.verifier.reach_tests import can_be_sent, fails
 
 TESTS_MAX = 200
 """For each project."""
@@ -70,7 +72,7 @@ async def create_reach_test(network: Network, *, owner: ProjectKey, wanted: Want
             )
         return Decision(existing, revision=network.view.revision_of(rows.key_of(existing)))
 
-    return await _run_guarded(network, owner, decide)
+    return await run_guarded(network, owner, decide)
 
 
 async def apply_reach_tests(
@@ -113,7 +115,7 @@ async def apply_reach_tests(
             return Decision(applied, revision=network.view.revision)
         return Decision(applied, joined([*drafts, Draft(_still_there(network, new))]))
 
-    return await _run_guarded(network, owner, decide)
+    return await run_guarded(network, owner, decide)
 
 
 async def delete_reach_test(network: Network, *, owner: ProjectKey, test: str) -> None:
@@ -138,7 +140,29 @@ async def run_reach_tests(
     return tuple((test, network.reach_guard.fails(here.intent, test)) for test in chosen)
 
 
-async def _run_guarded(network: Network, owner: ProjectKey, decide: Callable[[], Decision[T]]) -> Stored[T]:
+def check_would_hold(network: Network, owner: ProjectKey, draft: Draft) -> None:
+    """Of tests that are new in the draft: the guard looks after those that are there. Refusal REACH_TEST_FAILED."""
+    if network.overrides_reach_tests:
+        return
+    changes = changes_of(owner, draft.writes)
+    here = network.view.project(owner)
+    old = here.intent.reach_tests if here else {}
+    new = [one for one in changes.values() if isinstance(one, ReachTest) and old.get(one.name) != one]
+    if not new:
+        return
+    project = overlaid(network.view.intent, draft.writes)[owner]
+    with network.reach.trial(owner, draft.writes) as trial:
+        broken = [(test, found) for test in new if (found := fails(trial.would, project, test))]
+    if broken:
+        test, found = broken[0]
+        raise codes.REACH_TEST_FAILED.refusal(
+            f"reach test {test.name} of {owner} would fail: {told(found, test, project, changes)}",
+            tests=", ".join(one.name for one, _ in broken),
+            project=str(owner),
+        )
+
+
+async def run_guarded(network: Network, owner: ProjectKey, decide: Callable[[], Decision[T]]) -> Stored[T]:
     """Only under a guard: without one, changes of reach that nobody sees yet may be under way."""
 
     def under_guard() -> Decision[T | None]:

@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from weftwork.actions import nat, ports, security_groups, subnets, vpcs
 from weftwork.actions.network import Network, Stored
-from weftwork.api import network_policies, peerings, reach_tests, shares
+from weftwork.api import history, network_policies, peerings, reach_tests, shares
 from weftwork.api.doors import Doors
 from weftwork.model.nat import Dnat, Snat
 from weftwork.model.port import Port
@@ -18,7 +18,7 @@ from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 from weftwork.rpc import decode
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
-from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2, peering_pb2, reach_test_pb2, sharing_pb2
+from weftwork.rpc.generated.weftwork.v1 import history_pb2, network_policy_pb2, peering_pb2, reach_test_pb2, sharing_pb2
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 
 _UPDATABLE = frozenset({"description", "ingress_rules", "egress_rules"})
@@ -312,6 +312,9 @@ MUTATIONS: Mapping[str, Mutation] = {
         reach_test_pb2.ApplyReachTestsRequest,
         reach_tests.apply,
         reach_tests.told_applied,
+    ),
+    "rollback": Mutation(
+        history.SERVICE + "Rollback", history_pb2.RollbackRequest, history.rollback, history.told_rollback
     ),
     "share_subnet": Mutation(shares.SERVICE + "ShareSubnet", sharing_pb2.ShareSubnetRequest, shares.share, shares.told),
     "unshare_subnet": Mutation(

@@ -8,14 +8,14 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from weftwork.actions import reads
-from weftwork.api import network_policies, peerings, reach_tests, shares, telling
+from weftwork.api import history, network_policies, peerings, reach_tests, shares, telling
 from weftwork.api.doors import Doors
 from weftwork.api.explain import explain
 from weftwork.api.mutations import MUTATIONS
 from weftwork.base import codes
 from weftwork.rpc import decode
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
-from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2, peering_pb2, reach_test_pb2, sharing_pb2
+from weftwork.rpc.generated.weftwork.v1 import history_pb2, network_policy_pb2, peering_pb2, reach_test_pb2, sharing_pb2
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 from weftwork.rpc.generated.weftwork.v1.explain_pb2 import ExplainRequest
 from weftwork.seams.insight import PlanPreview
@@ -157,6 +157,8 @@ READS: Mapping[str, Read] = {
         Read(reach_tests.SERVICE + "RunReachTests", reach_test_pb2.RunReachTestsRequest, reach_tests.run),
         Read(shares.SERVICE + "ListSubnetShares", sharing_pb2.ListSharesRequest, shares.list_shares),
         Read(shares.SERVICE + "ListSharedSubnets", sharing_pb2.ListSharesRequest, shares.list_shared),
+        Read(history.SERVICE + "ListRevisions", history_pb2.ListRevisionsRequest, history.list_revisions),
+        Read(history.SERVICE + "DiffRevisions", history_pb2.DiffRevisionsRequest, history.diff),
         Read("/weftwork.v1.PlanService/Plan", weft.PlanRequest, _plan),
         Read(_TARGETS + "ListTargets", Empty, _list_targets),
         Read(_TARGETS + "GetTarget", weft.GetTargetRequest, _get_target),

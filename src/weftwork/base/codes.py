@@ -387,6 +387,23 @@ REVISION_CHANGED = _code(
     "Read it again, and decide again.",
 )
 
+# The history.
+
+REVISION_NOT_KNOWN = _code(
+    Kind.UNKNOWN,
+    "REVISION_NOT_KNOWN",
+    "Revision not known",
+    "The project's journal does not reach back to this revision, or has not come to it yet.",
+    "`weft history` lists the revisions that are known.",
+)
+ROLLBACK_IMPOSSIBLE = _code(
+    Kind.CONFLICT,
+    "ROLLBACK_IMPOSSIBLE",
+    "Rollback impossible",
+    "What the project had then cannot be had again: somebody else has it now, or it would stand on nothing.",
+    "Go back to a later revision, or make the change by hand around what the message names.",
+)
+
 # NAT.
 
 SNAT_NOT_FOUND = _code(

@@ -9,6 +9,7 @@ from weftwork.cli.completion import completion
 from weftwork.cli.conditions import wait, watch
 from weftwork.cli.document import API_VERSION
 from weftwork.cli.explain import explain
+from weftwork.cli.history import history, rollback
 from weftwork.cli.nat import dnat, snat
 from weftwork.cli.network_policy import network_policy
 from weftwork.cli.output import is_text, print_data
@@ -32,6 +33,8 @@ _COMMANDS = (
     dnat,
     peering,
     reach_test,
+    history,
+    rollback,
     target,
     leaks,
     explain,

@@ -26,12 +26,14 @@ from weftwork.rpc.generated.overlay_network.v1 import network_pb2_grpc
 from weftwork.rpc.generated.weftwork.v1 import (
     explain_pb2,
     explain_pb2_grpc,
+    history_pb2_grpc,
     network_policy_pb2_grpc,
     peering_pb2_grpc,
     reach_test_pb2_grpc,
     sharing_pb2_grpc,
     weftwork_pb2_grpc,
 )
+from weftwork.rpc.generated.weftwork.v1 import history_pb2 as history
 from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2 as policy
 from weftwork.rpc.generated.weftwork.v1 import peering_pb2 as peering
 from weftwork.rpc.generated.weftwork.v1 import reach_test_pb2 as reach_test
@@ -126,6 +128,7 @@ class Client:
         self._plan = weftwork_pb2_grpc.PlanServiceStub(channel)
         self._targets = weftwork_pb2_grpc.TargetServiceStub(channel)
         self._explain = explain_pb2_grpc.ExplainServiceStub(channel)
+        self._history = history_pb2_grpc.HistoryServiceStub(channel)
         self._reach_tests = reach_test_pb2_grpc.ReachTestServiceStub(channel)
         self._health: Any = health_pb2_grpc.HealthStub(channel)
 
@@ -553,6 +556,23 @@ class Client:
         """Other projects' subnets that this one may have ports in."""
         request = sharing.ListSharesRequest(**_in(project))
         return self._pages(self._sharing.ListSharedSubnets, request, lambda page: page.subnets)
+
+    # --- History --------------------------------------------------------------------------------------------------
+
+    def list_revisions(self, project: Project) -> AsyncIterator[messages.Revision]:
+        """Newest first."""
+        request = history.ListRevisionsRequest(**_in(project))
+        return self._pages(self._history.ListRevisions, request, lambda page: page.revisions)
+
+    async def diff_revisions(self, project: Project, old: int, new: int = 0) -> Sequence[messages.ObjectChange]:
+        """From one revision to another, or to the present."""
+        request = history.DiffRevisionsRequest(**_in(project), from_revision=old, to_revision=new)
+        return (await self._call(self._history.DiffRevisions, request)).changes
+
+    def rollback(self, project: Project, revision: int) -> Mutation[messages.RollbackResponse]:
+        """All objects of the project as they were at the revision."""
+        request = history.RollbackRequest(**_in(project), revision=revision)
+        return self._mutation(self._history.Rollback, "rollback", request, retry=True)
 
     # --- Conditions and targets ---------------------------------------------------------------------------------
 

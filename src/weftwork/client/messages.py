@@ -15,6 +15,7 @@ from weftwork.rpc.generated.overlay_network.v1.network_pb2 import (
     Vpc,
 )
 from weftwork.rpc.generated.weftwork.v1.explain_pb2 import ExplainResponse, Explanation
+from weftwork.rpc.generated.weftwork.v1.history_pb2 import ObjectChange, Revision, RollbackResponse
 from weftwork.rpc.generated.weftwork.v1.network_policy_pb2 import NetworkPolicy, PolicyRule
 from weftwork.rpc.generated.weftwork.v1.peering_pb2 import Peering, PeeringOffer
 from weftwork.rpc.generated.weftwork.v1.reach_test_pb2 import (
@@ -44,6 +45,7 @@ __all__ = [
     "Explanation",
     "Leak",
     "NetworkPolicy",
+    "ObjectChange",
     "Peering",
     "PeeringOffer",
     "PlanResponse",
@@ -56,6 +58,8 @@ __all__ = [
     "ReachTestResult",
     "ReachTestSpec",
     "ResourceRef",
+    "Revision",
+    "RollbackResponse",
     "SecurityGroup",
     "SecurityRule",
     "SnatConfig",

@@ -1,9 +1,10 @@
 """Answers about the targets: desired, observed, the plan between, what a mutation would change, and what leaks."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from weftwork.actions import rows
 from weftwork.actions.integrity import Orphan, orphans
+from weftwork.actions.object_lines import object_line
 from weftwork.actions.overlay import overlaid
 from weftwork.actions.reach_board import ReachBoard
 from weftwork.actions.view import IntentView
@@ -12,24 +13,14 @@ from weftwork.compiler.slices import affected_by
 from weftwork.controller.publisher import Publisher
 from weftwork.controller.reach_changes import reach_changes
 from weftwork.controller.review import told
-from weftwork.model.intent import Thing
 from weftwork.model.keys import ROOT, parse_thing_key
-from weftwork.model.nat import Dnat, Snat
-from weftwork.model.network_policy import NetworkPolicy
-from weftwork.model.peering import Peering
-from weftwork.model.port import Port
-from weftwork.model.reach_test import ReachTest
-from weftwork.model.security_group import SecurityGroup
-from weftwork.model.share import SubnetShare
-from weftwork.model.subnet import Subnet
-from weftwork.model.vpc import Vpc
 from weftwork.planner.plan import make_plan
 from weftwork.program.plan import Create, Delete, Plan, Replace
 from weftwork.program.resource import Program, Resource
 from weftwork.program.texts import text_of
 from weftwork.seams.channel import AgentLink, Report
 from weftwork.seams.insight import Action, Leak, PlannedStep, PlanPreview, TargetState, TargetSummary
-from weftwork.seams.store import Put, Remove, Store, Write
+from weftwork.seams.store import Put, Store, Write
 
 LEAKS_PAGE = 2000
 
@@ -162,49 +153,12 @@ class ControllerInsight:
         )
 
     def _object_line(self, write: Write) -> str:
-        """Empty for claims, and for a thing of which nothing changes but when it was last changed."""
+        """Empty for claims."""
         key = parse_thing_key(write.key)
         if key is None:
             return ""
-        before = self._view.find(key)
-        if isinstance(write, Put) and before is not None and _same(before, rows.decode(key, write.value)):
-            return ""
-        thing = rows.decode(key, write.value) if isinstance(write, Put) else before
-        sign = "-" if isinstance(write, Remove) else "~" if before else "+"
-        return f"{sign} {key.kind} {key.owner}{_told_thing(thing)}"
-
-
-def _told_thing(thing: Thing | None) -> str:
-    """What follows the project: the name, and what a person would ask about first."""
-    match thing:
-        case Vpc():
-            return f" {thing.cidr}"
-        case Subnet():
-            return f"/{thing.name} {thing.cidr}"
-        case Port():
-            return f"/{thing.name or thing.id} {' '.join(map(str, thing.addresses))} {thing.mac}"
-        case SecurityGroup():
-            return f"/{thing.name}"
-        case Snat():
-            return f" {thing.external_ip}"
-        case Dnat():
-            return f" {thing.external} to {thing.internal_ip}:{thing.internal_port}"
-        case NetworkPolicy():
-            return f"/{thing.name}"
-        case Peering():
-            return f"/{thing.name} with {thing.peer}"
-        case ReachTest():
-            return f"/{thing.name}"
-        case SubnetShare():
-            return f"/{thing.subnet} with {thing.to}"
-        case None:
-            return ""
-
-
-def _same(before: Thing, after: Thing) -> bool:
-    if isinstance(before, Vpc) and isinstance(after, Vpc):
-        return replace(before, updated_at=after.updated_at) == after
-    return before == after
+        after = rows.decode(key, write.value) if isinstance(write, Put) else None
+        return object_line(key, self._view.find(key), after)
 
 
 def _select(program: Program, kinds: tuple[type, ...], scope: str) -> Program:

@@ -37,6 +37,7 @@ _FOLDERS: dict[Kind, str] = {
     "reach-test": "reach_tests",
     "subnet-share": "subnet_shares",
 }
+KINDS = tuple(_FOLDERS)
 _KINDS = {folder: kind for kind, folder in _FOLDERS.items()}
 _PARTS: dict[Kind, tuple[int, ...]] = {"peering": (5,), "subnet-share": (6,)}
 """How many words a key has, below the root; else three or four."""
