@@ -62,6 +62,9 @@ TABLE: Mapping[str, Rule] = {
     **_rules(_WEFT + "PlanService/", Role.VIEWER, "Plan", where=Where.PLANNED),
     **_rules(_WEFT + "TargetService/", Role.FLEET_ADMIN, "ListTargets", "GetTarget", "ListLeaks", where=Where.FLEET),
     **_rules(_WEFT + "ExplainService/", Role.VIEWER, "Explain"),
+    **_rules(_WEFT + "HistoryService/", Role.VIEWER, "ListRevisions", "DiffRevisions"),
+    # It can bring back, or take away, all that an admin made.
+    **_rules(_WEFT + "HistoryService/", Role.ADMIN, "Rollback"),
     **_rules(_WEFT + "PeeringService/", Role.VIEWER, "GetPeering", "ListPeerings", "ListPeeringOffers"),
     **_rules(_WEFT + "PeeringService/", Role.ADMIN, "CreatePeering", "DeletePeering"),
     **_rules(_WEFT + "SharingService/", Role.VIEWER, "ListSubnetShares", "ListSharedSubnets"),

@@ -2,7 +2,7 @@
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 
 from weftwork.actions import journal, rows
@@ -23,7 +23,7 @@ from weftwork.model.intent import Thing, is_peered
 from weftwork.model.keys import ThingKey
 from weftwork.model.nat import Dnat, Snat
 from weftwork.model.peering import Peering
-from weftwork.model.port import Port
+from weftwork.model.port import AttachmentKind, Port
 from weftwork.model.reach_test import ReachTest
 from weftwork.model.vpc import Vpc
 from weftwork.seams.store import Compare, Empty, Put, Remove, Unchanged
@@ -106,7 +106,8 @@ async def diff(network: Network, *, owner: ProjectKey, old: int, new: int) -> tu
 
 
 async def rollback(network: Network, *, owner: ProjectKey, revision: int) -> Stored[tuple[Changed, ...]]:
-    """All of the project's objects as they were at the revision, in one change.
+    """All of the project's objects as they were at the revision, in one change; but for what is plugged into
+    namespaces of the host, which is not the project's to decide.
 
     Refusals REVISION_NOT_KNOWN, ROLLBACK_IMPOSSIBLE, IN_USE (by ports of other projects), CIDR_OVERLAP,
     EXTERNAL_IP_NOT_OFFERED, EXTERNAL_IP_IN_USE, REACH_TEST_FAILED.
@@ -120,12 +121,13 @@ async def restore(network: Network, *, owner: ProjectKey, wanted: Things) -> Sto
 
     def decide() -> Decision[tuple[Changed, ...]]:
         here = network.view.project(owner) or ProjectIndex()
-        changes = tuple(_changes({rows.key_of(one): one for one in here.things()}, wanted))
+        kept = _with_present_plugs(here, wanted)
+        changes = tuple(_changes({rows.key_of(one): one for one in here.things()}, kept))
         if not changes:
             return Decision((), revision=network.view.revision)
-        _check_stands(network, owner, here, wanted)
+        _check_stands(network, owner, here, kept)
         _check_free(network, here, changes)
-        draft = _draft(network, owner, here, wanted, changes)
+        draft = _draft(network, owner, here, kept, changes)
         check_would_hold(network, owner, draft)
         return Decision(changes, draft)
 
@@ -133,6 +135,25 @@ async def restore(network: Network, *, owner: ProjectKey, wanted: Things) -> Sto
     if has_tests and (here := network.view.project(owner)) and here.intent.vpc:
         return await run_guarded(network, owner, decide)
     return await network.run(owner, decide)
+
+
+def _with_present_plugs(here: ProjectIndex, wanted: Things) -> Things:
+    """A port stays plugged where it is, and one that is made again is plugged nowhere."""
+    kept = dict(wanted)
+    for key, thing in wanted.items():
+        if isinstance(thing, Port):
+            present = here.intent.ports.get(thing.id)
+            if any(_is_plugged(one) for one in (thing, present) if one):
+                kept[key] = replace(
+                    thing,
+                    vm=present.vm if present else "",
+                    attachment=present.attachment if present else None,
+                )
+    return kept
+
+
+def _is_plugged(port: Port) -> bool:
+    return port.attachment is not None and port.attachment.kind is AttachmentKind.NETNS
 
 
 def _draft(
@@ -248,10 +269,6 @@ def _taken(network: Network, port: Port, own: set[str]) -> Iterator[str]:
         yield from (str(one) for one in port.addresses if there.port_by_address.get(one, "") not in ("", *own))
         if there.port_by_mac.get(port.mac, "") not in ("", *own):
             yield port.mac
-    if port.attachment and port.attachment.netns:
-        plug = keys.plug(port.attachment.netns, port.attachment.interface)
-        if network.view.plugs.get(plug, "") not in ("", *own):
-            yield f"interface {port.attachment.interface} of {port.attachment.netns}"
 
 
 def _nats(things: Things) -> list[Snat | Dnat]:

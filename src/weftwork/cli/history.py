@@ -1,10 +1,11 @@
 """`weft history` and `weft rollback`: what a project was, and the way back."""
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import click
 
-from weftwork.cli.changes import show_plan
+from weftwork.cli.changes import NO_AGENT, show_plan
 from weftwork.cli.command import Command, Group
 from weftwork.cli.document import API_VERSION, Document, document, fields_of
 from weftwork.cli.nouns import Column, field
@@ -13,7 +14,11 @@ from weftwork.cli.output import is_text, print_data, print_rows
 from weftwork.cli.problems import ExitCode, Problem, note, printable
 from weftwork.cli.session import Session, connected
 
+if TYPE_CHECKING:
+    from weftwork.client.messages import ConditionEvent
+
 COUNT = 20
+AT_ONCE_S = 0.001
 
 
 def _when(revision: Document) -> str:
@@ -135,20 +140,12 @@ async def rollback(revision: int, how: How) -> None:
 
 async def _wait(session: Session, done: Document, timeout_s: float) -> None:
     """Until the hosts have what was made or changed."""
-    from weftwork.client import resource_ref
-
     for one in done["changes"]:
         if one["action"] == "delete":
             continue
-        event = await session.client.wait_for(
-            resource_ref(one["kind"], session.project, one["id"]),
-            type="Programmed",
-            revision=done["revision"],
-            timeout_s=timeout_s,
-        )
-        conditions = [fields_of(condition) for condition in event.conditions]
-        if any(condition["reason"] == "NO_AGENT" for condition in conditions):
+        if not await _is_somebody_there(session, one, done["revision"]):
             return note("note: no agent is connected to the server: the rollback is stored, not programmed")
+        event = await _event(session, one, done["revision"], timeout_s)
         if not event.met:
             raise Problem(
                 ExitCode.STILL_RUNNING,
@@ -157,6 +154,18 @@ async def _wait(session: Session, done: Document, timeout_s: float) -> None:
                 hint="weft target show",
             )
     return None
+
+
+async def _is_somebody_there(session: Session, change: Document, revision: int) -> bool:
+    event = await _event(session, change, revision, AT_ONCE_S)
+    return not any(condition.reason == NO_AGENT for condition in event.conditions)
+
+
+async def _event(session: Session, change: Document, revision: int, timeout_s: float) -> "ConditionEvent":
+    from weftwork.client import resource_ref
+
+    where = resource_ref(change["kind"], session.project, change["id"])
+    return await session.client.wait_for(where, type="Programmed", revision=revision, timeout_s=timeout_s)
 
 
 def _print_changes(changes: list[Document]) -> None:

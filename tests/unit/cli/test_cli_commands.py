@@ -12,6 +12,7 @@ import pytest
 import yaml
 from cli_server import CREATE, DELETE, PROGRAMMED, REPLACE, STUCK, Weft
 
+from weftwork.cli.problems import ExitCode
 from weftwork.seams.insight import Leak, TargetState, TargetSummary
 
 SRC = Path(__file__).parents[3] / "src"
@@ -687,3 +688,29 @@ def test_a_file_that_holds_no_tests_is_told_what_is_wrong(net: Weft, tmp_path: P
     assert result.exit_code == 2
     assert result.stderr.startswith("error: INVALID_FILE: ")
     assert says in result.stderr
+
+
+def test_what_a_project_was_is_listed_shown_compared_and_brought_back(net: Weft) -> None:
+    net.ok("port", "create", "later")
+    revision = net.rows("history", "list")[0][0]
+    net.ok("port", "delete", "later")
+
+    calls = [one["call"].rpartition("/")[2] for one in data(net, "history", "list", "--limit", "2")["items"]]
+    assert calls == ["DeletePort", "CreatePort"]
+    assert f"+ port {net.project}/later" in net.ok("history", "show", revision)
+    assert f"+ port {net.project}/later" not in net.ok("history", "diff", revision)
+    assert f"- port {net.project}/later" in net.ok("history", "diff", revision)
+    assert f"+ port {net.project}" in net.ok("rollback", "--to", revision, "--dry-run")
+    assert net("port", "show", "later").exit_code == ExitCode.NOT_FOUND
+
+    told = net.ok("rollback", "--to", revision)
+    assert f"as it was at revision {revision}" in told and f"+ port {net.project}/later" in told
+    assert "nothing is different" in net.ok("history", "diff", revision)
+    assert net.ok("port", "show", "later")
+
+
+def test_a_revision_that_is_not_known_is_refused_with_the_newest(net: Weft) -> None:
+    for words in (("history", "diff", "99999"), ("rollback", "--to", "99999"), ("history", "show", "99999")):
+        result = net(*words)
+        assert result.exit_code == ExitCode.NOT_FOUND, result.stderr
+        assert "REVISION_NOT_KNOWN" in result.stderr
