@@ -49,6 +49,8 @@ class NetworkSettings:
     mtu_bytes: int = 1500
     device_netns: str | None = None
     """Where the devices of ports are, empty for the host's own namespace; None: each in its VPC's."""
+    plugs_in: bool = True
+    """Whether ports can be plugged into namespaces: not where somebody else looks after the hosts."""
 
 
 @dataclass(frozen=True, slots=True)

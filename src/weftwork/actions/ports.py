@@ -149,6 +149,8 @@ async def plug_port(
 
     Refusals PORT_NOT_FOUND, PORT_ALREADY_ATTACHED, INVALID_NETNS, INVALID_INTERFACE, INTERFACE_IN_USE.
     """
+    if not network.settings.plugs_in:
+        raise codes.NOTHING_TO_PLUG_INTO.refusal("this server has no chassis of its own")
     plugged_in = Attachment(AttachmentKind.NETNS, netns, interface or INTERFACE)
     check_netns(plugged_in.netns)
     check_interface(plugged_in.interface)

@@ -30,8 +30,9 @@ from weftwork.drivers.linux.probe import HostCapabilities, probe
 from weftwork.drivers.linux.rules_watch import RulesWatch
 from weftwork.drivers.linux.trace import LinuxInjector
 from weftwork.drivers.ovn import private
-from weftwork.drivers.ovn.driver import OvnDriver
+from weftwork.drivers.ovn.driver import Obey, OvnDriver, nobody
 from weftwork.drivers.ovn.private import PrivateOvn
+from weftwork.drivers.ovn.southbound import Southbound
 from weftwork.drivers.ovsdb.endpoint import Tls, parse_endpoints
 from weftwork.model.intent import Intent
 from weftwork.planner.plan import make_plan
@@ -84,6 +85,42 @@ async def open_backend(settings: Settings, watch: RulesWatch | None) -> AsyncIte
         for part in backend.parts:
             if isinstance(part.driver, OvnDriver | ChassisDriver):
                 await part.driver.close()
+
+
+@contextlib.asynccontextmanager
+async def open_northbound(settings: Settings) -> AsyncIterator[Backend | None]:
+    """For a server alone: it writes the rows of an OVN that is there, whose chassis others look after.
+
+    None without one. Raises Refusal when a setting is missing.
+    """
+    if not writes_northbound(settings):
+        yield None
+        return
+    gateways, external = settings.network_ovn_gateway_chassis, external_network(settings)
+    if external and not gateways:
+        raise _no_gateway_chassis()
+    profile = OvnProfile(
+        guest_mtu_bytes(settings), external, gateways, settings.network_ovn_physical_network, has_chassis=False
+    )
+    driver = _ovn_driver(settings)
+    log.info("ovn data plane: northbound %s, no chassis of ours", settings.network_ovn_northbound_endpoint)
+    try:
+        yield Backend(partial(compile_for_ovn, profile=profile), (Part("ovn", driver, get_args(OvnResource)),))
+    finally:
+        await driver.close()
+
+
+def writes_northbound(settings: Settings) -> bool:
+    """Whether a server alone has a northbound to write."""
+    return settings.network_backend == "ovn" and bool(settings.network_ovn_northbound_endpoint)
+
+
+def _ovn_driver(settings: Settings, obey: Obey = nobody) -> OvnDriver:
+    """Of an OVN that is there."""
+    tls, south = tls_of(settings), settings.network_ovn_southbound_endpoint
+    southbound = Southbound(parse_endpoints(south), tls=tls) if south else None
+    north = parse_endpoints(settings.network_ovn_northbound_endpoint)
+    return OvnDriver(north, tls=tls, obey=obey, southbound=southbound)
 
 
 async def _take_away(ovn: PrivateOvn) -> None:
@@ -154,7 +191,7 @@ async def _existing_ovn(settings: Settings) -> Backend:
     driver = ChassisDriver(switch, without_offload=chassis.is_in_user_space)
     datapath = Datapath(Path(switch.place).parent, driver.zones)
     parts = (
-        Part("ovn", OvnDriver(north, tls=tls_of(settings), obey=datapath.obey), get_args(OvnResource)),
+        Part("ovn", _ovn_driver(settings, datapath.obey), get_args(OvnResource)),
         Part("chassis", driver, (ChassisResource,)),
     )
     injector = OvnInjector(datapath, driver, chassis.southbound, tls_of(settings))
@@ -247,6 +284,15 @@ def host_profile(settings: Settings, capabilities: HostCapabilities) -> HostProf
         external=external_network(settings),
         has_bridge_netfilter=capabilities.has("br_netfilter"),
         has_ipv6=Path("/proc/sys/net/ipv6").exists(),
+    )
+
+
+def _no_gateway_chassis() -> Refusal:
+    return Refusal(
+        Kind.INVALID,
+        "INVALID_SETTING",
+        "network.ovn_gateway_chassis: a server without a chassis of its own cannot choose who leads outside",
+        hint="Name the chassis that have the external network in ovn-bridge-mappings.",
     )
 
 

@@ -13,6 +13,7 @@ import click
 from weftwork.apps.options import node_options, settings_from
 from weftwork.apps.settings import Settings
 from weftwork.base.errors import Failure, Refusal
+from weftwork.drivers.ovsdb.endpoint import Endpoint, parse_endpoints
 from weftwork.seams.driver import Driver
 
 STOP_TIMEOUT_S = 20.0
@@ -84,7 +85,6 @@ async def _remove_from_ovn(settings: Settings) -> int:
     from weftwork.apps.backends import tls_of
     from weftwork.drivers.chassis.driver import ChassisDriver
     from weftwork.drivers.ovn.driver import OvnDriver
-    from weftwork.drivers.ovsdb.endpoint import parse_endpoints
 
     if settings.network_backend != "ovn" or not settings.network_ovn_northbound_endpoint:
         return 0
@@ -92,10 +92,15 @@ async def _remove_from_ovn(settings: Settings) -> int:
     chassis = ChassisDriver(switch)
     north = OvnDriver(parse_endpoints(settings.network_ovn_northbound_endpoint), tls=tls_of(settings))
     try:
-        return await _remove_from(chassis) + await _remove_from(north)
+        return (await _remove_from(chassis) if _is_there(switch) else 0) + await _remove_from(north)
     finally:
         await chassis.close()
         await north.close()
+
+
+def _is_there(switch: Endpoint) -> bool:
+    """A server alone needs no Open vSwitch beside it."""
+    return switch.scheme != "unix" or Path(switch.place).exists()
 
 
 async def _remove_from(driver: Driver) -> int:

@@ -23,7 +23,14 @@ from weftwork.agent.composite import CompositeDriver
 from weftwork.agent.local import LocalAgent
 from weftwork.api.rest.server import serve_rest
 from weftwork.api.server import serve
-from weftwork.apps.backends import Backend, device_netns, guest_mtu_bytes, open_backend
+from weftwork.apps.backends import (
+    Backend,
+    device_netns,
+    guest_mtu_bytes,
+    open_backend,
+    open_northbound,
+    writes_northbound,
+)
 from weftwork.apps.settings import Settings, is_loopback
 from weftwork.base import codes
 from weftwork.base.errors import Failure, Kind, Refusal
@@ -83,8 +90,9 @@ async def run_node(settings: Settings, *, with_agent: bool) -> None:
             wants_watch = with_agent and settings.agent_watch_rules == "on"
             async with AsyncExitStack() as stack:
                 watch = stack.enter_context(_watching_rules(listeners)) if wants_watch else None
-                backend = await stack.enter_async_context(open_backend(settings, watch)) if with_agent else None
-                await stack.enter_async_context(_running(settings, store, listeners, backend))
+                opening = open_backend(settings, watch) if with_agent else open_northbound(settings)
+                backend = await stack.enter_async_context(opening)
+                await stack.enter_async_context(_running(settings, store, listeners, backend, with_agent=with_agent))
                 await _told_to_stop()
         finally:
             await store.close()
@@ -92,12 +100,12 @@ async def run_node(settings: Settings, *, with_agent: bool) -> None:
 
 @asynccontextmanager
 async def _running(
-    settings: Settings, store: SqliteStore, listeners: _Listeners, backend: Backend | None
+    settings: Settings, store: SqliteStore, listeners: _Listeners, backend: Backend | None, *, with_agent: bool
 ) -> AsyncIterator[None]:
     view = IntentView()
     await view.start(store)
     clock = SystemClock()
-    network = Network(store, view, clock, network_settings(settings))
+    network = Network(store, view, clock, network_settings(settings, with_agent=with_agent))
     hosted = _host(settings, backend, view, listeners) if backend else None
     board = ConditionBoard(view, hosted.publisher if hosted else None, clock)
     insight = ControllerInsight(store, view, network.reach, hosted)
@@ -160,7 +168,7 @@ async def _kept(backend: Backend) -> None:
     await backend.look_after()
 
 
-def network_settings(settings: Settings) -> NetworkSettings:
+def network_settings(settings: Settings, *, with_agent: bool = True) -> NetworkSettings:
     return NetworkSettings(
         cidr_pool=settings.network_cidr_pool,
         default_subnet_prefix=settings.network_default_subnet_size,
@@ -169,6 +177,7 @@ def network_settings(settings: Settings) -> NetworkSettings:
         external_gateway=settings.external_gateway,
         mtu_bytes=guest_mtu_bytes(settings),
         device_netns=device_netns(settings),
+        plugs_in=with_agent or not writes_northbound(settings),
     )
 
 

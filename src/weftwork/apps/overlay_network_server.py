@@ -1,6 +1,7 @@
 """`overlay-network-server`: the network API's server under the name and with the flags of its specification (N §10)."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -17,6 +18,9 @@ from weftwork.apps.options import settings_from
 def main(config: Path | None, **flags: str | None) -> None:
     """Overlay network API server."""
     settings = settings_from(config, flags)
+    if settings.network_ovn_northbound_endpoint:
+        # The specification knows no other data plane.
+        settings = replace(settings, network_backend="ovn")
     from weftwork.apps.node import start
 
     sys.exit(start(settings, with_agent=False))

@@ -327,6 +327,13 @@ PORT_ATTACHED_OTHERWISE = _code(
     "A VM's port is detached and a plugged one is unplugged, not the other way round.",
     "Use detach for a VM's port and unplug for a namespace's.",
 )
+NOTHING_TO_PLUG_INTO = _code(
+    Kind.CONFLICT,
+    "NOTHING_TO_PLUG_INTO",
+    "No chassis to plug into",
+    "This server writes OVN's rows for chassis that others look after: no namespace of theirs is within its reach.",
+    "Attach the port to its VM, and give the VM's interface the port's `iface-id` on its chassis.",
+)
 INTERFACE_IN_USE = _code(
     Kind.CONFLICT,
     "INTERFACE_IN_USE",

@@ -60,3 +60,5 @@ class OvnProfile:
     external: ExternalNetwork | None = None
     gateway_chassis: tuple[str, ...] = ()
     physical_network: str = "weft-ext"
+    has_chassis: bool = True
+    """Whether devices of ports are plugged in by whoever writes the rows."""

@@ -7,7 +7,7 @@ what it touches. Without a program it does nothing: an empty program would mean 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from weftwork.base.errors import Failure
@@ -15,8 +15,9 @@ from weftwork.planner.plan import make_plan
 from weftwork.program.plan import Create, Delete, Plan, Replace
 from weftwork.program.resource import Key, Program
 from weftwork.reconciler.ledger import Ledger, differing
+from weftwork.reconciler.settling import TARGET, Settling
 from weftwork.seams.channel import ProgramChange
-from weftwork.seams.driver import Driver
+from weftwork.seams.driver import Applied, Driver, lasting, touched
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,7 @@ class Reconciler:
         self._settled = asyncio.Event()
         self._audit_due_at = 0.0
         self._driver_lock = asyncio.Lock()
+        self._settling = Settling(self._conclude, retry_first_s=pace.retry_first_s, retry_max_s=pace.retry_max_s)
 
     def submit(self, change: ProgramChange) -> None:
         """Take a newer program; an older generation is ignored."""
@@ -98,7 +100,7 @@ class Reconciler:
 
     @property
     def progress(self) -> Progress:
-        return Progress(self._tried_generation, dict(self._failures))
+        return Progress(self._tried_generation, {**self._settling.late, **self._failures})
 
     async def observe(self, scopes: frozenset[str] | None = None) -> Program:
         """Read the target now, beside the loop but not in the middle of a change."""
@@ -116,16 +118,22 @@ class Reconciler:
 
     async def run(self) -> None:
         """Until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._settling.run())
+            tasks.create_task(self._go_on())
+
+    async def _go_on(self) -> None:
         while True:
             await self._wait_for_work()
             try:
                 async with self._driver_lock:
-                    await self._round()
+                    settling = await self._round()
+                await settling
             except Failure as failure:
                 log.warning("target out of reach: %s", failure)
                 self._believed = None
                 self._fail_later()
-                self._report(Progress(self._tried_generation, {("target", ""): failure}))
+                self._report(Progress(self._tried_generation, {TARGET: failure}))
 
     def _fail_later(self) -> None:
         """Set the time of the next try: at once at first, then ever more seldom."""
@@ -147,8 +155,11 @@ class Reconciler:
                     await self._wake.wait()
         self._wake.clear()
 
-    async def _round(self) -> None:
-        """Everything that is to be done now: changes, what failed before if its time has come, an audit if due."""
+    async def _round(self) -> Awaitable[None]:
+        """Everything that is to be done now: changes, what failed before if its time has come, an audit if due.
+
+        What is answered must be awaited, and not while others wait for the driver: it lasts when the target is slow.
+        """
         now = asyncio.get_running_loop().time()
         generation = self._generation
         changed, self._dirty = frozenset(self._dirty), set()
@@ -164,16 +175,21 @@ class Reconciler:
             if retry:
                 failures = {}
         plan = self._plan(changed)
-        applied = (await self._driver.apply(plan)).failures if plan else {}
-        self._remember(plan, applied)
-        self._failures = {key: why for key, why in failures.items() if key not in changed} | dict(applied)
-        if applied:
+        applied = await self._driver.apply(plan) if plan else Applied()
+        self._remember(plan, applied.failures)
+        self._failures = {key: why for key, why in failures.items() if key not in changed} | dict(applied.failures)
+        if applied.failures:
             self._fail_later()
         elif not self._failures:
             self._attempts = 0
-        self._tried_generation = generation
-        self._report(Progress(generation, dict(self._failures)))
-        if generation == self._generation and not self._dirty:
+        return self._settling.add(generation, touched(plan), lasting(plan, applied.failures), applied.in_force)
+
+    def _conclude(self, generation: int | None) -> None:
+        """A round is in force, or as much of it as will be; None: something of an earlier one came into force."""
+        if generation is not None:
+            self._tried_generation = generation
+        self._report(self.progress)
+        if self._tried_generation == self._generation and not self._dirty and self._settling.is_empty:
             self._settled.set()
 
     async def _audit(self) -> frozenset[Key]:

@@ -89,7 +89,9 @@ class Node:
         self._process = self._spawn(self._command)
 
     def _spawn(self, command: str) -> ProcessHandle:
-        arguments = [sys.executable, "-m", "weftwork.apps.weft", command, "--config", str(self._config)]
+        is_specified = command == "overlay-network-server"
+        program = ("weftwork.apps.overlay_network_server",) if is_specified else ("weftwork.apps.weft", command)
+        arguments = [sys.executable, "-m", *program, "--config", str(self._config)]
         with self.log.open("ab") as log:
             return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment)
 

@@ -14,7 +14,7 @@ from weftwork.compiler.ovn.group import compile_group
 from weftwork.compiler.ovn.network_policy import compile_allowed
 from weftwork.compiler.settings import OvnProfile
 from weftwork.model.intent import Intent
-from weftwork.model.port import AttachmentKind, Port
+from weftwork.model.port import Attachment, AttachmentKind, Port
 from weftwork.model.security_group import GroupRef
 from weftwork.model.vpc import Vpc
 from weftwork.program.chassis import ChassisPort
@@ -50,7 +50,12 @@ def compile_port(intent: Intent, vpc: Vpc, port: Port, profile: OvnProfile) -> I
         for one in brought:
             yield from compile_group(intent, vpc, one)
         yield from compile_allowed(intent, vpc, brought)
-    yield ChassisPort(
+    if profile.has_chassis:
+        yield _plug(port, attachment, scope, name, profile)
+
+
+def _plug(port: Port, attachment: Attachment, scope: str, name: str, profile: OvnProfile) -> ChassisPort:
+    return ChassisPort(
         scope=scope,
         name=port.device,
         kind=LinkKind.TAP if attachment.kind is AttachmentKind.TAP else LinkKind.VETH,

@@ -1,18 +1,21 @@
 """OvnDriver: makes what is ours in a northbound database equal to a program.
 
-One transaction per scope, so that a VPC changes as a whole; then one question to all chassis whether they installed it,
-which is what `Programmed` means. Rows without our mark are neither seen nor touched.
+A VPC changes as a whole, in one transaction, with others that change then. It is in force when the chassis installed
+it, which is what `Programmed` means; the next change does not wait for them. Rows without our mark are neither seen nor
+touched.
 """
 
-import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 from uuid import UUID
 
 from weftwork.base.errors import Failure
-from weftwork.drivers.ovn import copy, rows, withdrawal
-from weftwork.drivers.ovn.transaction import Missing, Transaction
+from weftwork.drivers.ovn import copy, installation, rows, withdrawal
+from weftwork.drivers.ovn.installation import INSTALL_TIMEOUT_S, Installation
+from weftwork.drivers.ovn.southbound import Southbound
+from weftwork.drivers.ovn.transaction import Missing, Operation, Transaction
 from weftwork.drivers.ovn.withdrawal import Withdrawal
 from weftwork.drivers.ovsdb.client import Client
 from weftwork.drivers.ovsdb.endpoint import Endpoint, Tls
@@ -20,9 +23,6 @@ from weftwork.program.plan import Create, Delete, Plan, Replace, Step
 from weftwork.program.resource import Key, Program, Resource
 from weftwork.seams.driver import Applied
 
-INSTALL_TIMEOUT_S = 30.0
-"""How long the chassis may take to install a change; after it the change is looked at and asked for again."""
-_ASK_AGAIN_S = 1.0
 _STEPS_MAX = 2000
 """Of one transaction: a larger one would keep the server busy for others too long."""
 
@@ -31,7 +31,7 @@ Obey = Callable[[Withdrawal], Awaitable[None]]
 """Makes a host's datapath forget what it remembers, and ends flows that live by what was withdrawn."""
 
 
-async def _nobody(withdrawal: Withdrawal) -> None:
+async def nobody(withdrawal: Withdrawal) -> None:
     """For a northbound whose chassis are elsewhere."""
 
 
@@ -44,7 +44,8 @@ class OvnDriver:
         *,
         tls: Tls | None = None,
         install_timeout_s: float = INSTALL_TIMEOUT_S,
-        obey: Obey = _nobody,
+        obey: Obey = nobody,
+        southbound: Southbound | None = None,
     ) -> None:
         self._obey = obey
         self._client = Client(endpoints, "OVN_Northbound", rows.WATCHED, tls=tls)
@@ -55,9 +56,11 @@ class OvnDriver:
         self._by_scope: defaultdict[str, set[tuple[str, UUID]]] = defaultdict(set)
         self._unread: set[tuple[str, UUID]] = set()
         self._last_tables: copy.Tables = {}
-        self._installed = asyncio.Event()
+        self._wanted = 0
+        self._installation = Installation(self._client, southbound, install_timeout_s)
 
     async def close(self) -> None:
+        await self._installation.close()
         await self._client.close()
 
     def place_of(self, key: Key) -> UUID | None:
@@ -69,20 +72,27 @@ class OvnDriver:
         return copy.read(await self._tables(), scopes)
 
     async def apply(self, plan: Plan) -> Applied:
-        by_scope: defaultdict[str, list[Step]] = defaultdict(list)
-        for step in plan:
-            by_scope[_subject(step).scope].append(step)
+        """Returns when the database has it. The chassis install it meanwhile, and what it took away is ended then."""
         failures: dict[Key, Failure] = {}
-        for steps in by_scope.values():
-            for some in _cut(steps):
-                failures |= await self._carry_out(some)
-        if len(failures) < len(plan):
-            failures |= await self._wait_for_chassis(plan)
+        for some in _lots(plan):
+            failures |= await self._carry_out(some)
+        if len(failures) == len(plan) or not self._install_timeout_s:
+            return Applied(failures)
+        return Applied(failures, partial(self._in_force, plan, self._wanted))
+
+    async def _in_force(self, plan: Plan, wanted: int, keys: Collection[Key]) -> Mapping[Key, Failure]:
+        try:
+            late = await self._installation.wait(wanted, frozenset(key[1] for key in keys))
+        finally:
+            # Our own chassis may have it, whatever is heard of the others.
             if withdrawal.forbids(plan):
-                await self._tables()
-                translations = self._translations if withdrawal.ends_translations(plan) else None
-                await self._obey(Withdrawal(translations, withdrawal.scopes_of(plan), self._in_force))
-        return Applied(failures)
+                await self._end_what_it_forbids(plan)
+        return {key: late[key[1]] for key in keys if key[1] in late}
+
+    async def _end_what_it_forbids(self, plan: Plan) -> None:
+        await self._tables()
+        translations = self._translations if withdrawal.ends_translations(plan) else None
+        await self._obey(Withdrawal(translations, withdrawal.scopes_of(plan), self._rows_in_force))
 
     async def _carry_out(self, steps: Sequence[Step]) -> Mapping[Key, Failure]:
         await self._tables()
@@ -99,40 +109,31 @@ class OvnDriver:
                 continue
             try:
                 if transaction.operations:
-                    await self._client.transact(transaction.operations)
+                    await self._commit(transaction.operations)
             except Failure as failure:
                 if failure.code != "OVSDB_REFUSED":
                     raise
-                failures |= {_subject(step).key: failure for step in wanted}
+                failures |= await self._one_by_one(wanted, failure)
             break
         return failures
 
-    async def _wait_for_chassis(self, plan: Plan) -> Mapping[Key, Failure]:
-        """Until the slowest chassis is at our count (ovn-nb(5), NB_Global.hv_cfg)."""
+    async def _one_by_one(self, steps: Sequence[Step], refused: Failure) -> Mapping[Key, Failure]:
+        """One scope's fault is not another's."""
+        by_scope = _by_scope(steps)
+        if len(by_scope) == 1:
+            return {_subject(step).key: refused for step in steps}
+        failures: dict[Key, Failure] = {}
+        for some in by_scope.values():
+            failures |= await self._carry_out(some)
+        return failures
+
+    async def _commit(self, operations: Sequence[Operation]) -> None:
+        """With the count of the chassis raised in the same transaction, so that northd computes once."""
         if not self._install_timeout_s:
-            return {}
-        tables = await self._tables()
-        (uuid,) = tables["NB_Global"]
-        where = [["_uuid", "==", ["uuid", str(uuid)]]]
-        count = {"op": "mutate", "table": "NB_Global", "where": where, "mutations": [["nb_cfg", "+=", 1]]}
-        read = {"op": "select", "table": "NB_Global", "where": [], "columns": ["nb_cfg"]}
-        answer = await self._client.transact([count, read])
-        wanted = answer[1]["rows"][0]["nb_cfg"]
-        try:
-            async with asyncio.timeout(self._install_timeout_s):
-                while True:
-                    self._installed.clear()
-                    (row,) = (await self._tables())["NB_Global"].values()
-                    if row["hv_cfg"] >= wanted:
-                        return {}
-                    try:
-                        await asyncio.wait_for(self._installed.wait(), _ASK_AGAIN_S)
-                    except TimeoutError:
-                        # northd that lost a race in the southbound tries again at the next change, and not before.
-                        await self._client.transact([count])
-        except TimeoutError:
-            why = Failure("OVN_NOT_INSTALLED", f"the chassis did not install it within {self._install_timeout_s:.0f} s")
-            return {_subject(step).key: why for step in plan if not isinstance(step, Delete)}
+            await self._client.transact(operations)
+            return
+        answer = await self._client.transact([*operations, *installation.COUNT])
+        self._wanted = max(self._wanted, installation.counted(answer))
 
     async def _tables(self) -> copy.Tables:
         """The copy, and the index brought up to it."""
@@ -149,14 +150,14 @@ class OvnDriver:
                 if resource is not None:
                     yield resource
 
-    def _in_force(self, scopes: Collection[str]) -> Program:
+    def _rows_in_force(self, scopes: Collection[str]) -> Program:
         """Ours in the copy. It takes as long as the scopes are large."""
         places = (place for scope in scopes for place in self._by_scope[scope])
         return copy.read_some(self._last_tables, places)
 
     def _note(self, table: str, uuid: UUID) -> None:
         if table == "NB_Global":
-            self._installed.set()
+            self._installation.look()
         else:
             self._unread.add((table, uuid))
 
@@ -187,7 +188,24 @@ def _subject(step: Step) -> Any:
             return old
 
 
-def _cut(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
-    """A scope in one transaction, unless it is a very large one: creations come by rank, so parts stand alone."""
-    for start in range(0, len(steps), _STEPS_MAX):
-        yield steps[start : start + _STEPS_MAX]
+def _by_scope(steps: Iterable[Step]) -> Mapping[str, Sequence[Step]]:
+    found: defaultdict[str, list[Step]] = defaultdict(list)
+    for step in steps:
+        found[_subject(step).scope].append(step)
+    return found
+
+
+def _lots(plan: Plan) -> Iterator[Sequence[Step]]:
+    """What to commit together: whole scopes, until it is much. A very large scope is parted: creations come by rank, so
+    its parts stand alone."""
+    lot: list[Step] = []
+    for steps in _by_scope(plan).values():
+        if lot and len(lot) + len(steps) > _STEPS_MAX:
+            yield lot
+            lot = []
+        lot += steps
+        while len(lot) > _STEPS_MAX:
+            yield lot[:_STEPS_MAX]
+            lot = lot[_STEPS_MAX:]
+    if lot:
+        yield lot

@@ -36,7 +36,7 @@ GROUP_MARK = "weftwork/"
 """A Load_Balancer_Group has no `external_ids`: its name begins with this and the scope."""
 
 WATCHED: Mapping[str, tuple[str, ...]] = {
-    "NB_Global": ("nb_cfg", "hv_cfg"),
+    "NB_Global": ("nb_cfg", "sb_cfg", "hv_cfg"),
     "Logical_Switch": ("name", "ports", "acls", "load_balancer_group", "other_config", "external_ids"),
     "Logical_Switch_Port": (
         *("name", "type", "addresses", "port_security", "options", "dhcpv4_options", "external_ids"),

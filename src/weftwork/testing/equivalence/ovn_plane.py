@@ -26,7 +26,7 @@ from weftwork.program.chassis import ChassisPort
 from weftwork.program.ovn import OvnResource
 from weftwork.program.plan import Create, Replace
 from weftwork.program.resource import Program
-from weftwork.seams.driver import Driver
+from weftwork.seams.driver import Driver, carried_out
 from weftwork.testing import strategies as make
 from weftwork.testing.equivalence.cases import GUESTS, device_of
 from weftwork.testing.equivalence.ovn_trace import OvnTrace
@@ -156,8 +156,8 @@ class OvnPlane:
 
         async def carry_out() -> None:
             async with asyncio.timeout(_APPLY_TIMEOUT_S):
-                applied = await driver.apply(plan)
-            assert not applied.failures, {key: str(failure) for key, failure in applied.failures.items()}
+                failures = await carried_out(driver, plan)
+            assert not failures, {key: str(failure) for key, failure in failures.items()}
 
         self._runner.run(carry_out())
         for step in plan:

@@ -11,7 +11,7 @@ from weftwork.drivers.ovn.private import PrivateOvn
 from weftwork.planner.plan import make_plan
 from weftwork.program.ovn import PortGroupMember, StrayRow
 from weftwork.program.resource import Program
-from weftwork.seams.driver import Driver
+from weftwork.seams.driver import Driver, carried_out
 
 pytestmark = pytest.mark.system
 
@@ -23,8 +23,8 @@ def nbctl(ovn: PrivateOvn, *words: str) -> str:
 
 
 async def converge(driver: Driver, desired: Program) -> None:
-    applied = await driver.apply(make_plan(desired=desired, observed=await driver.observe()))
-    assert not applied.failures, {key: str(failure) for key, failure in applied.failures.items()}
+    failures = await carried_out(driver, make_plan(desired=desired, observed=await driver.observe()))
+    assert not failures, {key: str(failure) for key, failure in failures.items()}
     assert await driver.observe() == desired
 
 
