@@ -15,8 +15,8 @@ from weftwork.drivers.ovsdb.wire import Row
 INSTALL_TIMEOUT_S = 30.0
 """How long the chassis may take to install a change; after it the change is asked for again."""
 _NUDGE_FIRST_S = 1.0
-"""northd that lost a race in the southbound tries again at the next change, and not before. Each nudge makes it compute
-everything anew, so they become ever more seldom."""
+"""northd that lost a race in the southbound, and a chassis whose Open vSwitch died meanwhile, try again at the next
+change, and not before. Each nudge makes northd compute everything anew, so they become ever more seldom."""
 _LOOK_FOR_LAGGARDS_S = 0.5
 
 _RAISE = {"op": "mutate", "table": "NB_Global", "where": [], "mutations": [["nb_cfg", "+=", 1]]}
@@ -69,8 +69,7 @@ class Installation:
             if now >= nudge_at:
                 nudge_s *= 2
                 nudge_at = now + nudge_s
-                if not by_northd:
-                    await self._nudge(now)
+                await self._nudge(now)
             until = min(nudge_at, ends_at, now + _LOOK_FOR_LAGGARDS_S if self._southbound else ends_at)
             await _heard(news, until - now)
 
