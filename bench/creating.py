@@ -82,6 +82,21 @@ class Calls:
         return False
 
 
+def create_number(address: str, message: bytes, number: int, in_flight: int) -> None:
+    """So many of the same call, none of which may fail."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        connection.connect(address.removeprefix("unix:"))
+        calls = Calls(connection, "localhost", _CALL, message)
+        waiting = begun = min(in_flight, number)
+        calls.begin(begun)
+        while waiting:
+            ended = calls.finished()
+            more = min(ended, number - begun)
+            if more:
+                calls.begin(more)
+            begun, waiting = begun + more, waiting - ended + more
+
+
 def create_ports(address: str, seconds: float, in_flight: int) -> int:
     """How many were created; the last calls in flight count, and their time does."""
     message = CreatePortRequest(org_id=PROJECT[0], project_id=PROJECT[1], subnet_id=SUBNET).SerializeToString()

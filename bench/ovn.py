@@ -1,21 +1,28 @@
 """OVN beside ours: northbounds, the same rows raw, and ovn-nbctl as an operator types it."""
 
+import asyncio
 import contextlib
 import json
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from weftwork.drivers.ovn.private import NORTHBOUND_SCHEMA
 from weftwork.drivers.ovn.transaction import Operation
+from weftwork.drivers.ovsdb.client import Client
+from weftwork.drivers.ovsdb.endpoint import Endpoint
 from weftwork.program.ovn import LogicalSwitch, LogicalSwitchPort, OvnResource, PortGroup, PortGroupMember
 from weftwork.program.resource import Program
 from weftwork.testing.guests import run as run_command
 
 SCOPE, SWITCH, GROUP = "weft-1", "weft-1.subnet.bench", "weft_1.group.bench"
 START_S = 10.0
+_COUNT = {"NB_Global": ("nb_cfg",)}
+_LOOK_AGAIN_S = 0.2
 
 
 def ground() -> Program:
@@ -52,8 +59,49 @@ def northbound(folder: Path) -> Iterator[Path]:
         server.wait()
 
 
+@contextlib.contextmanager
+def obliging(path: Path) -> Iterator[None]:
+    """Somebody who says of every change at once that all chassis have it, for whoever waits to hear that."""
+    stop = threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(_oblige(path, stop)), name="obliging")
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+
+
+async def _oblige(path: Path, stop: threading.Event) -> None:
+    client, news, told = Client((Endpoint("unix", str(path)),), "OVN_Northbound", _COUNT), asyncio.Event(), -1
+    client.listen(lambda table, uuid: news.set())
+    while not stop.is_set():
+        news.clear()
+        (row,) = (await client.rows("NB_Global")).values()
+        if row["nb_cfg"] != told:
+            told = row["nb_cfg"]
+            columns = {"sb_cfg": told, "hv_cfg": told}
+            await client.transact([{"op": "update", "table": "NB_Global", "where": [], "row": columns}])
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(news.wait(), _LOOK_AGAIN_S)
+    await client.close()
+
+
+def guests_ports(path: Path) -> int:
+    """How many the database has."""
+    where = [["type", "==", ""]]
+    query = {"op": "select", "table": "Logical_Switch_Port", "where": where, "columns": ["_uuid"]}
+    return len(_asked(path, [query])[0][0]["rows"])
+
+
 def raw_s(path: Path, operations: Sequence[Operation]) -> float:
     """Seconds for one transaction of these operations, made before, over a bare socket."""
+    told, took_s = _asked(path, operations)
+    assert not any((one or {}).get("error") for one in told)
+    return took_s
+
+
+def _asked(path: Path, operations: Sequence[Operation]) -> tuple[list[Any], float]:
     message = json.dumps({"id": 1, "method": "transact", "params": ["OVN_Northbound", *operations]}).encode()
     with socket.socket(socket.AF_UNIX) as link:
         link.connect(str(path))
@@ -64,9 +112,9 @@ def raw_s(path: Path, operations: Sequence[Operation]) -> float:
             answer += link.recv(1 << 20)
             with contextlib.suppress(ValueError):
                 told = json.loads(answer)
-                took = time.perf_counter() - began
-                assert not told["error"] and not any((one or {}).get("error") for one in told["result"])
-                return took
+                took_s = time.perf_counter() - began
+                assert not told["error"], told["error"]
+                return told["result"], took_s
 
 
 def nbctl_s(path: Path, first: int, number: int) -> float:

@@ -1,5 +1,6 @@
 """The steps of one scope as the operations of one OVSDB transaction. Pure: what is there is asked of the copy."""
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,6 +33,10 @@ _KINDS_BY_TABLE = {
 }
 
 
+_Change = tuple[str, UUID | Named, str, str]
+"""Of a set: table, row, column, and what becomes of its members."""
+
+
 class Missing(Exception):
     """A resource stands on another that is not there; `key` is the one that cannot be made."""
 
@@ -48,6 +53,7 @@ class Transaction:
     operations: list[Operation] = field(default_factory=list)
     _made: dict[Key, Named] = field(default_factory=dict)
     _doomed: set[Key] = field(default_factory=set)
+    _members: defaultdict[_Change, list[UUID | Named | str]] = field(default_factory=lambda: defaultdict(list))
     _names: int = 0
 
     def add(self, steps: Iterable[Step]) -> None:
@@ -62,27 +68,32 @@ class Transaction:
                     self._replace(_ours(old), _ours(new))
                 case Delete(old):
                     self._delete(_ours(old))
+        # A set's members all at once, for the server copies the set at every change; last, when their holder is there.
+        for (table, holder, column, mutator), members in self._members.items():
+            self.operations.append(wire.mutate(table, holder, column, mutator, members))
 
     def _create(self, new: OvnResource) -> None:
         match new:
             case PortGroupMember(scope, group, port):
                 holder = self._place(new.key, ("ovn-port-group", scope, group))
                 member = self._place(new.key, ("ovn-switch-port", scope, port))
-                self.operations.append(wire.mutate("Port_Group", holder, "ports", "insert", [member]))
+                self._members["Port_Group", holder, "ports", "insert"].append(member)
             case AddressSetMember(scope, name, address):
                 holder = self._place(new.key, ("ovn-address-set", scope, name))
-                self.operations.append(wire.mutate("Address_Set", holder, "addresses", "insert", [address]))
+                self._members["Address_Set", holder, "addresses", "insert"].append(address)
             case _:
                 self._insert(new)
 
     def _insert(self, new: OvnResource) -> None:
+        """What is empty is a new row's default."""
         parent = rows.parent_of(new)
         holder = self._place(new.key, _key_of(new, parent)) if parent else None
         columns = rows.columns_of(new) | self._references(new)
+        told = {column: value for column, value in columns.items() if value or value == 0}
         name = self._named()
-        self.operations.append(wire.insert(rows.TABLE_OF[type(new)], columns, name.name))
+        self.operations.append(wire.insert(rows.TABLE_OF[type(new)], told, name.name))
         if parent and holder is not None:
-            self.operations.append(wire.mutate(parent.table, holder, parent.column, "insert", [name]))
+            self._members[parent.table, holder, parent.column, "insert"].append(name)
         self._made[new.key] = name
 
     def _replace(self, old: OvnResource, new: OvnResource) -> None:
@@ -125,7 +136,7 @@ class Transaction:
                 key: Key = ("ovn-address-set", scope, name)
                 holder = self.uuid_of(key)
                 if holder is not None and key not in self._doomed:
-                    self.operations.append(wire.mutate("Address_Set", holder, "addresses", "delete", [address]))
+                    self._members["Address_Set", holder, "addresses", "delete"].append(address)
                 return
             case StrayRow(_, table, text):
                 self.operations += _without_stray(table, UUID(text))
@@ -141,7 +152,7 @@ class Transaction:
     def _take_out(self, table: str, holder: Key, column: str, member: Key) -> None:
         place, uuid = self.uuid_of(holder), self.uuid_of(member)
         if place is not None and uuid is not None and holder not in self._doomed:
-            self.operations.append(wire.mutate(table, place, column, "delete", [uuid]))
+            self._members[table, place, column, "delete"].append(uuid)
 
     def _place(self, key: Key, wanted: Key) -> UUID | Named:
         """Where another resource is: made by this transaction, or there already."""

@@ -17,29 +17,28 @@ class Named:
 
 
 def encode(value: Any) -> Any:
-    match value:
-        case bool() | int() | float() | str():
-            return value
-        case UUID():
-            return ["uuid", str(value)]
-        case Named(name):
-            return ["named-uuid", name]
-        case dict():
-            return ["map", [[encode(key), encode(value[key])] for key in sorted(value)]]
-        case frozenset() | set() | tuple() | list():
-            return ["set", [encode(one) for one in value]]
+    if isinstance(value, str | int | float):
+        return value
+    if isinstance(value, UUID):
+        return ["uuid", str(value)]
+    if isinstance(value, Named):
+        return ["named-uuid", value.name]
+    if isinstance(value, dict):
+        return ["map", [[encode(key), encode(value[key])] for key in sorted(value)]]
+    if isinstance(value, frozenset | set | tuple | list):
+        return ["set", [encode(one) for one in value]]
     raise AssertionError(f"OVSDB has no {type(value).__name__}")
 
 
 def decode(value: Any) -> Any:
-    match value:
-        case ["uuid", str(text)]:
-            return UUID(text)
-        case ["set", list(values)]:
-            return frozenset(map(decode, values))
-        case ["map", list(pairs)]:
-            return {decode(key): decode(one) for key, one in pairs}
-    return value
+    if type(value) is not list:
+        return value
+    kind, told = value
+    if kind == "uuid":
+        return UUID(told)
+    if kind == "set":
+        return frozenset(map(decode, told))
+    return {decode(key): decode(one) for key, one in told}
 
 
 def decode_row(row: Mapping[str, Any]) -> dict[str, Any]:
