@@ -24,7 +24,9 @@ _numbers = itertools.count(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A machine has one agent: tests with a node of their own come before those that share the session's."""
     here = Path(__file__).parent
+    items.sort(key=lambda item: "node" in getattr(item, "fixturenames", ()))
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.system)
