@@ -382,6 +382,8 @@ def _shots(random: Random, intent: Intent, numbers: _Numbers, packets: int) -> l
             shots.append(shot)
         if shot and random.random() < 0.1 and model.verdict(shot.probe).delivered:
             shots += _lies(random, intent, shot, numbers)
+    # Aside, so that the other packets of a seed stay what they are.
+    shots += _lies_from_outside(deepcopy(random), intent, model, numbers)
     return shots
 
 
@@ -396,6 +398,21 @@ def _lies(random: Random, intent: Intent, shot: Shot, numbers: _Numbers) -> Iter
     if liars and isinstance(address, IPv4Address):
         liar = Inside(probe.source.owner, random.choice(liars).id)
         yield Shot(replace(probe, source=liar, source_address=address, source_port=numbers.source_port()))
+
+
+def _lies_from_outside(random: Random, intent: Intent, model: Model, numbers: _Numbers) -> Iterator[Shot]:
+    """What a guest may send to a DNAT of its own VPC, sent in its name by somebody outside."""
+    forwards = [(owner, dnat) for owner, own in intent.items() for dnat in own.dnats.values()]
+    random.shuffle(forwards)
+    for owner, dnat in forwards:
+        protocol = TCP if dnat.protocol is Protocol.TCP else UDP
+        for port in random.sample(list(intent[owner].ports.values()), len(intent[owner].ports)):
+            outer, address = dnat.external_ip, port.addresses[0]
+            assert isinstance(outer, IPv4Address) and isinstance(address, IPv4Address)
+            honest = Probe(Inside(owner, port.id), outer, protocol, numbers.source_port(), dnat.external_port)
+            if port.home == owner and address != dnat.internal_ip and model.verdict(honest).delivered:
+                yield Shot(replace(honest, source=Outside(address)))
+                return
 
 
 def _from_outside(random: Random, intent: Intent, numbers: _Numbers) -> Shot | None:

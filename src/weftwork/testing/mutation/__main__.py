@@ -71,7 +71,7 @@ def run_one(number: int) -> int:
     with (LinuxPlane if mutant.plane == LINUX else OvnPlane)() as plane:
         plane.wire.patience_s = _PATIENCE_S
         try:
-            tally = run_cases(plane, range(CASES_MAX), make_small=False)
+            tally = run_cases(plane, range(CASES_MAX), make_small=False, opinion_every=CASES_MAX)
         except AssertionError as error:
             print(f"the target refuses it, or carries nothing: {str(error)[:60]}")
             return _CAUGHT

@@ -136,6 +136,7 @@ MUTANTS = (
         'f\'iifname "{leg}" ip saddr {vpc.cidr} counter name "spoofed_outside" drop\'',
         "'accept'",
         "inner sources come from outside",
+        "reverse-path filtering refuses them, too",
     ),
     _linux("nat", 'oifname != "{leg}" masquerade', 'oifname != "{leg}" accept', "hairpins keep the sender"),
     _linux(
@@ -220,6 +221,7 @@ MUTANTS = (
         'yield going(vpc, GUARD, f"ip4.dst == {gateway}", AclAction.DROP)',
         "",
         "rules decide who may ask a gateway",
+        "what a router says by itself, RST or port unreachable, is not looked at",
     ),
     _ovn(
         "guard",
