@@ -4,7 +4,8 @@ Its cost follows the change: it looks at the ports, groups and translations that
 the rules that every packet passes only where those rules are part of the change.
 """
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 
 from weftwork.model.intent import Intent
@@ -12,7 +13,9 @@ from weftwork.program.linux import (
     Bridge,
     Family,
     NftElement,
+    PortLink,
 )
+from weftwork.program.resource import Resource
 from weftwork.verifier.at_home import at_home
 from weftwork.verifier.linux import group_battery
 from weftwork.verifier.linux.group_battery import MEMBERS
@@ -36,7 +39,8 @@ EXTERNAL = "external"
 
 _PORTS_TO_PROBE = 16
 """Where all rules are asked with guests of our own, a port is looked at by what it is made of: only that tells it from
-them. In small changes it is asked with packets all the same."""
+them. In small changes it is asked with packets all the same. Counted over all namespaces: at the start, everything is
+one change, which nobody's packets pass before it is judged."""
 
 _MARKS = range(2)
 """Of a flow that nobody judged, and of none: never an epoch."""
@@ -71,23 +75,30 @@ _IF_THERE = {
 
 def judge(programs: ProgramView, change: Change, intent: Intent) -> tuple[Violation, ...]:
     """What would be wrong if `change` came over `programs`, which are left as they are; `intent` is what should be."""
-    before = {name: _epochs(programs.scopes.get(name)) for name in _scopes(change)}
+    parts = _by_scope(change)
+    ports = sum(isinstance(one, PortLink) for part in parts.values() for one in part)
+    before = {name: _epochs(programs.scopes.get(name)) for name in parts}
     found: list[Violation] = []
     intent = at_home(intent)
     try:
         with programs.changed(added=change.added, removed=change.removed):
             for name in sorted(before):
-                found += _judge_scope(programs, name, change, intent, before[name])
+                found += _judge_scope(programs, name, parts[name], intent, before[name], small=ports <= _PORTS_TO_PROBE)
     except NotUnderstood as error:
         found.append(Violation(Fault.NOT_UNDERSTOOD, min(before, default=""), f"{error}."))
     return tuple(found)
 
 
-def _scopes(change: Change) -> set[str]:
-    return {one.scope for one in (*change.added, *change.removed)}
+def _by_scope(change: Change) -> Mapping[str, Sequence[Resource]]:
+    found: defaultdict[str, list[Resource]] = defaultdict(list)
+    for one in (*change.added, *change.removed):
+        found[one.scope].append(one)
+    return found
 
 
-def _judge_scope(view: ProgramView, name: str, change: Change, intent: Intent, before: set[int]) -> Iterator[Violation]:
+def _judge_scope(
+    view: ProgramView, name: str, part: Sequence[Resource], intent: Intent, before: set[int], *, small: bool
+) -> Iterator[Violation]:
     scope = view.scopes.get(name)
     if scope is None:
         return
@@ -102,7 +113,7 @@ def _judge_scope(view: ProgramView, name: str, change: Change, intent: Intent, b
         probe = Probe(Inside(owner_of(scope), device.removeprefix("tap")), address, ICMP)
         yield Violation(Fault.ISOLATION, name, f"it is marked as {owner_of(scope)}'s, which it is not.", probe)
         return
-    touched = touched_by(look, (*change.added, *change.removed))
+    touched = touched_by(look, part)
     yield from _epoch(look, before, touched)
     if touched.rules:
         yield from _defences(look)
@@ -124,7 +135,7 @@ def _judge_scope(view: ProgramView, name: str, change: Change, intent: Intent, b
         yield from check_peerings(look)
     for element in touched.strange:
         yield from _strange(look, element)
-    thorough = not touched.rules or len(touched.devices) <= _PORTS_TO_PROBE
+    thorough = not touched.rules or (small and len(touched.devices) <= _PORTS_TO_PROBE)
     for device in sorted(touched.devices):
         yield from check_port(look, device, touched.hints.get(device, ()), thorough=thorough)
 

@@ -59,10 +59,9 @@ class Touched:
 
 
 def touched_by(look: Look, resources: Iterable[Resource]) -> Touched:
+    """`resources` are of the namespace that is looked at."""
     touched = Touched()
     for resource in resources:
-        if resource.scope != look.scope.name:
-            continue
         match resource:
             case PortLink():
                 touched.devices.add(resource.name)
