@@ -23,6 +23,8 @@ class Where(Enum):
     """`org_id` and `project_id`; without the latter all of an organisation, without both everything."""
     FILTERED = "filtered"
     """Nothing in particular: the answer leaves out what the caller may not see."""
+    CALLER = "caller"
+    """Whoever calls, once it is known who that is."""
     FLEET = "fleet"
     """The deployment and its hosts."""
     ANYBODY = "anybody"
@@ -76,6 +78,12 @@ TABLE: Mapping[str, Rule] = {
         *("CreateNetworkPolicy", "UpdateNetworkPolicy", "DeleteNetworkPolicy", "AddPolicyRules", "RemovePolicyRules"),
     ),
     **_rules(_WEFT + "ReachTestService/", Role.VIEWER, "GetReachTest", "ListReachTests", "RunReachTests"),
+    **_rules(_WEFT + "AccessService/", Role.VIEWER, "GetLogin", where=Where.ANYBODY),
+    **_rules(_WEFT + "AccessService/", Role.VIEWER, "WhoAmI", where=Where.CALLER),
+    **_rules(_WEFT + "TokenService/", Role.ADMIN, "CreateToken", "ListTokens", "RevokeToken", where=Where.SCOPE),
+    **_rules(_WEFT + "QuotaService/", Role.VIEWER, "GetQuota"),
+    **_rules(_WEFT + "QuotaService/", Role.FLEET_ADMIN, "SetQuota"),
+    **_rules(_WEFT + "AuditService/", Role.ADMIN, "ListAuditEntries", where=Where.SCOPE),
     **_rules(_WEFT + "ReachTestService/", Role.OPERATOR, "CreateReachTest", "DeleteReachTest", "ApplyReachTests"),
 }
 """By method."""

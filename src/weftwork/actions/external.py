@@ -18,7 +18,9 @@ from weftwork.seams.store import Put, Remove, Unchanged
 
 
 def use(network: Network, owner: ProjectKey, address: Address) -> Draft:
-    """The VPC makes use of the address. Refusals IPV6_NOT_SUPPORTED, EXTERNAL_IP_NOT_OFFERED, EXTERNAL_IP_IN_USE."""
+    """The VPC makes use of the address. Refusals IPV6_NOT_SUPPORTED, EXTERNAL_IP_NOT_OFFERED, EXTERNAL_IP_NOT_ALLOWED,
+    EXTERNAL_IP_IN_USE.
+    """
     settings = network.settings
     if address.version != 4:
         raise codes.IPV6_NOT_SUPPORTED.refusal(f"{address} is an IPv6 address; NAT is for IPv4", field="external_ip")
@@ -27,6 +29,7 @@ def use(network: Network, owner: ProjectKey, address: Address) -> Draft:
         raise codes.EXTERNAL_IP_NOT_OFFERED.refusal(
             f"{address} is not offered as an external address (pools: {pools})", field="external_ip"
         )
+    network.quota_guard.of(owner).check_external(owner, address)
     claim = network.view.external.get(address)
     if claim is not None and claim.owner != str(owner):
         raise codes.EXTERNAL_IP_IN_USE.refusal(f"{address} belongs to another VPC", field="external_ip")

@@ -1,5 +1,6 @@
 """NAT: a VPC's guests behind one external address, and external ports that lead to one guest's."""
 
+from weftwork.access.quotas import narrowed
 from weftwork.actions import rows
 from weftwork.actions.claims import Draft, creation
 from weftwork.actions.dependents import removals
@@ -34,7 +35,7 @@ async def create_snat(
         existing = here.intent.snat
         if existing is not None:
             return _same_snat(network, existing, external_ip, enabled)
-        address = external_ip or _address_of_dnats(here) or _free_address(network)
+        address = external_ip or _address_of_dnats(here) or _free_address(network, owner)
         snat = Snat(owner, address, enabled, created_at=network.clock.now_s())
         draft = creation(snat) + use(network, owner, address) + _in_vpc(network, vpc)
         return Decision(snat, draft, holds=(keys.external_claim(address),))
@@ -82,7 +83,7 @@ async def create_dnat(
             twin = next((one for one in here.intent.dnats.values() if _meaning(one) == wanted), None)
             if twin is not None:
                 return _unchanged(network, twin)
-        address = external_ip or _address_with_free_port(here, external_port, protocol) or _free_address(network)
+        address = external_ip or _address_with_free_port(here, external_port, protocol) or _free_address(network, owner)
         dnat = Dnat(
             owner=owner,
             external_ip=address,
@@ -143,9 +144,10 @@ def _in_vpc(network: Network, vpc: Vpc) -> Draft:
     return Draft((Unchanged(str(key), network.view.revision_of(key)),))
 
 
-def _free_address(network: Network) -> Address:
+def _free_address(network: Network, owner: ProjectKey) -> Address:
     settings = network.settings
-    return network.choices.external(settings.external, settings.external_gateway)
+    allowed = narrowed(settings.external, network.quota_guard.of(owner).external)
+    return network.choices.external(allowed, settings.external_gateway)
 
 
 def _address_of_dnats(here: ProjectIndex) -> Address | None:

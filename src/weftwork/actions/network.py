@@ -1,6 +1,6 @@
 """What every action works with: the store and the view of it, and the loop that decides, commits and tries again."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
@@ -8,10 +8,12 @@ from typing import Generic, TypeVar
 from uuid import uuid4
 
 from weftwork.access.caller import ITSELF, Principal
+from weftwork.access.quotas import DEFAULTS
 from weftwork.actions.choices import Choices, MacsNeeded
 from weftwork.actions.claims import Draft
 from weftwork.actions.gate import Gates
 from weftwork.actions.journal import Author, lines_of
+from weftwork.actions.quota_guard import QuotaGuard
 from weftwork.actions.reach_board import ReachBoard
 from weftwork.actions.reach_guard import ReachGuard
 from weftwork.actions.view import IntentView
@@ -47,6 +49,8 @@ class NetworkSettings:
     external: tuple[Cidr, ...] = ()
     external_gateway: Address | None = None
     mtu_bytes: int = 1500
+    quotas: Mapping[str, int] = field(default_factory=lambda: DEFAULTS)
+    """Of a project of which the operator said nothing else."""
     device_netns: str | None = None
     """Where the devices of ports are, empty for the host's own namespace; None: each in its VPC's."""
     plugs_in: bool = True
@@ -93,6 +97,7 @@ class Network:
         self.choices = Choices(store, view)
         self.reach = ReachBoard(view)
         self.reach_guard = ReachGuard(view, self.reach)
+        self.quota_guard = QuotaGuard(view, settings.quotas)
         self.overrides_reach_tests = False
         self.principal = ITSELF
         self.is_dry = False
@@ -106,7 +111,7 @@ class Network:
         other changes of the project in this process away meanwhile.
         """
         # Changes of reach in a project with tests compare one key: side by side they would lose to each other.
-        alone = alone or self.reach_guard.stands_in(owner)
+        alone = alone or self.reach_guard.stands_in(owner) or self.quota_guard.is_near(owner)
         await self._gates.enter(owner, alone=alone)
         try:
             for _ in range(ATTEMPTS):
@@ -127,9 +132,10 @@ class Network:
         held = self.choices.held
         held.update(decision.holds)
         try:
-            revision = await self.store.commit(Transaction(draft.compares, (*draft.writes, *self._lines(draft))))
-            # Whether or not the view follows in time: what was committed stays committed.
-            await self.view.wait_for(revision)
+            with self.quota_guard.under_way(draft):
+                revision = await self.store.commit(Transaction(draft.compares, (*draft.writes, *self._lines(draft))))
+                # Whether or not the view follows in time: what was committed stays committed.
+                await self.view.wait_for(revision)
         finally:
             held.difference_update(decision.holds)
         return Stored(decision.value, revision)
@@ -139,7 +145,8 @@ class Network:
         return lines_of(self.view, draft.writes, author=self.author, at_s=self.clock.now_s(), token=uuid4().hex[:16])
 
     def guarded(self, draft: Draft) -> Draft:
-        """Refusal REACH_TEST_FAILED, unless that is overridden."""
+        """Refusals QUOTA_EXCEEDED, and REACH_TEST_FAILED unless that is overridden."""
+        draft = self.quota_guard.guarded(draft)
         return self.reach_guard.guarded(draft, by=self.principal, override=self.overrides_reach_tests)
 
     def on_behalf(
@@ -163,6 +170,7 @@ class DryNetwork(Network):
         super().__init__(network.store, network.view, network.clock, network.settings, network.new_id)
         self.reach = network.reach
         self.reach_guard = network.reach_guard
+        self.quota_guard = network.quota_guard
         self.overrides_reach_tests = network.overrides_reach_tests
         self.principal = network.principal
         self.is_dry = True

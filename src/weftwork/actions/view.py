@@ -12,8 +12,10 @@ from ipaddress import IPv4Network, ip_address
 from typing import Protocol, Self
 from weakref import WeakSet
 
+from weftwork.access.quotas import ProjectQuota
 from weftwork.actions import rows
 from weftwork.actions.index import ProjectIndex
+from weftwork.actions.quota_row import quota_of
 from weftwork.allocator.bitmap import Bitmap
 from weftwork.base.addresses import Address
 from weftwork.base.errors import Failure
@@ -34,6 +36,7 @@ _POOL = keys.cidr_used(IPv4Network("0.0.0.0/0")).removesuffix("0.0.0.0-0")
 _EXTERNAL = keys.external_claim()
 _PLUGS = f"{ROOT}plugs/"
 _GUARDS = keys.reach_guard()
+_QUOTAS = keys.quota()
 _CLAIMS = tuple(
     f"{ROOT}{folder}/"
     for folder in (
@@ -83,7 +86,7 @@ class IntentView:
 
     `changed_at` is the last revision that wrote a thing, and not only claims; in the beginning, the one that was read.
     `vnis`, `pool_claims` (range → "{org}/{project}"), `external`, `plugs` (key → port) and
-    `reach_guards` ("{org}/{project}" → the revision that last wrote it) are the deployment's.
+    `reach_guards` ("{org}/{project}" → the revision that last wrote it) are the deployment's, and so are `quotas`.
     """
 
     def __init__(self) -> None:
@@ -95,6 +98,7 @@ class IntentView:
         self.external: dict[Address, ExternalClaim] = {}
         self.plugs: dict[str, str] = {}
         self.reach_guards: dict[str, int] = {}
+        self.quotas: dict[ProjectKey, ProjectQuota] = {}
         self._projects: dict[ProjectKey, ProjectIndex] = {}
         self._offers: dict[ProjectKey, dict[ProjectKey, Peering]] = {}
         self._shared: dict[ProjectKey, dict[ThingKey, SubnetShare]] = {}
@@ -201,6 +205,7 @@ class IntentView:
         self.external.clear()
         self.plugs.clear()
         self.reach_guards.clear()
+        self.quotas.clear()
         for record in everything.records:
             self._put(record.key, record.value, record.revision)
         self.revision = everything.revision
@@ -303,6 +308,8 @@ class IntentView:
             self.plugs[key] = value.decode()
         elif key.startswith(_GUARDS):
             self.reach_guards[key.removeprefix(_GUARDS)] = revision
+        elif key.startswith(_QUOTAS):
+            self.quotas[ProjectKey(*key.removeprefix(_QUOTAS).split("/"))] = quota_of(value)
 
     def _remove_claim(self, key: str) -> None:
         if key.startswith(_POOL):
@@ -313,6 +320,8 @@ class IntentView:
             self.plugs.pop(key, None)
         elif key.startswith(_GUARDS):
             self.reach_guards.pop(key.removeprefix(_GUARDS), None)
+        elif key.startswith(_QUOTAS):
+            self.quotas.pop(ProjectKey(*key.removeprefix(_QUOTAS).split("/")), None)
 
     def _ended(self, following: asyncio.Task[None]) -> None:
         """Whoever waits learns that nothing more comes."""

@@ -1,7 +1,9 @@
 """VPCs: one per project, with a default subnet and a default security group from the start."""
 
+from contextlib import suppress
 from ipaddress import IPv4Network, IPv6Network
 
+from weftwork.access.quotas import narrowed
 from weftwork.actions import rows
 from weftwork.actions.claims import Draft, creation
 from weftwork.actions.dependents import in_use, lodged_in, removals
@@ -15,6 +17,7 @@ from weftwork.allocator.addresses import gateway_of
 from weftwork.allocator.cidrs import why_unusable
 from weftwork.base import codes
 from weftwork.base.addresses import Cidr
+from weftwork.base.errors import Refusal
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model import keys
 from weftwork.model.intent import Thing
@@ -43,7 +46,7 @@ async def create_vpc(network: Network, *, owner: ProjectKey, name: str, cidr: Ci
     """The project's VPC; without a CIDR it gets a free one of the pool, without a name the project's.
 
     Refusals INVALID_NAME, INVALID_CIDR, IPV6_NOT_SUPPORTED, CIDR_OVERLAP (with a reserved range),
-    CIDR_POOL_EXHAUSTED, VNI_EXHAUSTED, VPC_ALREADY_EXISTS.
+    CIDR_NOT_ALLOWED, CIDR_POOL_EXHAUSTED, VNI_EXHAUSTED, VPC_ALREADY_EXISTS.
     """
     check_name(owner.org, "organisation")
     check_name(owner.project, "project")
@@ -113,8 +116,9 @@ def _same(network: Network, vpc: Vpc, name: str, cidr: IPv4Network | None) -> De
 
 
 def _new(network: Network, owner: ProjectKey, name: str, given: IPv4Network | None) -> Decision[Vpc]:
-    settings = network.settings
-    cidr = given or network.choices.vpc_range(settings.cidr_pool, tuple(one.cidr for one in settings.reserved))
+    if given is not None:
+        network.quota_guard.of(owner).check_range(owner, given)
+    cidr = given or _free_range(network, owner)
     vni, vni_key = network.choices.vni()
     now = network.clock.now_s()
     vpc = Vpc(owner, name, cidr, vni, created_at=now, updated_at=now)
@@ -124,6 +128,19 @@ def _new(network: Network, owner: ProjectKey, name: str, given: IPv4Network | No
     pool_key = keys.cidr_used(cidr)
     claimed = Draft((Unchanged(pool_key, 0),), (Put(pool_key, str(owner).encode()),))
     return Decision(vpc, draft + claimed, holds=(vni_key, pool_key))
+
+
+def _free_range(network: Network, owner: ProjectKey) -> IPv4Network:
+    """Of what of the pool the project may have. Refusal CIDR_POOL_EXHAUSTED."""
+    settings = network.settings
+    reserved = tuple(one.cidr for one in settings.reserved)
+    pools = narrowed((settings.cidr_pool,), network.quota_guard.of(owner).ranges)
+    for pool in pools[:-1]:
+        with suppress(Refusal):
+            return network.choices.vpc_range(pool, reserved)
+    if not pools:
+        raise codes.CIDR_POOL_EXHAUSTED.refusal(f"project {owner} may have no range of the pool")
+    return network.choices.vpc_range(pools[-1], reserved)
 
 
 def _default_subnet(network: Network, vpc: Vpc) -> Subnet:

@@ -12,7 +12,9 @@ from weftwork.actions.journal import Author
 from weftwork.api.doors import Doors
 from weftwork.api.guard import Guard, authorise
 from weftwork.api.operations import Operation, Watch
+from weftwork.api.refusals import RefusalLog
 from weftwork.base import codes
+from weftwork.base.errors import Kind, Refusal
 
 MESSAGE_BYTES_MAX = 1 << 20
 CALLS_MAX = 2048
@@ -65,30 +67,56 @@ class Calls:
     doors: Doors
     gate: Gate
     guard: Guard
+    refusals: RefusalLog | None = None
+    """Where what is refused is noted; None: nowhere."""
 
     async def answer(self, operation: Operation, call: Call, parse: Callable[[], Any]) -> Message:
-        with self.gate.admit(call):
-            principal = await self.guard.principal_for(operation.method, call.credentials)
+        with self.gate.admit(call), self._noted(operation.method, call) as passage:
+            passage.principal = await self.guard.principal_for(operation.method, call.credentials)
             request = _parsed(parse)
-            tenant = authorise(principal, operation.method, request, overrides=call.overrides_reach_tests)
-            with self.guard.throttled(principal, call.credentials, tenant):
-                return await operation.run(self._doors_for(call, principal, operation.method), request)
+            self._let_in(passage, operation.method, call, request)
+            with self.guard.throttled(passage.principal, call.credentials, passage.tenant):
+                return await operation.run(self._doors_for(call, passage.principal, operation.method), request)
 
     async def watch(self, watch: Watch, call: Call, parse: Callable[[], Any]) -> AsyncIterator[Message]:
-        with self.gate.admit(call):
-            principal = await self.guard.principal_for(watch.method, call.credentials)
+        with self.gate.admit(call), self._noted(watch.method, call) as passage:
+            passage.principal = await self.guard.principal_for(watch.method, call.credentials)
             request = _parsed(parse)
-            tenant = authorise(principal, watch.method, request)
-            with self.guard.throttled(principal, call.credentials, tenant):
-                doors = self._doors_for(call, principal, watch.method)
-                async with aclosing(self.guard.while_valid(principal, watch.run(doors, request))) as events:
+            self._let_in(passage, watch.method, call, request)
+            with self.guard.throttled(passage.principal, call.credentials, passage.tenant):
+                doors = self._doors_for(call, passage.principal, watch.method)
+                events = self.guard.while_valid(passage.principal, watch.run(doors, request))
+                async with aclosing(events):
                     async for event in events:
                         yield event
+
+    def _let_in(self, passage: "_Passage", method: str, call: Call, request: Any) -> None:
+        assert passage.principal is not None
+        passage.tenant = authorise(passage.principal, method, request, overrides=call.overrides_reach_tests)
+
+    @contextmanager
+    def _noted(self, method: str, call: Call) -> Iterator["_Passage"]:
+        """What is refused inside goes into the audit log."""
+        passage = _Passage()
+        try:
+            yield passage
+        except Refusal as refusal:
+            if self.refusals is not None and refusal.kind is not Kind.UNAVAILABLE:
+                self.refusals.take(passage.principal, call.credentials, method, passage.tenant, refusal)
+            raise
 
     def _doors_for(self, call: Call, principal: Principal, method: str) -> Doors:
         author = Author(principal.name, call.credentials.peer, method)
         network = self.doors.network.on_behalf(author, principal, overrides_reach_tests=call.overrides_reach_tests)
         return replace(self.doors, network=network)
+
+
+@dataclass(slots=True)
+class _Passage:
+    """How far a call came: who makes it, and for which tenant."""
+
+    principal: Principal | None = None
+    tenant: str = ""
 
 
 def _parsed(parse: Callable[[], Any]) -> Any:

@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 from weftwork.actions.network import Network, Stored
+from weftwork.actions.tokens import TokenBook
 from weftwork.api import telling
+from weftwork.api.identity.desk import LoginDesk
 from weftwork.model.keys import ThingKey
 from weftwork.model.nat import Dnat, Snat
 from weftwork.model.port import Port
@@ -24,6 +26,10 @@ class Doors:
     insight: Insight
     tracer: Tracer | None = None
     """None where no agent runs."""
+    tokens: TokenBook | None = None
+    """None where no API tokens are kept."""
+    login: LoginDesk | None = None
+    """None where nobody can log in."""
 
     def vpc(self, stored: Stored[Vpc]) -> pb.Vpc:
         key = ThingKey("vpc", stored.value.owner)

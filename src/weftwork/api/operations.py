@@ -6,6 +6,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from weftwork.api.access import ACCESS
 from weftwork.api.conditions import WAIT, WATCH, wait_for_condition, watch_conditions
 from weftwork.api.doors import Doors
 from weftwork.api.mutations import MUTATIONS, Mutation
@@ -38,6 +39,7 @@ OPERATIONS: Mapping[str, Operation] = {
     for operation in (
         *(Operation(one.method, one.request, one.run, one) for one in MUTATIONS.values()),
         *(Operation(one.method, one.request, one.run) for one in READS.values()),
+        *(Operation(one.method, one.request, one.run) for one in ACCESS.values()),
         Operation(WAIT, weft.WaitForConditionRequest, wait_for_condition),
     )
 }

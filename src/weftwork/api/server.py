@@ -3,6 +3,7 @@
 import asyncio
 import os
 from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -17,8 +18,10 @@ from weftwork.actions.network import Network
 from weftwork.api.calls import CALLS_MAX, MESSAGE_BYTES_MAX, Calls, Gate
 from weftwork.api.dispatch import handlers
 from weftwork.api.doors import Doors
-from weftwork.api.guard import Guard
+from weftwork.api.entrance import Entrance
 from weftwork.api.listening import UNIX, make_room, remove_sockets
+from weftwork.api.tls import Certificates
+from weftwork.base import codes
 from weftwork.base.errors import Failure
 from weftwork.seams.conditions import Conditions
 from weftwork.seams.insight import Insight
@@ -89,18 +92,20 @@ async def serve(
     insight: Insight,
     addresses: Sequence[str],
     tracer: Tracer | None = None,
-    guard: Guard | None = None,
+    entrance: Entrance | None = None,
     is_ready: bool = True,
 ) -> Server:
-    """Without a guard, whoever reaches it over loopback is the administrator.
+    """Without an entrance, whoever reaches it over loopback is the administrator.
 
     Listen on `host:port` (port 0: any free one) and `unix:/path` (mode 0600); the server's `addresses` say where.
 
-    Failure ADDRESS_UNAVAILABLE when one of them cannot be had.
+    Failure ADDRESS_UNAVAILABLE when one of them cannot be had; Refusal TLS_REQUIRED.
     """
     gate = Gate()
     server = grpc.aio.server(options=_OPTIONS)
-    calls = Calls(Doors(network, conditions, insight, tracer), gate, guard or Guard(is_open=True))
+    entrance = entrance or Entrance()
+    doors = Doors(network, conditions, insight, tracer, entrance.tokens, entrance.login)
+    calls = Calls(doors, gate, entrance.guard, entrance.refusals)
     services = handlers(calls)
     for service, methods in services.items():
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))
@@ -109,21 +114,35 @@ async def serve(
     reflection.enable_server_reflection((*services, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
     serving = Server(server, calls, health_service, tuple(services))
     await serving.set_ready(is_ready)
-    serving.addresses = tuple([await _listen(server, address) for address in addresses])
+    serving.addresses = tuple([await _listen(server, address, entrance.tls) for address in addresses])
     await server.start()
     return serving
 
 
-async def _listen(server: grpc.aio.Server, address: str) -> str:
+async def _listen(server: grpc.aio.Server, address: str, tls: Certificates | None) -> str:
     if address.startswith(UNIX):
         return await _listen_unix(server, Path(address.removeprefix(UNIX)))
+    check_reach(address, has_tls=tls is not None)
     try:
-        port = server.add_insecure_port(address)
+        port = server.add_secure_port(address, tls.credentials()) if tls else server.add_insecure_port(address)
     except RuntimeError:
         raise Failure(
             "ADDRESS_UNAVAILABLE", f"cannot listen on {address}: it is in use, or no address of this machine"
         ) from None
     return f"{address.rpartition(':')[0]}:{port}"
+
+
+def check_reach(address: str, *, has_tls: bool) -> None:
+    """Refusal TLS_REQUIRED."""
+    if not has_tls and not _is_loopback(address.rpartition(":")[0].strip("[]")):
+        raise codes.TLS_REQUIRED.refusal(f"{address} is reached from other machines, and the server has no certificate")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 async def _listen_unix(server: grpc.aio.Server, path: Path) -> str:

@@ -17,12 +17,13 @@ from pathlib import Path
 
 import uvloop
 
+from weftwork.access.quotas import DEFAULTS
 from weftwork.actions.network import Network, NetworkSettings, ReservedRange
 from weftwork.actions.view import IntentView
 from weftwork.agent.composite import CompositeDriver
 from weftwork.agent.local import LocalAgent
 from weftwork.api.rest.server import serve_rest
-from weftwork.api.server import serve
+from weftwork.api.server import check_reach, serve
 from weftwork.apps.backends import (
     Backend,
     device_netns,
@@ -31,7 +32,8 @@ from weftwork.apps.backends import (
     open_northbound,
     writes_northbound,
 )
-from weftwork.apps.settings import Settings, is_loopback
+from weftwork.apps.entrance import open_entrance
+from weftwork.apps.settings import Settings
 from weftwork.base import codes
 from weftwork.base.errors import Failure, Kind, Refusal
 from weftwork.controller.conditions import ConditionBoard
@@ -83,6 +85,8 @@ async def run_node(settings: Settings, *, with_agent: bool) -> None:
 
     Raises Refusal when a setting cannot be met on this machine and Failure when something is out of reach.
     """
+    if settings.server_listen_addr:
+        check_reach(settings.server_listen_addr, has_tls=bool(settings.server_tls_certificate))
     with only_one(Path(settings.storage_path)), only_agent() if with_agent else nullcontext():
         store = await SqliteStore.open(Path(settings.storage_path))
         try:
@@ -112,10 +116,17 @@ async def _running(
     listeners.board, listeners.insight = board, insight
     injector = backend.injector if backend else None
     tracer = ControllerTracer(view.intent, injector) if injector else None
-    server = await serve(
-        network=network, conditions=board, insight=insight, addresses=_addresses(settings), tracer=tracer
-    )
-    try:
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(view.close)
+        server = await serve(
+            network=network,
+            conditions=board,
+            insight=insight,
+            addresses=_addresses(settings),
+            tracer=tracer,
+            entrance=await stack.enter_async_context(open_entrance(settings, network)),
+        )
+        stack.push_async_callback(server.stop)
         async with await serve_rest(server.calls, _rest_addresses(settings)), asyncio.TaskGroup() as tasks:
             loops = [tasks.create_task(board.run())]
             if backend is not None and hosted is not None:
@@ -128,9 +139,6 @@ async def _running(
             finally:
                 for loop in loops:
                     loop.cancel()
-    finally:
-        await server.stop()
-        await view.close()
 
 
 def _keep_what_is_there() -> None:
@@ -176,15 +184,13 @@ def network_settings(settings: Settings, *, with_agent: bool = True) -> NetworkS
         external=settings.network_external_cidrs,
         external_gateway=settings.external_gateway,
         mtu_bytes=guest_mtu_bytes(settings),
+        quotas={**DEFAULTS, **dict(settings.quotas_default)},
         device_netns=device_netns(settings),
         plugs_in=with_agent or not writes_northbound(settings),
     )
 
 
 def _addresses(settings: Settings) -> list[str]:
-    host = settings.server_listen_addr.rpartition(":")[0].strip("[]")
-    if host and host != "localhost" and not is_loopback(host):
-        log.warning("the API listens on %s without TLS or authentication", settings.server_listen_addr)
     unix = [f"unix:{settings.server_socket}"] if settings.server_socket else []
     return [*unix, *([settings.server_listen_addr] if settings.server_listen_addr else [])]
 

@@ -12,6 +12,9 @@ from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal
 
+from weftwork.access.claims import PATHS, parse_mapping
+from weftwork.access.quotas import check_limits
+from weftwork.api.identity.logins import ALGORITHMS
 from weftwork.base.addresses import Address, Cidr
 from weftwork.base.errors import Kind, Refusal
 from weftwork.compiler.settings import FilterMode, Layout
@@ -38,6 +41,33 @@ class Settings:
     """TCP address of the REST API; empty: none. Loopback only."""
     server_rest_socket: str = "/run/weftwork/rest.sock"
     """Unix socket of the REST API; empty: none."""
+    server_tls_certificate: str = ""
+    """PEM file. With it TCP is TLS, and asks for a login or a token on every address."""
+    server_tls_key: str = ""
+    server_tls_client_ca: str = ""
+    """PEM file: whoever connects needs a certificate of this authority."""
+    access_login: Literal["auto", "required"] = "auto"
+    """auto: loopback without TLS needs a login only where an issuer is set. required: always."""
+    access_oidc_issuer: str = ""
+    """https URL of an OpenID Connect issuer, such as https://id.example.net/realms/weft; empty: no logins."""
+    access_oidc_ca: str = ""
+    """PEM file: the authority of the issuer's certificate, if not one of the system's."""
+    access_oidc_audience: str = "weftwork"
+    access_oidc_clients: tuple[str, ...] = ("weft",)
+    """Clients of the issuer whose tokens count (azp); the first is the CLI's."""
+    access_oidc_algorithms: tuple[str, ...] = ALGORITHMS
+    access_oidc_claims: tuple[str, ...] = PATHS
+    """Where a token lists roles and groups."""
+    access_roles: tuple[str, ...] = ()
+    """What the issuer's roles and groups mean here: net-ops=operator@acme."""
+    access_certificates: tuple[str, ...] = ()
+    """Who the names in client certificates are, without a token: ops-laptop=fleet-admin."""
+    access_calls_per_s: float = 200.0
+    """Of one tenant; twice as many at once."""
+    access_calls_in_flight: int = 256
+    """Of one tenant, watches too."""
+    quotas_default: tuple[tuple[str, int], ...] = ()
+    """Limits of projects that have none of their own, where they are not ours: port=1000."""
     storage_path: str = "/var/lib/weftwork/store.db"
     storage_chainfire_endpoint: str = ""
     network_cidr_pool: Cidr = IPv4Network("10.0.0.0/8")
@@ -168,6 +198,14 @@ def _checked(settings: Settings) -> Settings:
                 f"{pool} overlaps network.cidr_pool",
                 "Choose another external network, or another network.cidr_pool for tenants.",
             )
+    if bool(settings.server_tls_certificate) != bool(settings.server_tls_key) or (
+        settings.server_tls_client_ca and not settings.server_tls_certificate
+    ):
+        raise _refuse(
+            "server.tls_certificate",
+            "TLS needs a certificate and its private key",
+            "Set server.tls_certificate and server.tls_key, and server.tls_client_ca for mTLS.",
+        )
     if settings.storage_chainfire_endpoint not in ("", SPECIFIED_CHAINFIRE):
         raise _refuse(
             "storage.chainfire_endpoint",
@@ -259,6 +297,47 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def _issuer(value: object) -> str:
+    text = _text(value)
+    if text and not text.startswith("https://"):
+        raise ValueError("is not an https address")
+    return text
+
+
+def _algorithms(value: object) -> tuple[str, ...]:
+    """Those that need no shared secret, and no others."""
+    names = _names(value)
+    for name in names:
+        if name not in ALGORITHMS:
+            raise ValueError(f"has {name}, which is none of {', '.join(ALGORITHMS)}")
+    return names
+
+
+def _mapping(value: object) -> tuple[str, ...]:
+    lines = _names(value)
+    parse_mapping(lines)
+    return lines
+
+
+def _limits(value: object) -> tuple[tuple[str, int], ...]:
+    if isinstance(value, dict):
+        pairs = [(str(name), limit) for name, limit in value.items()]
+    else:
+        pairs = [(name, int(limit)) for name, _, limit in (one.partition("=") for one in _names(value))]
+    try:
+        check_limits(dict(pairs))
+    except Refusal as refusal:
+        raise ValueError(refusal.message) from None
+    return tuple(pairs)
+
+
+def _calls_per_s(value: object) -> float:
+    number = float(value) if isinstance(value, str | int | float) else 0.0
+    if not 1.0 <= number <= 1e6:
+        raise ValueError("is not a number of calls a second from 1 to 1000000")
+    return number
+
+
 def _endpoints(value: object) -> str:
     text = _text(value)
     if text:
@@ -276,6 +355,16 @@ def _names(value: object) -> tuple[str, ...]:
 _PARSERS: dict[str, Callable[[object], Any]] = {
     "server_listen_addr": _listen,
     "server_rest_listen_addr": _listen_on_loopback,
+    "access_login": _one_of(("auto", "required")),
+    "access_oidc_issuer": _issuer,
+    "access_oidc_clients": _names,
+    "access_oidc_algorithms": _algorithms,
+    "access_oidc_claims": _names,
+    "access_roles": _mapping,
+    "access_certificates": _mapping,
+    "access_calls_per_s": _calls_per_s,
+    "access_calls_in_flight": _whole(1, 2048),
+    "quotas_default": _limits,
     "network_cidr_pool": _cidr,
     "network_default_subnet_size": _whole(8, 30),
     "network_reserved": _cidrs,

@@ -4,23 +4,27 @@ from collections.abc import Mapping
 
 import click
 
+from weftwork.cli.audit import audit
 from weftwork.cli.command import Command, LocalCommand, Root
 from weftwork.cli.completion import completion
 from weftwork.cli.conditions import wait, watch
 from weftwork.cli.document import API_VERSION
 from weftwork.cli.explain import explain
 from weftwork.cli.history import history, rollback
+from weftwork.cli.login import login, logout, whoami
 from weftwork.cli.nat import dnat, snat
 from weftwork.cli.network_policy import network_policy
 from weftwork.cli.output import is_text, print_data
 from weftwork.cli.peering import peering
 from weftwork.cli.port import port
+from weftwork.cli.quota import quota
 from weftwork.cli.reach_test import reach_test
 from weftwork.cli.reference import reference
 from weftwork.cli.security_group import security_group
 from weftwork.cli.settings import Output, current
 from weftwork.cli.subnet import subnet
 from weftwork.cli.target import leaks, target
+from weftwork.cli.token import token
 from weftwork.cli.vpc import vpc
 
 _COMMANDS = (
@@ -35,6 +39,12 @@ _COMMANDS = (
     reach_test,
     history,
     rollback,
+    quota,
+    token,
+    audit,
+    login,
+    logout,
+    whoami,
     target,
     leaks,
     explain,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weftwork.base.tenancy import ProjectKey
+from weftwork.cli.credentials import bearer_for, tls_for
 from weftwork.cli.document import Document, document
 from weftwork.cli.nouns import NETWORK_POLICY, PEERING, PORT, REACH_TEST, SECURITY_GROUP, SUBNET, VPC, Noun
 from weftwork.cli.problems import ExitCode, Problem
@@ -108,12 +109,15 @@ class Session:
 
 
 @asynccontextmanager
-async def connected() -> AsyncIterator[Session]:
+async def connected(*, bearer: str | None = None) -> AsyncIterator[Session]:
+    """With what this user has to show to the server, unless the caller says what."""
     from weftwork.client import ApiError, Client
 
     settings = current()
+    target = address(settings.server)
+    shown = bearer_for(target) if bearer is None else bearer
     try:
-        async with await Client.connect(address(settings.server)) as client:
+        async with await Client.connect(target, bearer=shown, tls=tls_for(target)) as client:
             yield Session(client, settings.project)
     except ApiError as error:
         raise problem_of(error, settings.server) from None

@@ -6,7 +6,9 @@ A mutation can be awaited, which carries it out, or planned, which shows what it
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from dataclasses import dataclass
 from functools import partial
+from ipaddress import ip_address
 from types import TracebackType
 from typing import Any, Generic, Protocol, Self, TypeVar
 
@@ -19,6 +21,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from weftwork.base.tenancy import ProjectKey
 from weftwork.client import messages
+from weftwork.client.access import AccessCalls
 from weftwork.client.errors import ApiError, api_error
 from weftwork.client.messages import ConditionEvent, PlanResponse, ResourceRef, SecurityRule
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as network
@@ -56,10 +59,20 @@ WAIT_GRACE_S = 5.0
 """How much longer than the server we wait for its answer to a wait."""
 OVERRIDE = "weft-override-reach-tests"
 """Metadata: `yes` carries out what reach tests forbid."""
+AUTHORIZATION = "authorization"
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.enable_retries", 0),  # we retry, knowing what may be repeated
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """In PEM: whose servers to believe (None: the system's authorities), and our own certificate for mTLS."""
+
+    ca: bytes | None = None
+    certificate: bytes | None = None
+    key: bytes | None = None
 
 
 class _Rpc(Protocol):
@@ -112,9 +125,16 @@ class Client:
     """
 
     def __init__(
-        self, channel: grpc.aio.Channel, *, timeout_s: float = DEFAULT_TIMEOUT_S, page_size: int = PAGE_SIZE
+        self,
+        channel: grpc.aio.Channel,
+        *,
+        timeout_s: float = DEFAULT_TIMEOUT_S,
+        page_size: int = PAGE_SIZE,
+        bearer: str = "",
     ) -> None:
         self._channel = channel
+        self._bearer = ((AUTHORIZATION, f"Bearer {bearer}"),) if bearer else ()
+        self.access = AccessCalls(channel, self._call)
         self._timeout_s = timeout_s
         self._page_size = page_size
         self._network = network_pb2_grpc.NetworkServiceStub(channel)
@@ -140,12 +160,18 @@ class Client:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
         page_size: int = PAGE_SIZE,
+        bearer: str = "",
+        tls: Tls | None = None,
     ) -> Self:
-        """`target` is `unix:/path` or `host:port`. `timeout_s` bounds each call; lists are read in pages.
+        """`bearer` is an API token or a login; over TCP without TLS it goes to loopback only (ValueError).
+
+        `target` is `unix:/path` or `host:port`. `timeout_s` bounds each call; lists are read in pages.
 
         Fails at once if nobody listens.
         """
-        channel = grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+        if bearer and tls is None and not _is_local(target):
+            raise ValueError(f"a bearer token is not sent to {target} without TLS")
+        channel = _channel(target, tls)
         try:
             async with asyncio.timeout(connect_timeout_s):
                 await _ready(channel, target)
@@ -155,7 +181,7 @@ class Client:
         except BaseException:
             await channel.close()
             raise
-        return cls(channel, timeout_s=timeout_s, page_size=page_size)
+        return cls(channel, timeout_s=timeout_s, page_size=page_size, bearer=bearer)
 
     async def close(self) -> None:
         await self._channel.close()
@@ -581,7 +607,7 @@ class Client:
     ) -> AsyncIterator[ConditionEvent]:
         """First the conditions as they are, then every change, until the caller stops."""
         request = weftwork.WatchConditionsRequest(**_in(project), kind=kind, id=id)
-        call = self._conditions.WatchConditions(request)
+        call = self._conditions.WatchConditions(request, metadata=self._bearer)
         try:
             async for event in call:
                 yield event
@@ -693,7 +719,7 @@ class Client:
                 return await rpc(
                     request,
                     timeout=max(0.001, deadline - loop.time()),
-                    metadata=((OVERRIDE, "yes"),) if overriding else None,
+                    metadata=(*self._bearer, (OVERRIDE, "yes")) if overriding else self._bearer,
                 )
             except grpc.aio.AioRpcError as error:
                 failed = api_error(error)
@@ -708,6 +734,21 @@ class Client:
 def _backoff_s(attempt: int) -> float:
     """Doubles, with jitter so that clients do not come back together."""
     return min(BACKOFF_MAX_S, BACKOFF_S * 2.0**attempt) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+def _channel(target: str, tls: Tls | None) -> grpc.aio.Channel:
+    if tls is None:
+        return grpc.aio.insecure_channel(target, options=CHANNEL_OPTIONS)
+    credentials = grpc.ssl_channel_credentials(tls.ca, tls.key, tls.certificate)
+    return grpc.aio.secure_channel(target.removeprefix("https://"), credentials, options=CHANNEL_OPTIONS)
+
+
+def _is_local(target: str) -> bool:
+    host = target.rpartition(":")[0].strip("[]")
+    try:
+        return target.startswith("unix:") or host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 async def _ready(channel: grpc.aio.Channel, target: str) -> None:

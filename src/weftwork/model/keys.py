@@ -167,6 +167,21 @@ def dnat_targets(owner: ProjectKey) -> str:
     return f"{ROOT}dnat_targets/{owner}/"
 
 
+def quota(owner: ProjectKey | None = None) -> str:
+    """What the operator said of one project; it stays when the project's network goes."""
+    return f"{ROOT}quotas/" + (str(owner) if owner else "")
+
+
+def token(token_id: str = "") -> str:
+    """An API token; without an id, the prefix of all."""
+    return f"/access/tokens/{token_id}"
+
+
+def audit(stamp: str = "") -> str:
+    """A line of the audit log that is no change of a network: those are in the journals."""
+    return f"/audit/{stamp}"
+
+
 def reach_guard(owner: ProjectKey | None = None) -> str:
     """Written by every change of reach in a project that has reach tests, so that none is decided on an old view."""
     return f"{ROOT}reach_guards/" + (str(owner) if owner else "")

@@ -10,6 +10,7 @@ from pathlib import Path
 import grpc.aio
 
 from weftwork.actions.network import Network, NetworkSettings, ReservedRange
+from weftwork.actions.tokens import TokenBook
 from weftwork.actions.view import IntentView
 from weftwork.api.calls import Calls
 from weftwork.api.doors import Doors
@@ -17,7 +18,7 @@ from weftwork.api.server import serve
 from weftwork.base.addresses import Cidr
 from weftwork.base.codes import TARGET_NOT_FOUND
 from weftwork.client import Client, policy_rule, rule
-from weftwork.model.keys import ThingKey
+from weftwork.model.keys import ROOT, ThingKey
 from weftwork.rpc.decode import cidr
 from weftwork.seams.conditions import Condition, ConditionChange, Status
 from weftwork.seams.insight import Leak, PlanPreview, TargetState, TargetSummary
@@ -77,7 +78,7 @@ class World:
 
     @property
     def doors(self) -> Doors:
-        return Doors(self.network, NoHostConditions(), NoHostInsight())
+        return Doors(self.network, NoHostConditions(), NoHostInsight(), tokens=TokenBook(WallClock()))
 
     async def records(self) -> tuple[Record, ...]:
         return (await self.store.range("/")).records
@@ -92,7 +93,8 @@ class World:
         )
         if writes:
             revision = await self.store.commit(Transaction((), writes))
-            assert await self.network.view.wait_for(revision)
+            if any(write.key.startswith(ROOT) for write in writes):
+                assert await self.network.view.wait_for(revision)
 
 
 def settings() -> NetworkSettings:

@@ -117,7 +117,7 @@ def expected(method: str, holder: str, where: str) -> set[str | None]:
     """The codes that access may answer with; None when it lets the call through."""
     rule = rule_of(method)
     principal = Principal(holder, HOLDERS[holder])
-    if rule.where is Where.ANYBODY or rule.where is Where.FILTERED:
+    if rule.where in (Where.ANYBODY, Where.CALLER, Where.FILTERED):
         return {None}
     if rule.where is Where.FLEET:
         return {None} if holder == "fleet-admin" else {codes.ROLE_TOO_LOW.name}

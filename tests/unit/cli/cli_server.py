@@ -14,7 +14,13 @@ from click.testing import Result
 
 from weftwork.actions.network import Network, NetworkSettings
 from weftwork.actions.reach_board import ReachBoard
+from weftwork.actions.tokens import TokenBook
 from weftwork.actions.view import IntentView
+from weftwork.api.entrance import Entrance
+from weftwork.api.guard import Guard
+from weftwork.api.identity.bearers import Bearers
+from weftwork.api.identity.desk import LoginDesk
+from weftwork.api.identity.logins import Logins
 from weftwork.api.server import serve
 from weftwork.controller.reach_changes import reach_changes
 from weftwork.model.keys import ThingKey, parse_thing_key
@@ -113,7 +119,8 @@ class Weft:
 
 
 @contextmanager
-def running_server(folder: Path) -> Iterator[Weft]:
+def running_server(folder: Path, logins: Logins | None = None) -> Iterator[Weft]:
+    """With logins it listens on loopback too, and asks for one there."""
     started: list[Weft] = []
     ready, stop = threading.Event(), asyncio.Event()
     loop = asyncio.new_event_loop()
@@ -126,8 +133,12 @@ def running_server(folder: Path) -> Iterator[Weft]:
         address = f"unix:{folder}/api.sock"
         network = Network(store, view, Clock(), settings)
         hosts = Hosts(view, network.reach)
-        server = await serve(network=network, conditions=hosts, insight=hosts, addresses=[address])
-        started.append(Weft(address, hosts))
+        tokens = TokenBook(network.clock)
+        desk = LoginDesk(logins.issuer, "weft") if logins else None
+        entrance = Entrance(Guard(Bearers(tokens, logins)), tokens, desk)
+        addresses = [address, "127.0.0.1:0"] if logins else [address]
+        server = await serve(network=network, conditions=hosts, insight=hosts, addresses=addresses, entrance=entrance)
+        started.append(Weft(server.addresses[-1], hosts))
         ready.set()
         await stop.wait()
         await server.stop()
