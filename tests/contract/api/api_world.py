@@ -14,6 +14,7 @@ from weftwork.actions.tokens import TokenBook
 from weftwork.actions.view import IntentView
 from weftwork.api.calls import Calls
 from weftwork.api.doors import Doors
+from weftwork.api.entrance import Entrance
 from weftwork.api.server import serve
 from weftwork.base.addresses import Cidr
 from weftwork.base.codes import TARGET_NOT_FOUND
@@ -113,7 +114,11 @@ async def world(folder: Path) -> AsyncIterator[World]:
     try:
         async with (
             await serve(
-                network=network, conditions=NoHostConditions(), insight=NoHostInsight(), addresses=[socket]
+                network=network,
+                conditions=NoHostConditions(),
+                insight=NoHostInsight(),
+                addresses=[socket],
+                entrance=Entrance(tokens=TokenBook(WallClock())),
             ) as server,
             await Client.connect(socket) as client,
             grpc.aio.insecure_channel(socket) as channel,
