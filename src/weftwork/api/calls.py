@@ -72,23 +72,24 @@ class Calls:
 
     async def answer(self, operation: Operation, call: Call, parse: Callable[[], Any]) -> Message:
         with self.gate.admit(call), self._noted(operation.method, call) as passage:
-            passage.principal = await self.guard.principal_for(operation.method, call.credentials)
-            request = _parsed(parse)
-            self._let_in(passage, operation.method, call, request)
-            with self.guard.throttled(passage.principal, call.credentials, passage.tenant):
-                return await operation.run(self._doors_for(call, passage.principal, operation.method), request)
+            principal = passage.principal = await self.guard.principal_for(operation.method, call.credentials)
+            with self.guard.paced(principal, call.credentials):
+                request = _parsed(parse)
+                self._let_in(passage, operation.method, call, request)
+                with self.guard.shared(principal, passage.tenant):
+                    return await operation.run(self._doors_for(call, principal, operation.method), request)
 
     async def watch(self, watch: Watch, call: Call, parse: Callable[[], Any]) -> AsyncIterator[Message]:
         with self.gate.admit(call), self._noted(watch.method, call) as passage:
-            passage.principal = await self.guard.principal_for(watch.method, call.credentials)
-            request = _parsed(parse)
-            self._let_in(passage, watch.method, call, request)
-            with self.guard.throttled(passage.principal, call.credentials, passage.tenant):
-                doors = self._doors_for(call, passage.principal, watch.method)
-                events = self.guard.while_valid(passage.principal, watch.run(doors, request))
-                async with aclosing(events):
-                    async for event in events:
-                        yield event
+            principal = passage.principal = await self.guard.principal_for(watch.method, call.credentials)
+            with self.guard.paced(principal, call.credentials):
+                request = _parsed(parse)
+                self._let_in(passage, watch.method, call, request)
+                with self.guard.shared(principal, passage.tenant):
+                    doors = self._doors_for(call, principal, watch.method)
+                    async with aclosing(self.guard.while_valid(principal, watch.run(doors, request))) as events:
+                        async for event in events:
+                            yield event
 
     def _let_in(self, passage: "_Passage", method: str, call: Call, request: Any) -> None:
         assert passage.principal is not None

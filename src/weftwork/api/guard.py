@@ -147,17 +147,30 @@ class Guard:
         return await self.authenticate(credentials)
 
     @contextmanager
-    def throttled(self, principal: Principal, credentials: Credentials, tenant: str) -> Iterator[None]:
-        """The administrator of the machine is no tenant."""
+    def paced(self, principal: Principal, credentials: Credentials) -> Iterator[None]:
+        """By who calls, whatever they ask for; who has not said so, by address. The machine's administrator is free."""
         if principal is LOCAL:
             yield
             return
-        name = tenant or (credentials.peer.rpartition(":")[0] if principal is NOBODY else principal.name)
+        name = credentials.peer.rpartition(":")[0] if principal is NOBODY else principal.name
         with self.throttle.admit(name):
+            yield
+
+    @contextmanager
+    def shared(self, principal: Principal, tenant: str) -> Iterator[None]:
+        """By the tenant, whoever calls for it."""
+        if principal is LOCAL or not tenant:
+            yield
+            return
+        with self.throttle.admit(f"project {tenant}"):
             yield
 
     async def while_valid(self, principal: Principal, events: AsyncIterator[T]) -> AsyncGenerator[T, None]:
         """The events, until what proved the caller does so no more. Refusal NOT_AUTHENTICATED."""
+        if principal is LOCAL:
+            async for event in events:
+                yield event
+            return
         coming: asyncio.Future[T] | None = None
         try:
             while True:

@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from conftest import served
+from access_world import served
 
 from weftwork.api.server import serve
 from weftwork.base.errors import Refusal
@@ -179,6 +179,16 @@ async def test_who_asks_too_often_or_holds_too_much_hurts_nobody_else(tmp_path: 
         assert await code_of(calm.get_vpc("rival/lab")) == "answered"
         for watch in held:
             await watch.aclose()
+
+
+async def test_a_stranger_who_asks_too_often_is_told_so_too(tmp_path: Path, ca: Authority) -> None:
+    async with served(tmp_path, ca, **FEW) as server:
+        made = await server.admin.access.create_token("t", role="viewer", org="acme")
+        stranger = await server.client(made.secret)
+        codes = [await code_of(stranger.get_vpc("rival/lab")) for _ in range(40)]
+
+        assert codes[0] == "VPC_NOT_FOUND"
+        assert "TOO_MANY_REQUESTS" in codes
 
 
 async def test_broken_clients_hurt_only_themselves(tmp_path: Path, ca: Authority) -> None:

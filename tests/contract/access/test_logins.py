@@ -135,6 +135,18 @@ async def test_keys_rotate_without_a_restart_and_the_old_ones_end(
     assert await refused(logins, old) == "NOT_AUTHENTICATED"
 
 
+async def test_a_key_that_the_issuer_took_back_ends_though_nobody_names_a_new_one(
+    issuer: TestIssuer, logins: Logins, hours: Hours
+) -> None:
+    old = issuer.token()
+    await logins.principal(old)
+    issuer.rotate()
+    assert await logins.principal(old)
+
+    hours.now += KEPT_S + 1
+    assert await refused(logins, old) == "NOT_AUTHENTICATED"
+
+
 async def test_unknown_keys_make_nobody_ask_the_issuer_again_and_again(
     issuer: TestIssuer, logins: Logins, hours: Hours
 ) -> None:

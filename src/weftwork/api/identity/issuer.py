@@ -56,12 +56,17 @@ class Issuer:
 
     async def key(self, kid: str, algorithm: str) -> jwt.PyJWK:
         """Refusals NOT_AUTHENTICATED, IDENTITY_PROVIDER_UNAVAILABLE when no keys were ever seen."""
-        if kid not in self._keys or self._now_s() - self._fetched_at_s > KEPT_S:
+        if kid not in self._keys or not self.is_fresh:
             await self._refresh()
         key = self._keys.get(kid)
         if key is None or not _fits(key, algorithm):
             raise codes.NOT_AUTHENTICATED.refusal("the login is signed with a key that its issuer does not have")
         return key
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the keys are as the issuer has them, as far as one can know without asking."""
+        return self._now_s() - self._fetched_at_s <= KEPT_S
 
     async def endpoints(self) -> Endpoints:
         """Refusal IDENTITY_PROVIDER_UNAVAILABLE."""

@@ -45,7 +45,8 @@ class Logins:
         """Refusals NOT_AUTHENTICATED, IDENTITY_PROVIDER_UNAVAILABLE."""
         digest = sha256(bearer.encode()).digest()
         generation, principal = self._known.get(digest, (-1, None))
-        if principal is not None and generation == self.issuer.generation and principal.expires_s > self._now_s():
+        is_known = principal is not None and generation == self.issuer.generation and self.issuer.is_fresh
+        if principal is not None and is_known and principal.expires_s > self._now_s():
             return principal
         principal = await self._checked(bearer)
         self._known[digest] = (self.issuer.generation, principal)
