@@ -74,6 +74,13 @@ async def test_of_a_token_nothing_is_kept_that_would_let_anybody_in(tmp_path: Pa
         assert any(f"token {made.token.id}" == change.what for entry in audited for change in entry.changes)
 
 
+async def test_the_id_of_a_token_without_its_secret_is_nothing(tmp_path: Path, ca: Authority) -> None:
+    async with served(tmp_path, ca) as server:
+        made = await server.admin.access.create_token("ci", role="viewer", org="acme", project="web")
+        for guess in (f"weft_{made.token.id}_", f"weft_{made.token.id}_guess", made.secret[:-1], made.secret + "x"):
+            assert await code_of((await server.client(guess)).access.who_am_i()) == "NOT_AUTHENTICATED"
+
+
 async def test_a_token_gives_no_more_than_its_maker_has_and_makes_no_others(
     tmp_path: Path, ca: Authority, issuer: TestIssuer
 ) -> None:

@@ -163,6 +163,16 @@ def test_another_tenants_project_is_a_missing_one_to_the_byte(bench: Bench, meth
     assert answers[0] == answers[1]
 
 
+def test_the_answer_to_strangers_is_what_everybody_gets_of_a_project_that_is_missing(bench: Bench) -> None:
+    method = "/overlay_network.v1.NetworkService/GetVpc"
+    hidden = bench.refusal(method, asked(method, THEIRS), "nothing")
+    missing = bench.refusal(method, asked(method, "rival/non"), "fleet-admin")
+
+    assert hidden is not None and missing is not None
+    told = [answer_to(one, method).details for one in (hidden, missing)]
+    assert _without(told[0], THEIRS) == _without(told[1], "rival/non")
+
+
 NAMED = {"rival/lab/data": "rival/lab/date", "rival/lab/web": "rival/lab/wet", "rival/lab": "rival/lib"}
 """Things of another tenant's, and the like of them that are not there."""
 
