@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.figure import Figure, interleaved
 from bench.rows.throughput import gigabits_per_s
 from bench.run import Run
-from bench.topology import Trio, ours
+from bench.topology import Trio, offloads, ours
 from weftwork.drivers.ovn.private import PrivateOvn, datapath
 from weftwork.testing.guests import Guest
 from weftwork.testing.guests import run as run_command
@@ -19,6 +19,9 @@ AGAINST = "same OVN by hand"
 def measure(run: Run) -> list[Figure]:
     folder = run.fresh_folder("ovn-throughput")
     with ours(folder, backend="ovn") as mine, by_hand(folder / "hand") as theirs:
+        for one, other in ((mine.source, theirs.source), (mine.near, theirs.near), (mine.far, theirs.far)):
+            assert offloads(one) == offloads(other), "the two topologies offload differently"
+            assert one.mtu_bytes == other.mtu_bytes, "the two topologies have different MTUs"
         return [
             _figure(run, "TCP over OVN, same subnet", mine, theirs, lambda trio: trio.near),
             _figure(run, "TCP over OVN, across subnets", mine, theirs, lambda trio: trio.far),
