@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.figure import Figure
 from bench.rows.port_creates import cpu_s
 from bench.run import Run
-from bench.world import attach_many, node
+from bench.world import PATIENCE_S, attach_many, node
 from weftwork.testing.cloud import Cloud
 from weftwork.testing.guests import run as run_command
 from weftwork.testing.node import Node
@@ -77,7 +77,10 @@ def _samples(running: Node, cloud: Cloud, name: str, samples: int) -> Samples:
     before_s = cpu_s(running.pid)
     for number in range(samples):
         began = time.perf_counter()
-        cloud.port(PROJECT, f"{name}-sample{number}", subnet=name, groups=[GROUP], vm=f"vm-{name}{number}")
+        made = cloud.port(
+            PROJECT, f"{name}-sample{number}", subnet=name, groups=[GROUP], vm=f"vm-{name}{number}", wait=False
+        )
+        cloud.wait_programmed("port", PROJECT, made.id, made.revision, PATIENCE_S)
         until_up.append((time.perf_counter() - began) * 1000)
     ours_ms = (cpu_s(running.pid) - before_s) / samples * 1000
     return Samples(tuple(until_up), ours_ms, tuple(_by_itself_ms(running.folder / "ovn") for _ in range(samples)))

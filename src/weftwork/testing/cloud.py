@@ -295,7 +295,11 @@ class Cloud:
             raise NotProgrammedError("; ".join(failing))
 
     def _programmed(self, kind: str, project: str, name: str, revision: int) -> None:
-        event = self._run(self._client.wait_programmed(resource_ref(kind, project, name), revision, WAIT_S))
+        self.wait_programmed(kind, project, name, revision, WAIT_S)
+
+    def wait_programmed(self, kind: str, project: str, name: str, revision: int, timeout_s: float) -> None:
+        """Raises NotProgrammedError."""
+        event = self._run(self._client.wait_programmed(resource_ref(kind, project, name), revision, timeout_s))
         if not event.met:
             told = "; ".join(f"{one.type}: {one.reason} {one.message}" for one in event.conditions)
             raise NotProgrammedError(f"{kind} {project} {name}: {told}")

@@ -275,7 +275,7 @@ class _Link:
 
 
 async def _messages(reader: asyncio.StreamReader) -> AsyncIterator[Mapping[str, Any]]:
-    """Objects one after the other, with nothing between; cut by counting braces outside of strings."""
+    """Objects one after the other, with nothing between."""
     decoder = json.JSONDecoder()
     text, whole = "", bytearray()
     while data := await reader.read(_READ_BYTES):
@@ -286,7 +286,8 @@ async def _messages(reader: asyncio.StreamReader) -> AsyncIterator[Mapping[str, 
         except UnicodeDecodeError:
             continue
         text = text.lstrip()
-        while text:
+        # A large message comes in many parts, and must not be read from its beginning at each of them.
+        while text.rstrip().endswith("}"):
             try:
                 message, end = decoder.raw_decode(text)
             except json.JSONDecodeError:

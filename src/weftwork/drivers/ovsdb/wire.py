@@ -16,8 +16,12 @@ class Named:
     name: str
 
 
+_PLAIN = frozenset({str, int, float, bool})
+"""What JSON has, too: most of what is sent, so it is looked for first."""
+
+
 def encode(value: Any) -> Any:
-    if isinstance(value, str | int | float):
+    if type(value) in _PLAIN or isinstance(value, str):
         return value
     if isinstance(value, UUID):
         return ["uuid", str(value)]
@@ -25,7 +29,7 @@ def encode(value: Any) -> Any:
         return ["named-uuid", value.name]
     if isinstance(value, dict):
         return ["map", [[encode(key), encode(value[key])] for key in sorted(value)]]
-    if isinstance(value, frozenset | set | tuple | list):
+    if isinstance(value, (frozenset, set, tuple, list)):
         return ["set", [encode(one) for one in value]]
     raise AssertionError(f"OVSDB has no {type(value).__name__}")
 
