@@ -22,8 +22,8 @@ from weftwork.verifier.boxes import (
     union,
 )
 
-_CHAIN = re.compile(r"(?:policy\.)?(?:in|out)\.(?:[a-z]|p\d)\b")
-"""A group's or a policy's, and the beginning of the names of its sets."""
+_CHAIN = re.compile(r"(?:policy\.)?(?:in|out)\.(?:(?:\w+/\w+/)?[a-z]|p\d)\b")
+"""A group's (a guest's of another project with that before) or a policy's, and the beginning of its sets' names."""
 _RULE = re.compile(
     r"(?:meta l4proto (\d+) ?)?(?:ct reply proto-src (\d+)(?:-(\d+))? ?)?"
     r"(?:ct (?:original|reply) ip saddr @(\S+) ?)?"

@@ -20,8 +20,10 @@ from weftwork.verifier.model import NUMBERS, Peer, allows
 
 MEMBERS = "members."
 _EXPERIMENT = 253
-_NUMBERED = (TCP, UDP, ICMP)
-"""A flow of pings has a number where others have ports, and a rule could take it for one."""
+_SCTP = 132
+_NUMBERED = (TCP, UDP, ICMP, _SCTP)
+"""A flow of pings has a number where others have ports, and a rule could take it for one. SCTP has ports that no rule
+speaks of; where connection tracking keeps them, DCCP and UDP-Lite are alike."""
 _OWN = int(IPv4Address("100.64.0.1"))
 _NOBODY = int(IPv4Address("100.64.0.2"))
 _FIRST_MEMBER = int(IPv4Address("100.64.1.0"))
@@ -87,7 +89,7 @@ def atoms_of(rules: tuple[Rule, ...], said: tuple[NftRule, ...]) -> dict[str, in
 
 
 def services_of(rules: tuple[Rule, ...], said: tuple[NftRule, ...]) -> list[Service]:
-    ports, protocols = {0, 65535}, {ICMP, TCP, UDP, _EXPERIMENT}
+    ports, protocols = {0, 65535}, {ICMP, TCP, UDP, _SCTP, _EXPERIMENT}
     for rule in rules:
         if rule.ports:
             ports |= {rule.ports.min - 1, rule.ports.min, rule.ports.max, rule.ports.max + 1}
