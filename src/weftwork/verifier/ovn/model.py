@@ -44,14 +44,10 @@ Outcome = AtPort | AtRouter | Beyond | Lost
 class OvnModel:
     """`owners` says whose a scope is: rows name VPCs, not projects."""
 
-    def __init__(self, program: Iterable[Resource], owners: Mapping[str, ProjectKey]) -> None:
-        self._rows = Rows(program)
+    def __init__(self, program: Iterable[Resource] | Rows, owners: Mapping[str, ProjectKey]) -> None:
+        self._rows = program if isinstance(program, Rows) else Rows(program)
         self._owners = owners
-        self._ports = {
-            (owners[port.scope], port.name.removeprefix(f"{port.scope}.port.")): port
-            for port in self._rows.switch_ports.values()
-            if not port.type and port.scope in owners
-        }
+        self._scopes = {owner: scope for scope, owner in owners.items()}
 
     def verdict(self, probe: Probe) -> Verdict:
         journey = Journey(self._rows)
@@ -76,7 +72,7 @@ class OvnModel:
                 packet.source = int(address)
                 return journey.from_outside(packet)
             case Inside(owner, port_id):
-                port = self._ports.get((owner, port_id))
+                port = self._rows.switch_ports.get(f"{self._scopes.get(owner)}.port.{port_id}")
                 own = address_of(port) if port else None
                 if port is None or own is None:
                     return Lost("no such port")
@@ -156,18 +152,9 @@ class Journey:
     def from_outside(self, packet: Packet) -> Outcome:
         """From the physical network: to who answers for the address, else to every router there."""
         self._hops = 0
-        ways = [
-            port
-            for switch in self.rows.switches
-            if any(one.type == "localnet" for one in self.rows.ports_of[switch])
-            for port in self.rows.ports_of[switch]
-            if port.type == "router"
-        ]
-        owning = [
-            port for port in ways if (leg := self.rows.leg(port)) and self.rows.owns(leg.router, packet.destination)
-        ]
         outcome: Outcome = Lost("nobody outside has the address")
-        for port in sorted(owning or ways, key=lambda one: one.name):
+        owning = self.rows.ways_outside_to(packet.destination)
+        for port in sorted(owning or self.rows.ways_outside(), key=lambda one: one.name):
             outcome = self._deliver(port, replace(packet))
             if not isinstance(outcome, Lost):
                 break
@@ -180,24 +167,22 @@ class Journey:
 
     def from_router(self, scope: str, packet: Packet) -> Outcome:
         self._hops = 0
-        for router in self.rows.routers.values():
-            if router.scope == scope:
-                return self._route(router.name, packet)
+        for router in self.rows.routers_of(scope):
+            return self._route(router.name, packet)
         return Lost("no router")
 
     # --- switches -------------------------------------------------------------------------------------------------
 
     def _next(self, port: LogicalSwitchPort, packet: Packet) -> LogicalSwitchPort | None:
         """To whose MAC a guest sends: a neighbour's on its own link, else its router's."""
-        way = next((one for one in self.rows.ports_of[port.switch] if one.type == "router"), None)
+        way = self.rows.way_on(port.switch)
         leg = self.rows.leg(way) if way else None
         networks = [IPv4Interface(one).network for one in leg.networks] if leg else []
         destination = IPv4Address(packet.destination)
         if _is_many(packet.destination) or any(destination == one.broadcast_address for one in networks):
             return None
-        for other in self.rows.ports_of[port.switch]:
-            if not other.type and address_of(other) == packet.destination:
-                return other
+        if neighbour := self.rows.guest_on(port.switch, packet.destination):
+            return neighbour
         is_gateway = leg is not None and any(IPv4Interface(one).ip == destination for one in leg.networks)
         if any(destination in one for one in networks) and not is_gateway:
             return None
@@ -223,7 +208,7 @@ class Journey:
 
     def _refused(self, switch: str, direction: AclDirection, packet: Packet, *, after: bool = False) -> Lost | None:
         """Where connections are tracked, answers pass; what could only be one does not, nor what is to port 0."""
-        if self.rows.is_stateful[switch]:
+        if self.rows.is_stateful(switch):
             if packet.is_stray or (packet.protocol in (TCP, UDP) and packet.is_new and not packet.destination_port):
                 return Lost(f"{switch}: invalid")
             if not packet.is_new:
@@ -260,7 +245,7 @@ class Journey:
         if way is None or leg is None:
             return Lost("no route")
         packet.outport = leg.name
-        for policy in sorted(self.rows.policies.get(router, ()), key=lambda one: -one.priority):
+        for policy in sorted(self.rows.policies.get(router, ()), key=lambda one: (-one.priority, one.match)):
             if parse(policy.match)(packet, self.rows):
                 if policy.action == "drop":
                     return Lost(f"policy {policy.match}")
@@ -285,7 +270,7 @@ class Journey:
             ):
                 packet.source, packet.source_port = forwarded[1]
             return
-        for nat in self.rows.nats.get(router, ()):
+        for nat in sorted(self.rows.nats.get(router, ()), key=lambda one: one.key):
             assert isinstance(nat.logical, IPv4Network)
             if IPv4Address(packet.source) in nat.logical:
                 packet.flow.hidden[router] = (packet.source, int(nat.external))
@@ -299,14 +284,11 @@ class Journey:
         if self.rows.owns(leg.router, hop):
             return Lost("it is the router's own, and was not translated")
         packet.inport = way.name
-        others = self.rows.ports_of[way.switch]
-        for port in others:
-            there = self.rows.leg(port) if port.type == "router" and port is not way else None
-            if there is not None and self.rows.owns(there.router, hop):
-                return self._deliver(port, packet)
-            if not port.type and address_of(port) == hop:
-                return self._deliver(port, packet)
-        if any(port.type == "localnet" for port in others):
+        others = [one for one in self.rows.ways_to(way.switch, hop) if one is not way]
+        port = self.rows.guest_on(way.switch, hop) or min(others, key=lambda one: one.name, default=None)
+        if port is not None:
+            return self._deliver(port, packet)
+        if self.rows.is_outside(way.switch):
             return Beyond(packet)
         return Lost("nobody has the address")
 
