@@ -68,7 +68,7 @@ equivalence: packages-test $(VENV)/project ## send N=1000 random cases through a
 FAULTS := 500
 PROGRAMS := 10000
 
-faults: $(VENV)/project ## seed FAULTS=500 faults into programs, all to be found; judge PROGRAMS=10000 right ones (half an hour)
+faults: $(VENV)/project ## seed FAULTS=500 faults into programs, all to be found; judge PROGRAMS=10000 right ones, on Linux and OVN (an hour)
 	$(PYTHON) -m weftwork.testing.faults $(FAULTS) $(PROGRAMS)
 
 mutate: packages-test $(VENV)/project ## put 30 faults and more into each compiler, and see whether the suite finds them (20 minutes)

@@ -1,6 +1,6 @@
 """What the judge of programs costs: one changed port among many, p99 against the bound. In time of the processor.
 
-`python bench/judge.py [PORTS [GROUPS]]`.
+`python bench/judge.py [PORTS [GROUPS [linux|ovn]]]`.
 """
 
 import gc
@@ -8,35 +8,46 @@ import statistics
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from random import Random
 
 from bench.verifier import OWNER, large_project
 from weftwork.compiler.assembly import Assembly, Delta
-from weftwork.compiler.linux.slices import compile_slice
-from weftwork.compiler.settings import HostProfile
-from weftwork.compiler.slices import affected_by, slices_of
+from weftwork.compiler.linux.slices import compile_slice as compile_for_linux
+from weftwork.compiler.ovn.slices import compile_slice as compile_for_ovn
+from weftwork.compiler.settings import HostProfile, OvnProfile
+from weftwork.compiler.slices import Compile, affected_by, slices_of
+from weftwork.controller.judging import VerifierJudge, linux_judge, ovn_judge
 from weftwork.model.keys import ThingKey
 from weftwork.testing import strategies as make
-from weftwork.verifier.linux.judge import judge
-from weftwork.verifier.linux.view import ProgramView
 
 CHANGES = 400
 MUST_P99_S = 0.010
 
 
-def main(ports: int, groups: int) -> int:
+def plane_of(name: str) -> tuple[Compile, VerifierJudge]:
+    external = make.EXTERNAL
+    if name == "ovn":
+        profile = OvnProfile(external=external, gateway_chassis=("chassis",))
+        return partial(compile_for_ovn, profile=profile), ovn_judge(external.gateway, external.cidrs)
+    host = HostProfile(external=external)
+    return partial(compile_for_linux, profile=host), linux_judge(external.gateway, external.cidrs)
+
+
+def main(ports: int, groups: int, plane: str = "linux") -> int:
     random = Random(1)
     project = large_project(random, ports, groups)
     intent = {OWNER: project}
-    profile = HostProfile(external=make.EXTERNAL)
+    compile_slice, judge = plane_of(plane)
     assembly = Assembly()
-    assembly.replace_slices({one: compile_slice(intent, one, profile) for one in slices_of(intent)})
+    assembly.replace_slices({one: compile_slice(intent, one) for one in slices_of(intent)})
     started = time.thread_time()
-    view = ProgramView(gateway=make.EXTERNAL.gateway, networks=make.EXTERNAL.cidrs)
     whole = Delta(assembly.program(), frozenset())
-    assert not judge(view, whole, intent)
-    view.apply(added=whole.added)
-    print(f"{ports} ports, {groups} groups: the whole program is judged in {time.thread_time() - started:.2f} s")
+    assert not judge.judge(whole, intent)
+    judge.published(whole)
+    print(
+        f"{plane}: {ports} ports, {groups} groups: the whole program is judged in {time.thread_time() - started:.2f} s"
+    )
     # What stays for good need not be looked through at every collection.
     gc.collect()
     gc.freeze()
@@ -46,10 +57,10 @@ def main(ports: int, groups: int) -> int:
         port = replace(project.ports[random.choice(ids)], groups=tuple(sorted(random.sample(names, 2))))
         project.ports[port.id] = port
         slices = affected_by(ThingKey("port", OWNER, port.id), intent)
-        delta = assembly.replace_slices({one: compile_slice(intent, one, profile) for one in slices})
+        delta = assembly.replace_slices({one: compile_slice(intent, one) for one in slices})
         started = time.thread_time()
-        violations = judge(view, delta, intent)
-        view.apply(added=delta.added, removed=delta.removed)
+        violations = judge.judge(delta, intent)
+        judge.published(delta)
         took.append(time.thread_time() - started)
         assert not violations, violations
     p99 = statistics.quantiles(took, n=100)[98]
@@ -62,5 +73,5 @@ def main(ports: int, groups: int) -> int:
 
 
 if __name__ == "__main__":
-    numbers = [int(one) for one in sys.argv[1:]]
-    sys.exit(main(*(numbers + [10_000, 500][len(numbers) :])))
+    numbers = [int(one) for one in sys.argv[1:3]]
+    sys.exit(main(*(numbers + [10_000, 500][len(numbers) :]), *sys.argv[3:4]))

@@ -17,7 +17,7 @@ from weftwork.compiler.ovn import ground
 from weftwork.compiler.ovn.slices import compile_slice as compile_for_ovn
 from weftwork.compiler.settings import ExternalNetwork, HostProfile, OvnProfile
 from weftwork.compiler.slices import HOST, Compile
-from weftwork.controller.judging import LinuxJudge
+from weftwork.controller.judging import linux_judge, ovn_judge
 from weftwork.controller.review import Judge
 from weftwork.drivers.chassis.chassis import Chassis, find_chassis
 from weftwork.drivers.chassis.datapath import Datapath
@@ -142,7 +142,7 @@ async def _linux(settings: Settings, watch: RulesWatch | None) -> Backend:
         Part("dhcp", DhcpDriver(), get_args(DhcpResource)),
     )
     external = profile.external
-    judge = LinuxJudge(external.gateway, external.cidrs) if external else LinuxJudge()
+    judge = linux_judge(external.gateway, external.cidrs) if external else linux_judge()
     return Backend(partial(compile_for_linux, profile=profile), parts, injector=LinuxInjector(linux), judge=judge)
 
 
@@ -168,6 +168,7 @@ async def _private_ovn(settings: Settings) -> Backend:
         parts,
         partial(_look_after, ovn, host.external),
         injector=OvnInjector(datapath, chassis, str(ovn.southbound)),
+        judge=_ovn_judge(profile),
     )
 
 
@@ -195,7 +196,12 @@ async def _existing_ovn(settings: Settings) -> Backend:
         Part("chassis", driver, (ChassisResource,)),
     )
     injector = OvnInjector(datapath, driver, chassis.southbound, tls_of(settings))
-    return Backend(partial(compile_for_ovn, profile=profile), parts, injector=injector)
+    return Backend(partial(compile_for_ovn, profile=profile), parts, injector=injector, judge=_ovn_judge(profile))
+
+
+def _ovn_judge(profile: OvnProfile) -> Judge:
+    external = profile.external
+    return ovn_judge(external.gateway, external.cidrs) if external else ovn_judge()
 
 
 def private_ovn(settings: Settings) -> PrivateOvn:

@@ -1,26 +1,42 @@
-"""The verifier as the judge of a host's programs on Linux."""
+"""The verifier as the judge of programs, one per data plane."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol, TypeVar
 
 from weftwork.base.addresses import Address, Cidr
 from weftwork.model.intent import Intent
-from weftwork.verifier.linux.judge import judge
+from weftwork.program.resource import Resource
+from weftwork.verifier.linux import judge as linux
 from weftwork.verifier.linux.view import ProgramView
+from weftwork.verifier.ovn import judge as ovn
+from weftwork.verifier.ovn.view import RowsView
 from weftwork.verifier.violation import Change, Fault, Violation
 
 log = logging.getLogger(__name__)
 
 
-class LinuxJudge:
-    """Implements `review.Judge`. `gateway` is the way out of the external network, which holds `networks`."""
+class View(Protocol):
+    """What is published, as a judge keeps it."""
 
-    def __init__(self, gateway: Address | None = None, networks: Iterable[Cidr] = ()) -> None:
-        self._programs = ProgramView(gateway=gateway, networks=networks)
+    def apply(self, *, added: Iterable[Resource] = (), removed: Iterable[Resource] = ()) -> None: ...
+
+
+_V = TypeVar("_V", bound=View)
+
+
+class VerifierJudge:
+    """Implements `review.Judge`."""
+
+    def __init__(self, published: _V, judge: Callable[[_V, Change, Intent], Sequence[Violation]]) -> None:
+        self._view: View = published
+        self._judge: Callable[[Change, Intent], Sequence[Violation]] = lambda change, intent: judge(
+            published, change, intent
+        )
 
     def judge(self, change: Change, intent: Intent) -> Sequence[Violation]:
         try:
-            return judge(self._programs, change, intent)
+            return self._judge(change, intent)
         except Exception as error:
             # A second opinion that fails must not stop the first: it is told like a program that is not understood.
             log.exception("the judge failed")
@@ -28,4 +44,13 @@ class LinuxJudge:
             return (Violation(Fault.NOT_UNDERSTOOD, scope, f"the judge failed: {error}."),)
 
     def published(self, change: Change) -> None:
-        self._programs.apply(added=change.added, removed=change.removed)
+        self._view.apply(added=change.added, removed=change.removed)
+
+
+def linux_judge(gateway: Address | None = None, networks: Iterable[Cidr] = ()) -> VerifierJudge:
+    """`gateway` is the way out of the external network, which holds `networks`."""
+    return VerifierJudge(ProgramView(gateway=gateway, networks=networks), linux.judge)
+
+
+def ovn_judge(gateway: Address | None = None, networks: Iterable[Cidr] = ()) -> VerifierJudge:
+    return VerifierJudge(RowsView(gateway=gateway, networks=networks), ovn.judge)

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from weftwork.model.intent import ProjectIntent
 from weftwork.model.network_policy import Action, NetworkPolicy, PolicyKind, PolicyRule, SubnetRef
-from weftwork.model.security_group import GroupRef, Protocol
+from weftwork.model.security_group import GroupRef, Protocol, Rule
 from weftwork.verifier.boxes import (
     ADDRESSES,
     NOTHING,
@@ -171,8 +171,8 @@ def matched(
     port: int,
 ) -> PolicyRule | None:
     """The first rule of one policy that matches."""
-    rules = (one for one in policy.rules if _is_service(one, protocol, port))
-    return next((one for one in rules if _is_peer(project, one, peer, peer_groups)), None)
+    rules = (one for one in policy.rules if is_service(one, protocol, port))
+    return next((one for one in rules if is_peer(project, one, peer, peer_groups)), None)
 
 
 def target_of(project: ProjectIntent, policy: NetworkPolicy) -> IPv4Network | None:
@@ -180,7 +180,7 @@ def target_of(project: ProjectIntent, policy: NetworkPolicy) -> IPv4Network | No
     return whose.cidr if whose and isinstance(whose.cidr, IPv4Network) else None
 
 
-def _is_peer(project: ProjectIntent, rule: PolicyRule, peer: IPv4Address, groups: tuple[str, ...]) -> bool:
+def is_peer(project: ProjectIntent, rule: PolicyRule, peer: IPv4Address, groups: tuple[str, ...]) -> bool:
     match rule.peer:
         case IPv4Network() as network:
             return peer in network
@@ -192,7 +192,7 @@ def _is_peer(project: ProjectIntent, rule: PolicyRule, peer: IPv4Address, groups
             return False
 
 
-def _is_service(rule: PolicyRule, protocol: int, port: int) -> bool:
+def is_service(rule: PolicyRule | Rule, protocol: int, port: int) -> bool:
     """ALL with ports means the protocols that have ports."""
     if rule.protocol is Protocol.ALL:
         is_protocol = rule.ports is None or protocol in (TCP, UDP)

@@ -19,7 +19,7 @@ from weftwork.compiler.linux.slices import compile_slice
 from weftwork.compiler.settings import HostProfile
 from weftwork.controller.conditions import ConditionBoard
 from weftwork.controller.insight import ControllerInsight, Hosted
-from weftwork.controller.judging import LinuxJudge
+from weftwork.controller.judging import linux_judge
 from weftwork.controller.publisher import Publisher
 from weftwork.model.intent import Intent
 from weftwork.program.linux import Bridge
@@ -265,7 +265,7 @@ async def test_the_verifier_keeps_back_a_compiler_that_joins_tenants_and_lets_th
             return frozenset(replace(one, scope=scopes[0]) if hasattr(one, "scope") else one for one in program)
 
         host = Host()
-        publisher = Publisher(network.view, compiled, host, LinuxJudge())
+        publisher = Publisher(network.view, compiled, host, linux_judge())
         news = network.view.subscribe()
         await publisher.publish_all()
         assert not publisher.review.alarms

@@ -3,9 +3,7 @@
 A run finds every fault but the hidden ones, which no packet can show, and has nothing to say about right programs.
 """
 
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from random import Random
 
 from weftwork.compiler.assembly import Assembly, Delta
@@ -17,8 +15,10 @@ from weftwork.testing import strategies as make
 from weftwork.testing.equivalence.cases import draw_case
 from weftwork.testing.faults.draw import draw_fault
 from weftwork.testing.faults.hidden import is_hidden
+from weftwork.testing.faults.tally import Faults
 from weftwork.verifier.linux.judge import judge
 from weftwork.verifier.linux.view import ProgramView
+from weftwork.verifier.violation import Fault as Kind
 
 PROFILES = {
     "br_netfilter": HostProfile(external=make.EXTERNAL),
@@ -26,17 +26,6 @@ PROFILES = {
     "vlan": HostProfile(filter_mode="bridge", layout="vlan", external=make.EXTERNAL),
 }
 _PER_CASE = 4
-
-
-@dataclass(slots=True)
-class Faults:
-    """`proven`: with a packet about which the program and the intent disagree. `hidden` change nothing."""
-
-    seeded: Counter[str] = field(default_factory=Counter)
-    found: int = 0
-    proven: int = 0
-    hidden: int = 0
-    missed: list[str] = field(default_factory=list)
 
 
 def compiled(intent: Intent, profile: HostProfile) -> Assembly:
@@ -67,6 +56,7 @@ def seed_faults(count: int, first_seed: int = 0) -> Faults:
             if violations:
                 tally.found += 1
                 tally.proven += any(one.intended is not None for one in violations)
+                tally.alarms += any(one.fault is Kind.ISOLATION for one in violations)
             elif is_hidden(fault, program):
                 tally.hidden += 1
             else:

@@ -5,16 +5,17 @@ Nearly every match begins with `inport == @group` or `outport == "port"`: that i
 
 import re
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from weftwork.program.ovn import Acl, AclAction, AclDirection, PortGroupMember
-from weftwork.verifier.ovn.expressions import Holds, Names, parse
+from weftwork.verifier.ovn.expressions import Holds, Names, conditions, parse
 from weftwork.verifier.ovn.packet import Packet
 
 Stage = tuple[AclDirection, bool]
 """The direction, and whether it is after load balancing."""
 
-_ABOUT = re.compile(r'(inport|outport) == (@\S+|"[^"]*")(?: && |$)')
+_ABOUT = re.compile(r'(inport|outport) == (@\S+|"[^"]*")')
 _OF_STAGE = {AclDirection.FROM_PORT: "inport", AclDirection.TO_PORT: "outport"}
 _ANYBODY = ""
 
@@ -78,6 +79,10 @@ class Acls:
         switch = self._switch_of.pop(port, "")
         self._groups_on[switch].subtract(self.groups_of.get(port, ()))
 
+    def about(self, stage: Stage, groups: Iterable[str]) -> tuple[Said, ...]:
+        """What a port in these groups, and in no other, meets; in the order in which it decides."""
+        return self._read(stage, frozenset({_ANYBODY, *(f"@{one}" for one in groups)}))
+
     def on(self, what: str) -> set[Acl]:
         """Those of `group <name>` or `switch <name>`."""
         return self._on.get(what, set())
@@ -97,7 +102,9 @@ class Acls:
         return None
 
     def _meets(self, stage: Stage, port: str) -> tuple[Said, ...]:
-        keys = frozenset({_ANYBODY, f'"{port}"', *(f"@{one}" for one in self.groups_of.get(port, ()))})
+        return self._read(stage, {_ANYBODY, f'"{port}"', *(f"@{one}" for one in self.groups_of.get(port, ()))})
+
+    def _read(self, stage: Stage, keys: Iterable[str]) -> tuple[Said, ...]:
         keys = frozenset(one for one in keys if self._about.get((stage, one)))
         found = self._met.get((stage, keys))
         if found is None:
@@ -116,7 +123,5 @@ def _stage(acl: Acl) -> Stage:
 
 def _about(acl: Acl) -> str:
     """The `@group` or the `"port"` that a match asks for first; empty when it may be about anybody."""
-    found = _ABOUT.match(acl.match)
-    if found is None or "||" in acl.match or found[1] != _OF_STAGE[acl.direction]:
-        return _ANYBODY
-    return found[2]
+    found = _ABOUT.fullmatch(conditions(acl.match)[0])
+    return found[2] if found and found[1] == _OF_STAGE[acl.direction] else _ANYBODY

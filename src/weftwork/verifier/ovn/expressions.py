@@ -24,34 +24,38 @@ Holds = Callable[[Packet, Names], bool]
 _Span = tuple[int, int]
 _Read = Callable[[Packet], int | None]
 
+_MASKED = re.compile(r"\d+/\d+")
 _WORD = re.compile(r'\s*("[^"]*"|&&|\|\||==|!=|<=|>=|<|>|[!(){},]|[^\s!(){},=<>&|"]+)')
 
 
 def _of(protocol: int, read: Callable[[Packet], int]) -> _Read:
-    return lambda packet: read(packet) if packet.protocol == protocol else None
+    return lambda packet: read(packet) if packet.family != "arp" and packet.protocol == protocol else None
+
+
+def _in_ip4(read: Callable[[Packet], int]) -> _Read:
+    return lambda packet: read(packet) if packet.family == "ip4" else None
 
 
 _NUMBERS: dict[str, _Read] = {
-    "ip4.src": lambda packet: packet.source,
-    "ip4.dst": lambda packet: packet.destination,
-    "ip.proto": lambda packet: packet.protocol,
+    "ip4.src": _in_ip4(lambda packet: packet.source),
+    "ip4.dst": _in_ip4(lambda packet: packet.destination),
+    "ip.proto": lambda packet: packet.protocol if packet.family != "arp" else None,
     "tcp.src": _of(TCP, lambda packet: packet.source_port),
     "tcp.dst": _of(TCP, lambda packet: packet.destination_port),
     "udp.src": _of(UDP, lambda packet: packet.source_port),
     "udp.dst": _of(UDP, lambda packet: packet.destination_port),
     "icmp4.type": _of(ICMP, lambda packet: packet.icmp_type),
-    # Of probes that are no strays: a SYN or an ACK, neither with RST nor with FIN.
-    "tcp.flags": _of(TCP, lambda packet: 0),
+    "tcp.flags": _of(TCP, lambda packet: packet.tcp_flags),
 }
 _FACTS: dict[str, Callable[[Packet], bool]] = {
-    "ip": lambda packet: True,
-    "ip4": lambda packet: True,
-    "ip6": lambda packet: False,
-    "arp": lambda packet: False,
-    "icmp4": lambda packet: packet.protocol == ICMP,
-    "tcp": lambda packet: packet.protocol == TCP,
-    "udp": lambda packet: packet.protocol == UDP,
-    "ip.is_frag": lambda packet: False,
+    "ip": lambda packet: packet.family != "arp",
+    "ip4": lambda packet: packet.family == "ip4",
+    "ip6": lambda packet: packet.family == "ip6",
+    "arp": lambda packet: packet.family == "arp",
+    "icmp4": lambda packet: packet.family == "ip4" and packet.protocol == ICMP,
+    "tcp": lambda packet: packet.family != "arp" and packet.protocol == TCP,
+    "udp": lambda packet: packet.family != "arp" and packet.protocol == UDP,
+    "ip.is_frag": lambda packet: packet.is_fragment,
     "eth.mcast": lambda packet: packet.to_many,
     "ct.new": lambda packet: packet.is_new,
 }
@@ -71,6 +75,20 @@ def parse(text: str) -> Holds:
     if parser.words:
         raise parser.trouble()
     return found
+
+
+@lru_cache(maxsize=65536)
+def conditions(text: str) -> tuple[str, ...]:
+    """What must all hold, each by itself; one that is the whole match where that is a choice."""
+    found, depth, start = list[str](), 0, 0
+    for place, sign in enumerate(text):
+        depth += {"(": 1, ")": -1}.get(sign, 0)
+        if depth == 0 and text.startswith("||", place):
+            return (text,)
+        if depth == 0 and text.startswith("&&", place):
+            found.append(text[start:place].strip())
+            start = place + 2
+    return (*found, text[start:].strip())
 
 
 class _Parser:
@@ -128,7 +146,11 @@ class _Parser:
         negated = relation == "!="
         if self.words and self.words[0].startswith("$"):
             name = self._take()[1:]
-            return lambda packet, names: names.has_address(name, read(packet) or 0) != negated
+            return lambda packet, names: (
+                (value := read(packet)) is not None and (names.has_address(name, value) != negated)
+            )
+        if self.words and _MASKED.fullmatch(self.words[0]) and not negated:
+            return self._masked(read)
         spans = self._spans()
 
         def holds(packet: Packet, names: Names) -> bool:
@@ -136,6 +158,10 @@ class _Parser:
             return value is not None and any(low <= value <= high for low, high in spans) != negated
 
         return holds
+
+    def _masked(self, read: _Read) -> Holds:
+        wanted, mask = map(int, self._take().split("/"))
+        return lambda packet, names: (value := read(packet)) is not None and value & mask == wanted
 
     def _between(self, low: int) -> Holds:
         """`a <= field <= b`"""
@@ -164,12 +190,6 @@ class _Parser:
 
     def _span(self) -> _Span:
         word = self._take()
-        flags, _, mask = word.partition("/")
-        if flags.isdecimal() and mask.isdecimal():
-            # TCP flags with a mask: no packet that is asked about has any of those.
-            if flags != mask:
-                raise self.trouble()
-            return (1, -1)
         if word.isdecimal():
             return (int(word), int(word))
         try:

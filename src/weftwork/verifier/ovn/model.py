@@ -134,7 +134,9 @@ class Journey:
         refused = self._refused(switch, AclDirection.FROM_PORT, packet)
         if refused:
             return refused
-        row = rows.switches[switch]
+        row = rows.switches.get(switch)
+        if row is None:
+            return Lost("no switch")
         inner = (
             rows.forward(row.scope, row.load_balancer_group, packet) if packet.is_new and not packet.is_stray else None
         )
@@ -227,7 +229,9 @@ class Journey:
         hidden = packet.flow.hidden.get(router)
         if not packet.is_new and hidden and packet.destination == hidden[1]:
             packet.destination = hidden[0]
-        row = rows.routers[router]
+        row = rows.routers.get(router)
+        if row is None:
+            return Lost("no router")
         inner = rows.forward(row.scope, row.load_balancer_group, packet) if leg.gateway_chassis else None
         if inner is not None and packet.is_new and not packet.is_stray:
             packet.flow.forwarded = (router, (packet.destination, packet.destination_port), inner)

@@ -30,4 +30,9 @@ class Packet:
     to_many: bool = False
     inport: str = ""
     outport: str = ""
+    family: str = "ip4"
+    """Or `ip6`, or `arp`, of which nothing else here is asked."""
+    is_fragment: bool = False
+    tcp_flags: int = 0
+    """FIN is 1, RST is 4; of probes that are no strays neither."""
     flow: Flow = field(default_factory=Flow)

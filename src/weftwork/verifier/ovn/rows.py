@@ -62,8 +62,10 @@ class Rows:
         self.policies: defaultdict[str, set[RouterPolicy]] = defaultdict(set)
         self.statics: defaultdict[str, set[StaticRoute]] = defaultdict(set)
         self.balancers: defaultdict[LoadBalancers, set[LoadBalancer]] = defaultdict(set)
+        self.balancer_groups: set[LoadBalancers] = set()
         self.plugs: defaultdict[str, set[ChassisPort]] = defaultdict(set)
         """The chassis' devices, by the port that they are plugged in for."""
+        self.port_groups: set[str] = set()
         self.acls = Acls()
         self.ports_of: defaultdict[str, dict[str, LogicalSwitchPort]] = defaultdict(dict)
         self._ways_on: defaultdict[str, dict[str, LogicalSwitchPort]] = defaultdict(dict)
@@ -116,6 +118,10 @@ class Rows:
         return any(one in members for one in self._holders.get(address, ())) or any(
             int(one.network_address) <= address <= int(one.broadcast_address) for one in self._sets.get(name, ())
         )
+
+    def ranges_in(self, name: str) -> set[IPv4Network]:
+        """What an address set holds beside the ports of a group."""
+        return self._sets.get(name, set())
 
     # --- what a packet meets -------------------------------------------------------------------------------------
 
@@ -241,7 +247,11 @@ class Rows:
                 _named(self.dhcp, resource, present)
             case ChassisPort():
                 _mark(self.plugs[resource.iface_id], resource, present)
-            case PortGroup() | AddressSet() | LoadBalancerGroup():
+            case PortGroup():
+                _mark(self.port_groups, resource.name, present)
+            case LoadBalancerGroup():
+                _mark(self.balancer_groups, (resource.scope, resource.name), present)
+            case AddressSet():
                 pass
             case _ if type(resource).__module__ == LogicalSwitch.__module__:
                 raise NotUnderstood(f"row {resource}")
