@@ -74,4 +74,5 @@ def main(ports: int, groups: int, plane: str = "linux") -> int:
 
 if __name__ == "__main__":
     numbers = [int(one) for one in sys.argv[1:3]]
-    sys.exit(main(*(numbers + [10_000, 500][len(numbers) :]), *sys.argv[3:4]))
+    ports, groups = numbers + [10_000, 500][len(numbers) :]
+    sys.exit(main(ports, groups, *sys.argv[3:4]))

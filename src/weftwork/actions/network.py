@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from weftwork.access.caller import ITSELF, Principal
 from weftwork.access.quotas import DEFAULTS
+from weftwork.actions.carried import check_carried
 from weftwork.actions.choices import Choices, MacsNeeded
 from weftwork.actions.claims import Draft
 from weftwork.actions.gate import Gates
@@ -20,6 +21,7 @@ from weftwork.actions.view import IntentView
 from weftwork.base import codes
 from weftwork.base.addresses import Address, Cidr
 from weftwork.base.tenancy import ProjectKey
+from weftwork.compiler.capabilities import EVERYTHING, Carries
 from weftwork.seams.clock import Clock
 from weftwork.seams.store import Conflict, Put, Store, Transaction, Write
 
@@ -51,6 +53,8 @@ class NetworkSettings:
     mtu_bytes: int = 1500
     quotas: Mapping[str, int] = field(default_factory=lambda: DEFAULTS)
     """Of a project of which the operator said nothing else."""
+    carries: Carries = EVERYTHING
+    """What the data plane is known to carry."""
     device_netns: str | None = None
     """Where the devices of ports are, empty for the host's own namespace; None: each in its VPC's."""
     plugs_in: bool = True
@@ -145,8 +149,9 @@ class Network:
         return lines_of(self.view, draft.writes, author=self.author, at_s=self.clock.now_s(), token=uuid4().hex[:16])
 
     def guarded(self, draft: Draft) -> Draft:
-        """Refusals QUOTA_EXCEEDED, and REACH_TEST_FAILED unless that is overridden."""
+        """Refusals BACKEND_UNSUPPORTED, QUOTA_EXCEEDED, and REACH_TEST_FAILED unless that is overridden."""
         draft = self.quota_guard.guarded(draft)
+        check_carried(self.settings.carries, self.view.intent, draft.writes)
         return self.reach_guard.guarded(draft, by=self.principal, override=self.overrides_reach_tests)
 
     def on_behalf(

@@ -12,6 +12,7 @@ from typing import get_args
 from weftwork.agent.composite import Part
 from weftwork.apps.settings import Settings
 from weftwork.base.errors import Failure, Kind, Refusal
+from weftwork.compiler.capabilities import LINUX, LINUX_VLAN, OVN, Carries
 from weftwork.compiler.linux.slices import compile_slice as compile_for_linux
 from weftwork.compiler.ovn import ground
 from weftwork.compiler.ovn.slices import compile_slice as compile_for_ovn
@@ -209,6 +210,13 @@ def private_ovn(settings: Settings) -> PrivateOvn:
     folder = Path(settings.storage_path).absolute().parent / "ovn"
     uplink = ground.UPLINK if settings.external_gateway else ""
     return PrivateOvn(folder, ground.SCOPE, uplink=uplink, datapath=private.datapath())
+
+
+def carries(settings: Settings) -> Carries:
+    """What the data plane that the settings name is known to carry."""
+    if settings.network_backend == "ovn":
+        return OVN
+    return LINUX_VLAN if settings.network_layout == "vlan" else LINUX
 
 
 def guest_mtu_bytes(settings: Settings) -> int:

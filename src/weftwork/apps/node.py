@@ -26,6 +26,7 @@ from weftwork.api.rest.server import serve_rest
 from weftwork.api.server import check_reach, serve
 from weftwork.apps.backends import (
     Backend,
+    carries,
     device_netns,
     guest_mtu_bytes,
     open_backend,
@@ -187,6 +188,7 @@ def network_settings(settings: Settings, *, with_agent: bool = True) -> NetworkS
         quotas={**DEFAULTS, **dict(settings.quotas_default)},
         device_netns=device_netns(settings),
         plugs_in=with_agent or not writes_northbound(settings),
+        carries=carries(settings),
     )
 
 

@@ -781,6 +781,16 @@ CROSS_SITE = _code(
     "Open the server's own page, at localhost or at its address.",
 )
 
+# What the data plane carries.
+
+BACKEND_UNSUPPORTED = _code(
+    Kind.INVALID,
+    "BACKEND_UNSUPPORTED",
+    "Not carried by the data plane",
+    "The data plane that this network runs on cannot carry what was asked for, and would do less without a word.",
+    "Ask for what the message says instead; docs/reference/data-planes.md lists what each data plane carries.",
+)
+
 # Doing a thing once, and following what happens.
 
 IDEMPOTENCY_KEY_REUSED = _code(
