@@ -106,7 +106,8 @@ async def open_northbound(settings: Settings) -> AsyncIterator[Backend | None]:
     driver = _ovn_driver(settings)
     log.info("ovn data plane: northbound %s, no chassis of ours", settings.network_ovn_northbound_endpoint)
     try:
-        yield Backend(partial(compile_for_ovn, profile=profile), (Part("ovn", driver, get_args(OvnResource)),))
+        parts = (Part("ovn", driver, get_args(OvnResource)),)
+        yield Backend(partial(compile_for_ovn, profile=profile), parts, judge=_ovn_judge(profile))
     finally:
         await driver.close()
 
@@ -201,8 +202,10 @@ async def _existing_ovn(settings: Settings) -> Backend:
 
 
 def _ovn_judge(profile: OvnProfile) -> Judge:
-    external = profile.external
-    return ovn_judge(external.gateway, external.cidrs) if external else ovn_judge()
+    external, has_chassis = profile.external, profile.has_chassis
+    if external is None:
+        return ovn_judge(has_chassis=has_chassis)
+    return ovn_judge(external.gateway, external.cidrs, has_chassis=has_chassis)
 
 
 def private_ovn(settings: Settings) -> PrivateOvn:

@@ -52,5 +52,7 @@ def linux_judge(gateway: Address | None = None, networks: Iterable[Cidr] = ()) -
     return VerifierJudge(ProgramView(gateway=gateway, networks=networks), linux.judge)
 
 
-def ovn_judge(gateway: Address | None = None, networks: Iterable[Cidr] = ()) -> VerifierJudge:
-    return VerifierJudge(RowsView(gateway=gateway, networks=networks), ovn.judge)
+def ovn_judge(
+    gateway: Address | None = None, networks: Iterable[Cidr] = (), *, has_chassis: bool = True
+) -> VerifierJudge:
+    return VerifierJudge(RowsView(gateway=gateway, networks=networks, has_chassis=has_chassis), ovn.judge)

@@ -112,6 +112,17 @@ def test_what_the_verifier_does_not_understand_is_told() -> None:
     assert faults(judged(come=replace(rule, match="ip.dscp == 3"), go=rule)) == {Fault.NOT_UNDERSTOOD}
 
 
+def test_where_no_device_is_ours_none_is_missed() -> None:
+    intent = draw_case(SEED).before
+    some = frozenset(one for one in compiled(intent).program() if not isinstance(one, ChassisPort))
+
+    def rows(*, has_chassis: bool) -> RowsView:
+        return RowsView(gateway=make.EXTERNAL.gateway, networks=make.EXTERNAL.cidrs, has_chassis=has_chassis)
+
+    assert judge(rows(has_chassis=True), Delta(some, NOTHING), intent)
+    assert not judge(rows(has_chassis=False), Delta(some, NOTHING), intent)
+
+
 def test_what_belongs_to_no_project_is_told() -> None:
     assert faults(judged(come=LogicalSwitch("weft-999", "weft-999.subnet.web"))) == {Fault.ISOLATION}
 

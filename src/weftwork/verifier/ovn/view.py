@@ -11,11 +11,17 @@ from weftwork.verifier.ovn.rows import Rows
 
 
 class RowsView(Rows):
-    """`gateway` is the way out of the external network, which holds `networks`."""
+    """`gateway` is the way out of the external network, which holds `networks`; `has_chassis`: devices are ours."""
 
     def __init__(
-        self, program: Iterable[Resource] = (), *, gateway: Address | None = None, networks: Iterable[Cidr] = ()
+        self,
+        program: Iterable[Resource] = (),
+        *,
+        gateway: Address | None = None,
+        networks: Iterable[Cidr] = (),
+        has_chassis: bool = True,
     ) -> None:
+        self.has_chassis = has_chassis
         self.gateway = gateway if isinstance(gateway, IPv4Address) else None
         self.networks = tuple(one for one in networks if isinstance(one, IPv4Network))
         self._owners: dict[str, ProjectKey] = {}
