@@ -8,7 +8,7 @@ from weftwork.actions.claims import Draft, change, creation, removal
 from weftwork.actions.find import group_of, policy_of, subnet_of, vpc_of
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.network import Decision, Network, Stored
-from weftwork.actions.reads import Page, page_of
+from weftwork.actions.pages import Page, Sift, page_of
 from weftwork.actions.security_groups import check_ports
 from weftwork.actions.words import check_name
 from weftwork.base import codes
@@ -139,7 +139,12 @@ async def get_network_policy(network: Network, *, owner: ProjectKey, policy: str
 
 
 async def list_network_policies(
-    network: Network, *, owner: ProjectKey, page_size: int = 0, page_token: str = ""
+    network: Network,
+    *,
+    owner: ProjectKey,
+    page_size: int = 0,
+    page_token: str = "",
+    sift: Sift[NetworkPolicy] | None = None,
 ) -> Page[NetworkPolicy]:
     """By name. Refusal INVALID_PAGE_TOKEN."""
     here = network.view.project(owner)
@@ -148,7 +153,7 @@ async def list_network_policies(
         name: Stored(policy, revision_of(rows.key_of(policy)))
         for name, policy in (here.intent.policies.items() if here else ())
     }
-    return page_of(sorted(stored), stored.get, page_size, page_token)
+    return await page_of(sorted(stored), stored.get, page_size, page_token, sift)
 
 
 async def _change(

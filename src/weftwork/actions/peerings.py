@@ -11,7 +11,7 @@ from weftwork.actions.claims import Draft, change, creation, joined, removal
 from weftwork.actions.dependents import in_use
 from weftwork.actions.find import peering_of, vpc_of
 from weftwork.actions.network import Decision, Network, Stored
-from weftwork.actions.reads import Page, page_of
+from weftwork.actions.pages import Page, Sift, page_of
 from weftwork.actions.words import check_name
 from weftwork.base import codes
 from weftwork.base.addresses import Cidr
@@ -104,17 +104,19 @@ async def get_peering(network: Network, *, owner: ProjectKey, peering: str) -> S
 
 
 async def list_peerings(
-    network: Network, *, owner: ProjectKey, page_size: int = 0, page_token: str = ""
+    network: Network, *, owner: ProjectKey, page_size: int = 0, page_token: str = "", sift: Sift[Peering] | None = None
 ) -> Page[Peering]:
     """The project's own halves. Refusal INVALID_PAGE_TOKEN."""
     here = network.view.project(owner)
     halves = {one.name: one for one in (here.intent.peerings.values() if here else ())}
     revision_of = network.view.revision_of
     stored = {name: Stored(half, revision_of(rows.key_of(half))) for name, half in halves.items()}
-    return page_of(sorted(stored), stored.get, page_size, page_token)
+    return await page_of(sorted(stored), stored.get, page_size, page_token, sift)
 
 
-async def list_offers(network: Network, *, owner: ProjectKey, page_size: int = 0, page_token: str = "") -> Page[Offer]:
+async def list_offers(
+    network: Network, *, owner: ProjectKey, page_size: int = 0, page_token: str = "", sift: Sift[Offer] | None = None
+) -> Page[Offer]:
     """The halves of others towards the project, accepted ones too. Refusal INVALID_PAGE_TOKEN."""
     intent = network.view.intent
     offers: dict[str, Stored[Offer]] = {}
@@ -123,7 +125,7 @@ async def list_offers(network: Network, *, owner: ProjectKey, page_size: int = 0
         if vpc is not None:
             offer = Offer(by, vpc.cidr, is_peered(intent, owner, by), half.created_at)
             offers[str(by)] = Stored(offer, network.view.revision_of(rows.key_of(half)))
-    return page_of(sorted(offers), offers.get, page_size, page_token)
+    return await page_of(sorted(offers), offers.get, page_size, page_token, sift)
 
 
 def _same(network: Network, existing: Peering, wanted: Peering, *, named: bool) -> Decision[Peering]:

@@ -1,16 +1,13 @@
 """Reading: one thing, or a page of things in the order of their keys. Everything comes from the view."""
 
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from weftwork.actions import rows
 from weftwork.actions.find import group_of, port_of, reach_test_of, usable_subnet, vpc_of
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.network import Network, Stored
-from weftwork.base import codes
+from weftwork.actions.pages import Page, Sift, page_of
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import Thing
 from weftwork.model.nat import Dnat, Snat
@@ -20,19 +17,7 @@ from weftwork.model.security_group import SecurityGroup
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 
-PAGE_SIZE = 100
-PAGE_SIZE_MAX = 1000
-
-T = TypeVar("T")
 ThingT = TypeVar("ThingT", bound=Thing)
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """`next_page_token` is empty on the last page."""
-
-    items: tuple[Stored[T], ...]
-    next_page_token: str
 
 
 async def get_vpc(network: Network, *, owner: ProjectKey) -> Stored[Vpc]:
@@ -56,7 +41,13 @@ async def get_security_group(network: Network, *, owner: ProjectKey, group: str)
 
 
 async def list_vpcs(
-    network: Network, *, org: str = "", project: str = "", page_size: int = 0, page_token: str = ""
+    network: Network,
+    *,
+    org: str = "",
+    project: str = "",
+    page_size: int = 0,
+    page_token: str = "",
+    sift: Sift[Vpc] | None = None,
 ) -> Page[Vpc]:
     """All that the caller sees, or an organisation's, or a project's of any or of one organisation.
 
@@ -69,51 +60,66 @@ async def list_vpcs(
         for owner, intent in intents.items()
         if intent.vpc and org in ("", owner.org) and project in ("", owner.project) and sees(owner)
     }
-    return _page(network, sorted(vpcs), vpcs.get, page_size, page_token)
+    return await _page(network, sorted(vpcs), vpcs.get, page_size, page_token, sift)
 
 
 async def list_subnets(
-    network: Network, *, owner: ProjectKey, page_size: int = 0, page_token: str = ""
+    network: Network, *, owner: ProjectKey, page_size: int = 0, page_token: str = "", sift: Sift[Subnet] | None = None
 ) -> Page[Subnet]:
     """Refusal INVALID_PAGE_TOKEN. A project without a VPC has no subnets."""
     subnets = _here(network, owner).intent.subnets
-    return _page(network, sorted(subnets), subnets.get, page_size, page_token)
+    return await _page(network, sorted(subnets), subnets.get, page_size, page_token, sift)
 
 
 async def list_ports(
-    network: Network, *, owner: ProjectKey, subnet: str = "", page_size: int = 0, page_token: str = ""
+    network: Network,
+    *,
+    owner: ProjectKey,
+    subnet: str = "",
+    page_size: int = 0,
+    page_token: str = "",
+    sift: Sift[Port] | None = None,
 ) -> Page[Port]:
     """All of the project, or one subnet's. Refusals INVALID_PAGE_TOKEN, SUBNET_NOT_FOUND."""
     here = _here(network, owner)
     ports = here.intent.ports
     if not subnet:
-        return _page(network, here.sorted_ports(), ports.get, page_size, page_token)
+        return await _page(network, here.sorted_ports(), ports.get, page_size, page_token, sift)
     into = usable_subnet(network, here, owner, subnet)
     own = here.ports_of_subnet(into.name)
     lent = (port for port in ports.values() if (port.lender, port.subnet) == (into.owner, into.name))
     names = sorted(port.id for port in (own if into.owner == owner else lent))
-    return _page(network, names, ports.get, page_size, page_token)
+    return await _page(network, names, ports.get, page_size, page_token, sift)
 
 
 async def list_security_groups(
-    network: Network, *, owner: ProjectKey, page_size: int = 0, page_token: str = ""
+    network: Network,
+    *,
+    owner: ProjectKey,
+    page_size: int = 0,
+    page_token: str = "",
+    sift: Sift[SecurityGroup] | None = None,
 ) -> Page[SecurityGroup]:
     """Refusal INVALID_PAGE_TOKEN."""
     groups = _here(network, owner).intent.groups
-    return _page(network, sorted(groups), groups.get, page_size, page_token)
+    return await _page(network, sorted(groups), groups.get, page_size, page_token, sift)
 
 
-async def list_snats(network: Network, *, owner: ProjectKey, page_size: int = 0, page_token: str = "") -> Page[Snat]:
+async def list_snats(
+    network: Network, *, owner: ProjectKey, page_size: int = 0, page_token: str = "", sift: Sift[Snat] | None = None
+) -> Page[Snat]:
     """The VPC's SNAT, if it has one. Refusal INVALID_PAGE_TOKEN."""
     snat = _here(network, owner).intent.snat
     snats = {"snat": snat} if snat else {}
-    return _page(network, sorted(snats), snats.get, page_size, page_token)
+    return await _page(network, sorted(snats), snats.get, page_size, page_token, sift)
 
 
-async def list_dnats(network: Network, *, owner: ProjectKey, page_size: int = 0, page_token: str = "") -> Page[Dnat]:
+async def list_dnats(
+    network: Network, *, owner: ProjectKey, page_size: int = 0, page_token: str = "", sift: Sift[Dnat] | None = None
+) -> Page[Dnat]:
     """Refusal INVALID_PAGE_TOKEN."""
     dnats = _here(network, owner).intent.dnats
-    return _page(network, sorted(dnats), dnats.get, page_size, page_token)
+    return await _page(network, sorted(dnats), dnats.get, page_size, page_token, sift)
 
 
 async def get_reach_test(network: Network, *, owner: ProjectKey, test: str) -> Stored[ReachTest]:
@@ -123,11 +129,16 @@ async def get_reach_test(network: Network, *, owner: ProjectKey, test: str) -> S
 
 
 async def list_reach_tests(
-    network: Network, *, owner: ProjectKey, page_size: int = 0, page_token: str = ""
+    network: Network,
+    *,
+    owner: ProjectKey,
+    page_size: int = 0,
+    page_token: str = "",
+    sift: Sift[ReachTest] | None = None,
 ) -> Page[ReachTest]:
     """Refusal INVALID_PAGE_TOKEN."""
     tests = _here(network, owner).intent.reach_tests
-    return _page(network, sorted(tests), tests.get, page_size, page_token)
+    return await _page(network, sorted(tests), tests.get, page_size, page_token, sift)
 
 
 def _here(network: Network, owner: ProjectKey) -> ProjectIndex:
@@ -138,37 +149,16 @@ def _stored(network: Network, thing: ThingT) -> Stored[ThingT]:
     return Stored(thing, network.view.revision_of(rows.key_of(thing)))
 
 
-def _page(
-    network: Network, names: Sequence[str], get: Callable[[str], ThingT | None], page_size: int, page_token: str
+async def _page(
+    network: Network,
+    names: Sequence[str],
+    get: Callable[[str], ThingT | None],
+    page_size: int,
+    page_token: str,
+    sift: Sift[ThingT] | None,
 ) -> Page[ThingT]:
     def stored(name: str) -> Stored[ThingT] | None:
         thing = get(name)
         return None if thing is None else _stored(network, thing)
 
-    return page_of(names, stored, page_size, page_token)
-
-
-def page_of(names: Sequence[str], get: Callable[[str], Stored[T] | None], page_size: int, page_token: str) -> Page[T]:
-    """What is behind the last name of the page before; a page is not a snapshot of the pages before it.
-
-    Refusal INVALID_PAGE_TOKEN.
-    """
-    size = min(page_size or PAGE_SIZE, PAGE_SIZE_MAX)
-    start = bisect_right(names, _name_in(page_token)) if page_token else 0
-    shown = names[start : start + size]
-    items = tuple(one for name in shown if (one := get(name)) is not None)
-    return Page(items, _token_of(shown[-1]) if start + size < len(names) else "")
-
-
-def _token_of(name: str) -> str:
-    return urlsafe_b64encode(name.encode()).decode()
-
-
-def _name_in(token: str) -> str:
-    try:
-        name = urlsafe_b64decode(token.encode("ascii")).decode()
-    except ValueError:
-        name = ""
-    if not name or _token_of(name) != token:
-        raise codes.INVALID_PAGE_TOKEN.refusal("the page token is not one of this list's", field="page_token")
-    return name
+    return await page_of(names, stored, page_size, page_token, sift)

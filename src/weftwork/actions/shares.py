@@ -8,7 +8,7 @@ from weftwork.actions.claims import Draft, creation, removal
 from weftwork.actions.dependents import lodged_in
 from weftwork.actions.find import subnet_of, vpc_of
 from weftwork.actions.network import Decision, Network, Stored
-from weftwork.actions.reads import Page, page_of
+from weftwork.actions.pages import Page, Sift, page_of
 from weftwork.actions.words import check_name
 from weftwork.base import codes
 from weftwork.base.tenancy import ProjectKey
@@ -61,20 +61,25 @@ async def unshare_subnet(network: Network, *, owner: ProjectKey, subnet: str, to
 
 
 async def list_shares(
-    network: Network, *, owner: ProjectKey, page_size: int = 0, page_token: str = ""
+    network: Network,
+    *,
+    owner: ProjectKey,
+    page_size: int = 0,
+    page_token: str = "",
+    sift: Sift[SubnetShare] | None = None,
 ) -> Page[SubnetShare]:
     """Of the project's own subnets. Refusal INVALID_PAGE_TOKEN."""
     here = network.view.project(owner)
     shares = here.intent.shares.values() if here else ()
     stored = {one.name: Stored(one, network.view.revision_of(rows.key_of(one))) for one in shares}
-    return page_of(sorted(stored), stored.get, page_size, page_token)
+    return await page_of(sorted(stored), stored.get, page_size, page_token, sift)
 
 
 async def list_shared_subnets(
-    network: Network, *, owner: ProjectKey, page_size: int = 0, page_token: str = ""
+    network: Network, *, owner: ProjectKey, page_size: int = 0, page_token: str = "", sift: Sift[Subnet] | None = None
 ) -> Page[Subnet]:
     """Other projects' subnets that the project may have ports in. Refusal INVALID_PAGE_TOKEN."""
     keys_of = (ThingKey("subnet", one.owner, one.subnet) for one in network.view.shared_with(owner).values())
     found = ((key, network.view.find(key)) for key in keys_of)
     stored = {one.id: Stored(one, network.view.revision_of(key)) for key, one in found if isinstance(one, Subnet)}
-    return page_of(sorted(stored), stored.get, page_size, page_token)
+    return await page_of(sorted(stored), stored.get, page_size, page_token, sift)

@@ -1,10 +1,13 @@
 """The NetworkPolicyService: rules of a project or a subnet above its security groups."""
 
+from functools import partial
+
 from weftwork.actions import network_policies
 from weftwork.actions.network import Network, Stored
 from weftwork.actions.rows import key_of
 from weftwork.api import telling
 from weftwork.api.doors import Doors
+from weftwork.api.listing import paging
 from weftwork.model.network_policy import NetworkPolicy
 from weftwork.rpc import decode, encode
 from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2 as pb
@@ -78,8 +81,8 @@ async def get(doors: Doors, request: pb.GetNetworkPolicyRequest) -> pb.NetworkPo
 
 
 async def list_policies(doors: Doors, request: pb.ListNetworkPoliciesRequest) -> pb.ListNetworkPoliciesResponse:
-    owner, paging = decode.owner(request), decode.page(request)
-    page = await network_policies.list_network_policies(doors.network, owner=owner, **paging)
+    asked = paging(request, pb.NetworkPolicy, partial(told, doors))
+    page = await network_policies.list_network_policies(doors.network, owner=decode.owner(request), **asked)
     return pb.ListNetworkPoliciesResponse(
         network_policies=[told(doors, one) for one in page.items], next_page_token=page.next_page_token
     )

@@ -1,10 +1,13 @@
 """The PeeringService: halves of peerings, and the offers of other projects."""
 
+from functools import partial
+
 from weftwork.actions import peerings
 from weftwork.actions.network import Network, Stored
 from weftwork.actions.rows import key_of
 from weftwork.api import telling
 from weftwork.api.doors import Doors
+from weftwork.api.listing import paging
 from weftwork.model.peering import Peering
 from weftwork.rpc import decode, encode
 from weftwork.rpc.generated.weftwork.v1 import peering_pb2 as pb
@@ -42,20 +45,23 @@ async def get(doors: Doors, request: pb.GetPeeringRequest) -> pb.Peering:
 
 
 async def list_peerings(doors: Doors, request: pb.ListPeeringsRequest) -> pb.ListPeeringsResponse:
-    page = await peerings.list_peerings(doors.network, owner=decode.owner(request), **decode.page(request))
+    asked = paging(request, pb.Peering, partial(told, doors))
+    page = await peerings.list_peerings(doors.network, owner=decode.owner(request), **asked)
     return pb.ListPeeringsResponse(
         peerings=[told(doors, one) for one in page.items], next_page_token=page.next_page_token
     )
 
 
 async def list_offers(doors: Doors, request: pb.ListPeeringsRequest) -> pb.ListPeeringOffersResponse:
-    page = await peerings.list_offers(doors.network, owner=decode.owner(request), **decode.page(request))
+    asked = paging(request, pb.PeeringOffer, _offer)
+    page = await peerings.list_offers(doors.network, owner=decode.owner(request), **asked)
     return pb.ListPeeringOffersResponse(
-        offers=[_offer(one.value) for one in page.items], next_page_token=page.next_page_token
+        offers=[_offer(one) for one in page.items], next_page_token=page.next_page_token
     )
 
 
-def _offer(value: peerings.Offer) -> pb.PeeringOffer:
+def _offer(stored: Stored[peerings.Offer]) -> pb.PeeringOffer:
+    value = stored.value
     return pb.PeeringOffer(
         by=str(value.by), cidr=str(value.cidr), accepted=value.is_accepted, created_at=value.created_at
     )

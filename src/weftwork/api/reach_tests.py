@@ -1,5 +1,7 @@
 """Reach tests: every call about them, and how they are told."""
 
+from functools import partial
+
 from weftwork.actions import reach_tests, reads
 from weftwork.actions.network import Network, Stored
 from weftwork.actions.reach_guard import end_told
@@ -7,6 +9,7 @@ from weftwork.actions.reach_tests import AppliedTests, Wanted
 from weftwork.actions.rows import key_of
 from weftwork.api import telling
 from weftwork.api.doors import Doors
+from weftwork.api.listing import paging
 from weftwork.base import codes
 from weftwork.model.intent import ProjectIntent
 from weftwork.model.reach_test import FORMS, End, Must, ReachTest, parse_end, parse_service, service_text
@@ -46,12 +49,8 @@ async def get(doors: Doors, request: pb.GetReachTestRequest) -> pb.ReachTest:
 
 
 async def list_tests(doors: Doors, request: pb.ListReachTestsRequest) -> pb.ListReachTestsResponse:
-    page = await reads.list_reach_tests(
-        doors.network,
-        owner=decode.owner(request),
-        page_size=decode.page_size(request.page_size),
-        page_token=decode.page_token(request.page_token),
-    )
+    asked = paging(request, pb.ReachTest, partial(told, doors))
+    page = await reads.list_reach_tests(doors.network, owner=decode.owner(request), **asked)
     return pb.ListReachTestsResponse(
         reach_tests=[told(doors, one) for one in page.items], next_page_token=page.next_page_token
     )

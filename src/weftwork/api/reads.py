@@ -11,6 +11,7 @@ from weftwork.actions import reads
 from weftwork.api import history, network_policies, peerings, reach_tests, shares, telling
 from weftwork.api.doors import Doors
 from weftwork.api.explain import explain
+from weftwork.api.listing import paging
 from weftwork.api.mutations import MUTATIONS
 from weftwork.base import codes
 from weftwork.rpc import decode
@@ -30,7 +31,7 @@ async def _list_vpcs(doors: Doors, request: pb.ListVpcsRequest) -> pb.ListVpcsRe
         doors.network,
         org=decode.optional_name(request.org_id, "org_id"),
         project=decode.optional_name(request.project_id, "project_id"),
-        **decode.page(request),
+        **paging(request, pb.Vpc, doors.vpc),
     )
     return pb.ListVpcsResponse(vpcs=map(doors.vpc, page.items), next_page_token=page.next_page_token)
 
@@ -41,7 +42,9 @@ async def _get_subnet(doors: Doors, request: pb.GetSubnetRequest) -> pb.Subnet:
 
 
 async def _list_subnets(doors: Doors, request: pb.ListSubnetsRequest) -> pb.ListSubnetsResponse:
-    page = await reads.list_subnets(doors.network, owner=decode.owner(request), **decode.page(request))
+    page = await reads.list_subnets(
+        doors.network, owner=decode.owner(request), **paging(request, pb.Subnet, doors.subnet)
+    )
     return pb.ListSubnetsResponse(subnets=map(doors.subnet, page.items), next_page_token=page.next_page_token)
 
 
@@ -52,7 +55,9 @@ async def _get_port(doors: Doors, request: pb.GetPortRequest) -> pb.Port:
 
 async def _list_ports(doors: Doors, request: pb.ListPortsRequest) -> pb.ListPortsResponse:
     subnet = decode.reference(request.subnet_id, "subnet_id") if request.subnet_id else ""
-    page = await reads.list_ports(doors.network, owner=decode.owner(request), subnet=subnet, **decode.page(request))
+    page = await reads.list_ports(
+        doors.network, owner=decode.owner(request), subnet=subnet, **paging(request, pb.Port, doors.port)
+    )
     return pb.ListPortsResponse(ports=map(doors.port, page.items), next_page_token=page.next_page_token)
 
 
@@ -62,19 +67,25 @@ async def _get_security_group(doors: Doors, request: pb.GetSecurityGroupRequest)
 
 
 async def _list_security_groups(doors: Doors, request: pb.ListSecurityGroupsRequest) -> pb.ListSecurityGroupsResponse:
-    page = await reads.list_security_groups(doors.network, owner=decode.owner(request), **decode.page(request))
+    page = await reads.list_security_groups(
+        doors.network, owner=decode.owner(request), **paging(request, pb.SecurityGroup, doors.security_group)
+    )
     return pb.ListSecurityGroupsResponse(
         security_groups=map(doors.security_group, page.items), next_page_token=page.next_page_token
     )
 
 
 async def _list_snats(doors: Doors, request: weft.ListNatsRequest) -> weft.ListSnatsResponse:
-    page = await reads.list_snats(doors.network, owner=decode.owner(request), **decode.page(request))
+    page = await reads.list_snats(
+        doors.network, owner=decode.owner(request), **paging(request, pb.SnatConfig, doors.snat)
+    )
     return weft.ListSnatsResponse(snats=map(doors.snat, page.items), next_page_token=page.next_page_token)
 
 
 async def _list_dnats(doors: Doors, request: weft.ListNatsRequest) -> weft.ListDnatsResponse:
-    page = await reads.list_dnats(doors.network, owner=decode.owner(request), **decode.page(request))
+    page = await reads.list_dnats(
+        doors.network, owner=decode.owner(request), **paging(request, pb.DnatConfig, doors.dnat)
+    )
     return weft.ListDnatsResponse(dnats=map(doors.dnat, page.items), next_page_token=page.next_page_token)
 
 

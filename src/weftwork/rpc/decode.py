@@ -65,7 +65,7 @@ _ACTIONS: dict[int, Action] = {
     policy_pb2.PolicyRule.ACTION_ALLOW: Action.ALLOW,
     policy_pb2.PolicyRule.ACTION_DENY: Action.DENY,
 }
-_CONDITION_TYPES = ("Accepted", "Programmed", "Peered")
+CONDITION_TYPES = ("Accepted", "Programmed", "Peered")
 _NAMELESS = ("vpc", "snat")
 
 
@@ -374,8 +374,8 @@ def _dnat_name(text: str, field: str) -> str:
 
 
 def condition_type(text: str, field: str) -> str:
-    if text and text not in _CONDITION_TYPES:
-        hint = f"Use one of {', '.join(_CONDITION_TYPES)}."
+    if text and text not in CONDITION_TYPES:
+        hint = f"Use one of {', '.join(CONDITION_TYPES)}."
         raise refusal(codes.INVALID_ARGUMENT, field, f"{quoted(text)} is not a condition", hint=hint)
     return text or "Programmed"
 

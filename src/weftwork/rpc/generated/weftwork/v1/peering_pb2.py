@@ -26,7 +26,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as overlay__network_dot_v1_dot_network__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19weftwork/v1/peering.proto\x12\x0bweftwork.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a overlay_network/v1/network.proto\"\xb1\x02\n\x07Peering\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06org_id\x18\x02 \x01(\t\x12\x12\n\nproject_id\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0c\n\x04peer\x18\x05 \x01(\t\x12)\n\x05state\x18\x06 \x01(\x0e\x32\x1a.weftwork.v1.Peering.State\x12\x11\n\tpeer_cidr\x18\x07 \x01(\t\x12\x12\n\ncreated_at\x18\x08 \x01(\x04\x12\x10\n\x08revision\x18\t \x01(\x04\x12\x31\n\nconditions\x18\n \x03(\x0b\x32\x1d.overlay_network.v1.Condition\"C\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\"N\n\x0cPeeringOffer\x12\n\n\x02\x62y\x18\x01 \x01(\t\x12\x0c\n\x04\x63idr\x18\x02 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x08\x12\x12\n\ncreated_at\x18\x04 \x01(\x04\"V\n\x14\x43reatePeeringRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04peer\x18\x04 \x01(\t\"H\n\x11GetPeeringRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0f\n\x07peering\x18\x03 \x01(\t\"`\n\x13ListPeeringsRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\"W\n\x14ListPeeringsResponse\x12&\n\x08peerings\x18\x01 \x03(\x0b\x32\x14.weftwork.v1.Peering\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"_\n\x19ListPeeringOffersResponse\x12)\n\x06offers\x18\x01 \x03(\x0b\x32\x19.weftwork.v1.PeeringOffer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\\\n\x14\x44\x65letePeeringRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0f\n\x07peering\x18\x03 \x01(\t\x12\x0f\n\x07\x63\x61scade\x18\x04 \x01(\x08\x32\x9e\x03\n\x0ePeeringService\x12H\n\rCreatePeering\x12!.weftwork.v1.CreatePeeringRequest\x1a\x14.weftwork.v1.Peering\x12\x42\n\nGetPeering\x12\x1e.weftwork.v1.GetPeeringRequest\x1a\x14.weftwork.v1.Peering\x12S\n\x0cListPeerings\x12 .weftwork.v1.ListPeeringsRequest\x1a!.weftwork.v1.ListPeeringsResponse\x12J\n\rDeletePeering\x12!.weftwork.v1.DeletePeeringRequest\x1a\x16.google.protobuf.Empty\x12]\n\x11ListPeeringOffers\x12 .weftwork.v1.ListPeeringsRequest\x1a&.weftwork.v1.ListPeeringOffersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19weftwork/v1/peering.proto\x12\x0bweftwork.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a overlay_network/v1/network.proto\"\xb1\x02\n\x07Peering\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06org_id\x18\x02 \x01(\t\x12\x12\n\nproject_id\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x0c\n\x04peer\x18\x05 \x01(\t\x12)\n\x05state\x18\x06 \x01(\x0e\x32\x1a.weftwork.v1.Peering.State\x12\x11\n\tpeer_cidr\x18\x07 \x01(\t\x12\x12\n\ncreated_at\x18\x08 \x01(\x04\x12\x10\n\x08revision\x18\t \x01(\x04\x12\x31\n\nconditions\x18\n \x03(\x0b\x32\x1d.overlay_network.v1.Condition\"C\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n\rSTATE_PENDING\x10\x01\x12\x10\n\x0cSTATE_ACTIVE\x10\x02\"N\n\x0cPeeringOffer\x12\n\n\x02\x62y\x18\x01 \x01(\t\x12\x0c\n\x04\x63idr\x18\x02 \x01(\t\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x08\x12\x12\n\ncreated_at\x18\x04 \x01(\x04\"V\n\x14\x43reatePeeringRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0c\n\x04name\x18\x03 \x01(\t\x12\x0c\n\x04peer\x18\x04 \x01(\t\"H\n\x11GetPeeringRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0f\n\x07peering\x18\x03 \x01(\t\"\x82\x01\n\x13ListPeeringsRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x1e \x01(\t\x12\x10\n\x08order_by\x18\x1f \x01(\t\"W\n\x14ListPeeringsResponse\x12&\n\x08peerings\x18\x01 \x03(\x0b\x32\x14.weftwork.v1.Peering\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"_\n\x19ListPeeringOffersResponse\x12)\n\x06offers\x18\x01 \x03(\x0b\x32\x19.weftwork.v1.PeeringOffer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\\\n\x14\x44\x65letePeeringRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0f\n\x07peering\x18\x03 \x01(\t\x12\x0f\n\x07\x63\x61scade\x18\x04 \x01(\x08\x32\x9e\x03\n\x0ePeeringService\x12H\n\rCreatePeering\x12!.weftwork.v1.CreatePeeringRequest\x1a\x14.weftwork.v1.Peering\x12\x42\n\nGetPeering\x12\x1e.weftwork.v1.GetPeeringRequest\x1a\x14.weftwork.v1.Peering\x12S\n\x0cListPeerings\x12 .weftwork.v1.ListPeeringsRequest\x1a!.weftwork.v1.ListPeeringsResponse\x12J\n\rDeletePeering\x12!.weftwork.v1.DeletePeeringRequest\x1a\x16.google.protobuf.Empty\x12]\n\x11ListPeeringOffers\x12 .weftwork.v1.ListPeeringsRequest\x1a&.weftwork.v1.ListPeeringOffersResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -43,14 +43,14 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEPEERINGREQUEST']._serialized_end=579
   _globals['_GETPEERINGREQUEST']._serialized_start=581
   _globals['_GETPEERINGREQUEST']._serialized_end=653
-  _globals['_LISTPEERINGSREQUEST']._serialized_start=655
-  _globals['_LISTPEERINGSREQUEST']._serialized_end=751
-  _globals['_LISTPEERINGSRESPONSE']._serialized_start=753
-  _globals['_LISTPEERINGSRESPONSE']._serialized_end=840
-  _globals['_LISTPEERINGOFFERSRESPONSE']._serialized_start=842
-  _globals['_LISTPEERINGOFFERSRESPONSE']._serialized_end=937
-  _globals['_DELETEPEERINGREQUEST']._serialized_start=939
-  _globals['_DELETEPEERINGREQUEST']._serialized_end=1031
-  _globals['_PEERINGSERVICE']._serialized_start=1034
-  _globals['_PEERINGSERVICE']._serialized_end=1448
+  _globals['_LISTPEERINGSREQUEST']._serialized_start=656
+  _globals['_LISTPEERINGSREQUEST']._serialized_end=786
+  _globals['_LISTPEERINGSRESPONSE']._serialized_start=788
+  _globals['_LISTPEERINGSRESPONSE']._serialized_end=875
+  _globals['_LISTPEERINGOFFERSRESPONSE']._serialized_start=877
+  _globals['_LISTPEERINGOFFERSRESPONSE']._serialized_end=972
+  _globals['_DELETEPEERINGREQUEST']._serialized_start=974
+  _globals['_DELETEPEERINGREQUEST']._serialized_end=1066
+  _globals['_PEERINGSERVICE']._serialized_start=1069
+  _globals['_PEERINGSERVICE']._serialized_end=1483
 # @@protoc_insertion_point(module_scope)

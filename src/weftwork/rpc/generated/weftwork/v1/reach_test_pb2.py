@@ -26,15 +26,15 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as overlay__network_dot_v1_dot_network__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cweftwork/v1/reach_test.proto\x12\x0bweftwork.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a overlay_network/v1/network.proto\"t\n\rReachTestSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1f\n\x04must\x18\x02 \x01(\x0e\x32\x11.weftwork.v1.Must\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x04 \x01(\t\x12\x0f\n\x07service\x18\x05 \x01(\t\"\xf9\x01\n\tReachTest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06org_id\x18\x02 \x01(\t\x12\x12\n\nproject_id\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x1f\n\x04must\x18\x05 \x01(\x0e\x32\x11.weftwork.v1.Must\x12\x0e\n\x06source\x18\x06 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x07 \x01(\t\x12\x0f\n\x07service\x18\x08 \x01(\t\x12\x12\n\ncreated_at\x18\t \x01(\x04\x12\x10\n\x08revision\x18\n \x01(\x04\x12\x31\n\nconditions\x18\x0b \x03(\x0b\x32\x1d.overlay_network.v1.Condition\"f\n\x16\x43reateReachTestRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12(\n\x04test\x18\x03 \x01(\x0b\x32\x1a.weftwork.v1.ReachTestSpec\"P\n\x13GetReachTestRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x15\n\rreach_test_id\x18\x03 \x01(\t\"b\n\x15ListReachTestsRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\"^\n\x16ListReachTestsResponse\x12+\n\x0breach_tests\x18\x01 \x03(\x0b\x32\x16.weftwork.v1.ReachTest\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x16\x44\x65leteReachTestRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x15\n\rreach_test_id\x18\x03 \x01(\t\"v\n\x16\x41pplyReachTestsRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12)\n\x05tests\x18\x03 \x03(\x0b\x32\x1a.weftwork.v1.ReachTestSpec\x12\r\n\x05prune\x18\x04 \x01(\x08\"_\n\x17\x41pplyReachTestsResponse\x12\x0f\n\x07\x63reated\x18\x01 \x03(\t\x12\x0f\n\x07\x63hanged\x18\x02 \x03(\t\x12\x0f\n\x07\x64\x65leted\x18\x03 \x03(\t\x12\x11\n\tunchanged\x18\x04 \x03(\t\"R\n\x14RunReachTestsRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x16\n\x0ereach_test_ids\x18\x03 \x03(\t\"F\n\x15RunReachTestsResponse\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.weftwork.v1.ReachTestResult\"S\n\x0fReachTestResult\x12$\n\x04test\x18\x01 \x01(\x0b\x32\x16.weftwork.v1.ReachTest\x12\r\n\x05holds\x18\x02 \x01(\x08\x12\x0b\n\x03why\x18\x03 \x01(\t*@\n\x04Must\x12\x14\n\x10MUST_UNSPECIFIED\x10\x00\x12\x0e\n\nMUST_REACH\x10\x01\x12\x12\n\x0eMUST_NOT_REACH\x10\x02\x32\x8d\x04\n\x10ReachTestService\x12N\n\x0f\x43reateReachTest\x12#.weftwork.v1.CreateReachTestRequest\x1a\x16.weftwork.v1.ReachTest\x12H\n\x0cGetReachTest\x12 .weftwork.v1.GetReachTestRequest\x1a\x16.weftwork.v1.ReachTest\x12Y\n\x0eListReachTests\x12\".weftwork.v1.ListReachTestsRequest\x1a#.weftwork.v1.ListReachTestsResponse\x12N\n\x0f\x44\x65leteReachTest\x12#.weftwork.v1.DeleteReachTestRequest\x1a\x16.google.protobuf.Empty\x12\\\n\x0f\x41pplyReachTests\x12#.weftwork.v1.ApplyReachTestsRequest\x1a$.weftwork.v1.ApplyReachTestsResponse\x12V\n\rRunReachTests\x12!.weftwork.v1.RunReachTestsRequest\x1a\".weftwork.v1.RunReachTestsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cweftwork/v1/reach_test.proto\x12\x0bweftwork.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a overlay_network/v1/network.proto\"t\n\rReachTestSpec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1f\n\x04must\x18\x02 \x01(\x0e\x32\x11.weftwork.v1.Must\x12\x0e\n\x06source\x18\x03 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x04 \x01(\t\x12\x0f\n\x07service\x18\x05 \x01(\t\"\xf9\x01\n\tReachTest\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06org_id\x18\x02 \x01(\t\x12\x12\n\nproject_id\x18\x03 \x01(\t\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x1f\n\x04must\x18\x05 \x01(\x0e\x32\x11.weftwork.v1.Must\x12\x0e\n\x06source\x18\x06 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x07 \x01(\t\x12\x0f\n\x07service\x18\x08 \x01(\t\x12\x12\n\ncreated_at\x18\t \x01(\x04\x12\x10\n\x08revision\x18\n \x01(\x04\x12\x31\n\nconditions\x18\x0b \x03(\x0b\x32\x1d.overlay_network.v1.Condition\"f\n\x16\x43reateReachTestRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12(\n\x04test\x18\x03 \x01(\x0b\x32\x1a.weftwork.v1.ReachTestSpec\"P\n\x13GetReachTestRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x15\n\rreach_test_id\x18\x03 \x01(\t\"\x84\x01\n\x15ListReachTestsRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x1e \x01(\t\x12\x10\n\x08order_by\x18\x1f \x01(\t\"^\n\x16ListReachTestsResponse\x12+\n\x0breach_tests\x18\x01 \x03(\x0b\x32\x16.weftwork.v1.ReachTest\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"S\n\x16\x44\x65leteReachTestRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x15\n\rreach_test_id\x18\x03 \x01(\t\"v\n\x16\x41pplyReachTestsRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12)\n\x05tests\x18\x03 \x03(\x0b\x32\x1a.weftwork.v1.ReachTestSpec\x12\r\n\x05prune\x18\x04 \x01(\x08\"_\n\x17\x41pplyReachTestsResponse\x12\x0f\n\x07\x63reated\x18\x01 \x03(\t\x12\x0f\n\x07\x63hanged\x18\x02 \x03(\t\x12\x0f\n\x07\x64\x65leted\x18\x03 \x03(\t\x12\x11\n\tunchanged\x18\x04 \x03(\t\"R\n\x14RunReachTestsRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x16\n\x0ereach_test_ids\x18\x03 \x03(\t\"F\n\x15RunReachTestsResponse\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.weftwork.v1.ReachTestResult\"S\n\x0fReachTestResult\x12$\n\x04test\x18\x01 \x01(\x0b\x32\x16.weftwork.v1.ReachTest\x12\r\n\x05holds\x18\x02 \x01(\x08\x12\x0b\n\x03why\x18\x03 \x01(\t*@\n\x04Must\x12\x14\n\x10MUST_UNSPECIFIED\x10\x00\x12\x0e\n\nMUST_REACH\x10\x01\x12\x12\n\x0eMUST_NOT_REACH\x10\x02\x32\x8d\x04\n\x10ReachTestService\x12N\n\x0f\x43reateReachTest\x12#.weftwork.v1.CreateReachTestRequest\x1a\x16.weftwork.v1.ReachTest\x12H\n\x0cGetReachTest\x12 .weftwork.v1.GetReachTestRequest\x1a\x16.weftwork.v1.ReachTest\x12Y\n\x0eListReachTests\x12\".weftwork.v1.ListReachTestsRequest\x1a#.weftwork.v1.ListReachTestsResponse\x12N\n\x0f\x44\x65leteReachTest\x12#.weftwork.v1.DeleteReachTestRequest\x1a\x16.google.protobuf.Empty\x12\\\n\x0f\x41pplyReachTests\x12#.weftwork.v1.ApplyReachTestsRequest\x1a$.weftwork.v1.ApplyReachTestsResponse\x12V\n\rRunReachTests\x12!.weftwork.v1.RunReachTestsRequest\x1a\".weftwork.v1.RunReachTestsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'weftwork.v1.reach_test_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_MUST']._serialized_start=1403
-  _globals['_MUST']._serialized_end=1467
+  _globals['_MUST']._serialized_start=1438
+  _globals['_MUST']._serialized_end=1502
   _globals['_REACHTESTSPEC']._serialized_start=108
   _globals['_REACHTESTSPEC']._serialized_end=224
   _globals['_REACHTEST']._serialized_start=227
@@ -43,22 +43,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEREACHTESTREQUEST']._serialized_end=580
   _globals['_GETREACHTESTREQUEST']._serialized_start=582
   _globals['_GETREACHTESTREQUEST']._serialized_end=662
-  _globals['_LISTREACHTESTSREQUEST']._serialized_start=664
-  _globals['_LISTREACHTESTSREQUEST']._serialized_end=762
-  _globals['_LISTREACHTESTSRESPONSE']._serialized_start=764
-  _globals['_LISTREACHTESTSRESPONSE']._serialized_end=858
-  _globals['_DELETEREACHTESTREQUEST']._serialized_start=860
-  _globals['_DELETEREACHTESTREQUEST']._serialized_end=943
-  _globals['_APPLYREACHTESTSREQUEST']._serialized_start=945
-  _globals['_APPLYREACHTESTSREQUEST']._serialized_end=1063
-  _globals['_APPLYREACHTESTSRESPONSE']._serialized_start=1065
-  _globals['_APPLYREACHTESTSRESPONSE']._serialized_end=1160
-  _globals['_RUNREACHTESTSREQUEST']._serialized_start=1162
-  _globals['_RUNREACHTESTSREQUEST']._serialized_end=1244
-  _globals['_RUNREACHTESTSRESPONSE']._serialized_start=1246
-  _globals['_RUNREACHTESTSRESPONSE']._serialized_end=1316
-  _globals['_REACHTESTRESULT']._serialized_start=1318
-  _globals['_REACHTESTRESULT']._serialized_end=1401
-  _globals['_REACHTESTSERVICE']._serialized_start=1470
-  _globals['_REACHTESTSERVICE']._serialized_end=1995
+  _globals['_LISTREACHTESTSREQUEST']._serialized_start=665
+  _globals['_LISTREACHTESTSREQUEST']._serialized_end=797
+  _globals['_LISTREACHTESTSRESPONSE']._serialized_start=799
+  _globals['_LISTREACHTESTSRESPONSE']._serialized_end=893
+  _globals['_DELETEREACHTESTREQUEST']._serialized_start=895
+  _globals['_DELETEREACHTESTREQUEST']._serialized_end=978
+  _globals['_APPLYREACHTESTSREQUEST']._serialized_start=980
+  _globals['_APPLYREACHTESTSREQUEST']._serialized_end=1098
+  _globals['_APPLYREACHTESTSRESPONSE']._serialized_start=1100
+  _globals['_APPLYREACHTESTSRESPONSE']._serialized_end=1195
+  _globals['_RUNREACHTESTSREQUEST']._serialized_start=1197
+  _globals['_RUNREACHTESTSREQUEST']._serialized_end=1279
+  _globals['_RUNREACHTESTSRESPONSE']._serialized_start=1281
+  _globals['_RUNREACHTESTSRESPONSE']._serialized_end=1351
+  _globals['_REACHTESTRESULT']._serialized_start=1353
+  _globals['_REACHTESTRESULT']._serialized_end=1436
+  _globals['_REACHTESTSERVICE']._serialized_start=1505
+  _globals['_REACHTESTSERVICE']._serialized_end=2030
 # @@protoc_insertion_point(module_scope)

@@ -26,7 +26,7 @@ from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as overlay__network_dot_v1_dot_network__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19weftwork/v1/sharing.proto\x12\x0bweftwork.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a overlay_network/v1/network.proto\"\xb5\x01\n\x0bSubnetShare\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06org_id\x18\x02 \x01(\t\x12\x12\n\nproject_id\x18\x03 \x01(\t\x12\x11\n\tsubnet_id\x18\x04 \x01(\t\x12\n\n\x02to\x18\x05 \x01(\t\x12\x12\n\ncreated_at\x18\x06 \x01(\x04\x12\x10\n\x08revision\x18\x07 \x01(\x04\x12\x31\n\nconditions\x18\x08 \x03(\x0b\x32\x1d.overlay_network.v1.Condition\"W\n\x12ShareSubnetRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x11\n\tsubnet_id\x18\x03 \x01(\t\x12\n\n\x02to\x18\x04 \x01(\t\"Y\n\x14UnshareSubnetRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x11\n\tsubnet_id\x18\x03 \x01(\t\x12\n\n\x02to\x18\x04 \x01(\t\"^\n\x11ListSharesRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\"]\n\x18ListSubnetSharesResponse\x12(\n\x06shares\x18\x01 \x03(\x0b\x32\x18.weftwork.v1.SubnetShare\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x19ListSharedSubnetsResponse\x12+\n\x07subnets\x18\x01 \x03(\x0b\x32\x1a.overlay_network.v1.Subnet\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xde\x02\n\x0eSharingService\x12H\n\x0bShareSubnet\x12\x1f.weftwork.v1.ShareSubnetRequest\x1a\x18.weftwork.v1.SubnetShare\x12J\n\rUnshareSubnet\x12!.weftwork.v1.UnshareSubnetRequest\x1a\x16.google.protobuf.Empty\x12Y\n\x10ListSubnetShares\x12\x1e.weftwork.v1.ListSharesRequest\x1a%.weftwork.v1.ListSubnetSharesResponse\x12[\n\x11ListSharedSubnets\x12\x1e.weftwork.v1.ListSharesRequest\x1a&.weftwork.v1.ListSharedSubnetsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19weftwork/v1/sharing.proto\x12\x0bweftwork.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a overlay_network/v1/network.proto\"\xb5\x01\n\x0bSubnetShare\x12\n\n\x02id\x18\x01 \x01(\t\x12\x0e\n\x06org_id\x18\x02 \x01(\t\x12\x12\n\nproject_id\x18\x03 \x01(\t\x12\x11\n\tsubnet_id\x18\x04 \x01(\t\x12\n\n\x02to\x18\x05 \x01(\t\x12\x12\n\ncreated_at\x18\x06 \x01(\x04\x12\x10\n\x08revision\x18\x07 \x01(\x04\x12\x31\n\nconditions\x18\x08 \x03(\x0b\x32\x1d.overlay_network.v1.Condition\"W\n\x12ShareSubnetRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x11\n\tsubnet_id\x18\x03 \x01(\t\x12\n\n\x02to\x18\x04 \x01(\t\"Y\n\x14UnshareSubnetRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x11\n\tsubnet_id\x18\x03 \x01(\t\x12\n\n\x02to\x18\x04 \x01(\t\"\x80\x01\n\x11ListSharesRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x1e \x01(\t\x12\x10\n\x08order_by\x18\x1f \x01(\t\"]\n\x18ListSubnetSharesResponse\x12(\n\x06shares\x18\x01 \x03(\x0b\x32\x18.weftwork.v1.SubnetShare\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"a\n\x19ListSharedSubnetsResponse\x12+\n\x07subnets\x18\x01 \x03(\x0b\x32\x1a.overlay_network.v1.Subnet\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t2\xde\x02\n\x0eSharingService\x12H\n\x0bShareSubnet\x12\x1f.weftwork.v1.ShareSubnetRequest\x1a\x18.weftwork.v1.SubnetShare\x12J\n\rUnshareSubnet\x12!.weftwork.v1.UnshareSubnetRequest\x1a\x16.google.protobuf.Empty\x12Y\n\x10ListSubnetShares\x12\x1e.weftwork.v1.ListSharesRequest\x1a%.weftwork.v1.ListSubnetSharesResponse\x12[\n\x11ListSharedSubnets\x12\x1e.weftwork.v1.ListSharesRequest\x1a&.weftwork.v1.ListSharedSubnetsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,12 +39,12 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SHARESUBNETREQUEST']._serialized_end=376
   _globals['_UNSHARESUBNETREQUEST']._serialized_start=378
   _globals['_UNSHARESUBNETREQUEST']._serialized_end=467
-  _globals['_LISTSHARESREQUEST']._serialized_start=469
-  _globals['_LISTSHARESREQUEST']._serialized_end=563
-  _globals['_LISTSUBNETSHARESRESPONSE']._serialized_start=565
-  _globals['_LISTSUBNETSHARESRESPONSE']._serialized_end=658
-  _globals['_LISTSHAREDSUBNETSRESPONSE']._serialized_start=660
-  _globals['_LISTSHAREDSUBNETSRESPONSE']._serialized_end=757
-  _globals['_SHARINGSERVICE']._serialized_start=760
-  _globals['_SHARINGSERVICE']._serialized_end=1110
+  _globals['_LISTSHARESREQUEST']._serialized_start=470
+  _globals['_LISTSHARESREQUEST']._serialized_end=598
+  _globals['_LISTSUBNETSHARESRESPONSE']._serialized_start=600
+  _globals['_LISTSUBNETSHARESRESPONSE']._serialized_end=693
+  _globals['_LISTSHAREDSUBNETSRESPONSE']._serialized_start=695
+  _globals['_LISTSHAREDSUBNETSRESPONSE']._serialized_end=792
+  _globals['_SHARINGSERVICE']._serialized_start=795
+  _globals['_SHARINGSERVICE']._serialized_end=1145
 # @@protoc_insertion_point(module_scope)
