@@ -17,6 +17,7 @@ from weftwork.actions.journal import Author, lines_of
 from weftwork.actions.quota_guard import QuotaGuard
 from weftwork.actions.reach_board import ReachBoard
 from weftwork.actions.reach_guard import ReachGuard
+from weftwork.actions.terms import Terms, compares_of, first_time, kept
 from weftwork.actions.view import IntentView
 from weftwork.base import codes
 from weftwork.base.addresses import Address, Cidr
@@ -29,6 +30,8 @@ ATTEMPTS = 16
 """How often an action decides anew when somebody else was faster."""
 CATCH_UP_S = 1.0
 """How long to wait after a conflict for the view to show what was in the way."""
+
+NO_TERMS = Terms()
 
 T = TypeVar("T")
 
@@ -73,13 +76,15 @@ class Stored(Generic[T]):
 class Decision(Generic[T]):
     """What to commit; without writes the answer stands as it is, at `revision`.
 
-    `holds` are claims that were chosen freely: others choose differently while this one is under way.
+    `holds` are claims that were chosen freely: others choose differently while this one is under way. With `more`, it
+    is only a step, and another decision follows.
     """
 
     value: T
     draft: Draft = field(default_factory=Draft)
     revision: int = 0
     holds: tuple[str, ...] = ()
+    more: bool = False
 
 
 class Network:
@@ -106,6 +111,7 @@ class Network:
         self.principal = ITSELF
         self.is_dry = False
         self.author = Author()
+        self.terms = NO_TERMS
         self._gates = Gates()
 
     async def run(self, owner: ProjectKey, decide: Callable[[], Decision[T]], *, alone: bool = True) -> Stored[T]:
@@ -120,7 +126,7 @@ class Network:
         try:
             for _ in range(ATTEMPTS):
                 try:
-                    return await self._attempt(decide())
+                    return await self._attempt(decide)
                 except MacsNeeded as needed:
                     await self.choices.reserve_macs(needed.owner)
                 except Conflict as conflict:
@@ -129,10 +135,21 @@ class Network:
             self._gates.leave(owner, alone=alone)
         raise codes.TOO_MANY_CONFLICTS.refusal(f"gave up after {ATTEMPTS} attempts: others were faster each time")
 
-    async def _attempt(self, decision: Decision[T]) -> Stored[T]:
+    async def _attempt(self, decide: Callable[[], Decision[T]]) -> Stored[T]:
+        once = self.terms.once
+        first = (await first_time(self.store, once, self.clock.now_s()),) if once else ()
+        seen = tuple(compares_of(self.view, self.terms))
+        decision = decide()
+        if once and not decision.more:
+            revision = 0 if decision.draft.writes else decision.revision
+            kept_too = Draft(first, (kept(once, decision.value, self.clock.now_s(), revision=revision),))
+        else:
+            kept_too = Draft()
         if not decision.draft.writes:
+            if kept_too.writes:
+                await self.store.commit(Transaction((*kept_too.compares, *seen), kept_too.writes))
             return Stored(decision.value, decision.revision)
-        draft = self.guarded(decision.draft)
+        draft = self.guarded(decision.draft) + kept_too + Draft(seen)
         held = self.choices.held
         held.update(decision.holds)
         try:
@@ -164,6 +181,12 @@ class Network:
         network.overrides_reach_tests = overrides_reach_tests
         return network
 
+    def on_terms(self, terms: Terms) -> "Network":
+        """The same network for one change."""
+        network = copy(self)
+        network.terms = terms
+        return network
+
     def dry(self) -> "DryNetwork":
         return DryNetwork(self)
 
@@ -178,6 +201,7 @@ class DryNetwork(Network):
         self.quota_guard = network.quota_guard
         self.overrides_reach_tests = network.overrides_reach_tests
         self.principal = network.principal
+        self.terms = network.terms
         self.is_dry = True
         self.choices = Choices(network.store, network.view, origin=network.choices)
         self.writes: tuple[Write, ...] = ()
@@ -188,6 +212,8 @@ class DryNetwork(Network):
         except MacsNeeded as needed:
             await self.choices.foresee_macs(needed.owner)
             decision = decide()
+        for one in self.terms.expected:
+            one.seen(self.view)
         self.guarded(decision.draft)
         self.writes += decision.draft.writes
         return Stored(decision.value, decision.revision)

@@ -170,7 +170,7 @@ async def run_guarded(network: Network, owner: ProjectKey, decide: Callable[[], 
         if not decision.draft.writes or network.is_dry or network.reach_guard.stands_in(owner):
             return Decision(decision.value, decision.draft, decision.revision)
         _, vpc = vpc_of(network, owner)
-        return Decision(None, _guard(network, vpc))
+        return Decision(None, _guard(network, vpc), more=True)
 
     while True:
         stored = await network.run(owner, under_guard)

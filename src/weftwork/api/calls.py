@@ -3,16 +3,20 @@
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from google.protobuf.message import DecodeError, Message
 
 from weftwork.access.caller import Credentials, Principal
 from weftwork.actions.journal import Author
+from weftwork.actions.terms import Replayed, Terms
 from weftwork.api.doors import Doors
 from weftwork.api.guard import Guard, authorise
 from weftwork.api.operations import Operation, Watch
 from weftwork.api.refusals import RefusalLog
+from weftwork.api.terms import answer_again, changing, terms_of
+from weftwork.api.waiting import Wait, when_programmed
 from weftwork.base import codes
 from weftwork.base.errors import Kind, Refusal
 
@@ -28,6 +32,10 @@ class Call:
     request_bytes: int
     credentials: Credentials
     overrides_reach_tests: bool = False
+    if_match: str | None = None
+    """ETags: the change is made only if its thing has one of them."""
+    idempotency_key: str | None = None
+    """The change is made once, however often the call comes with this key."""
 
 
 @dataclass(slots=True)
@@ -71,13 +79,39 @@ class Calls:
     """Where what is refused is noted; None: nowhere."""
 
     async def answer(self, operation: Operation, call: Call, parse: Callable[[], Any]) -> Message:
+        return (await self.answer_when(operation, call, parse))[0]
+
+    async def answer_when(
+        self, operation: Operation, call: Call, parse: Callable[[], Any], wait: Wait | None = None
+    ) -> tuple[Message, bool]:
+        """The answer, and whether what was to be waited for has come."""
         with self.gate.admit(call), self._noted(operation.method, call) as passage:
             principal = passage.principal = await self.guard.principal_for(operation.method, call.credentials)
             with self.guard.paced(principal, call.credentials):
                 request = _parsed(parse)
                 self._let_in(passage, operation.method, call, request)
                 with self.guard.shared(principal, passage.tenant):
-                    return await operation.run(self._doors_for(call, principal, operation.method), request)
+                    doors = self._doors_for(call, principal, operation.method)
+                    run = partial(self._run, operation, doors, call, request)
+                    if wait is None:
+                        return await run(), True
+                    mutation, inner = changing(operation, request)
+                    return await when_programmed(doors, mutation, inner, wait, run)
+
+    async def _run(self, operation: Operation, doors: Doors, call: Call, request: Message) -> Message:
+        if call.if_match is not None or call.idempotency_key is not None:
+            return await self._on_terms(operation, doors, call, request)
+        return await operation.run(doors, request)
+
+    async def _on_terms(self, operation: Operation, doors: Doors, call: Call, request: Message) -> Message:
+        mutation, inner = changing(operation, request)
+        terms = terms_of(doors, mutation, inner, if_match=call.if_match, idempotency_key=call.idempotency_key)
+        if operation.mutation is None:
+            terms = Terms(terms.expected)  # A plan may be made again and again.
+        try:
+            return await operation.run(replace(doors, network=doors.network.on_terms(terms)), request)
+        except Replayed as replayed:
+            return answer_again(doors, mutation, replayed)
 
     async def watch(self, watch: Watch, call: Call, parse: Callable[[], Any]) -> AsyncIterator[Message]:
         with self.gate.admit(call), self._noted(watch.method, call) as passage:

@@ -33,11 +33,11 @@ async def watch_conditions(doors: Doors, request: weft.WatchConditionsRequest) -
     def wanted(key: ThingKey) -> bool:
         return key == only if only else key.owner == owner and kind in (None, key.kind)
 
-    async with _changes(doors.conditions) as changes:
+    async with changes(doors.conditions) as news:
         for key in filter(wanted, _keys(doors.network, owner)):
             conditions = _now(doors, key)
             yield telling.condition_event(key, conditions, deleted=not conditions)
-        async for change in changes:
+        async for change in news:
             if wanted(change.key):
                 yield telling.condition_event(change.key, change.conditions, deleted=not change.conditions)
 
@@ -50,13 +50,13 @@ async def wait_for_condition(doors: Doors, request: weft.WaitForConditionRequest
     revision = request.revision or doors.network.view.revision_of(key)
     conditions: tuple[Condition, ...] = _now(doors, key)
     with suppress(TimeoutError):
-        async with asyncio.timeout(timeout_s), _changes(doors.conditions) as changes:
+        async with asyncio.timeout(timeout_s), changes(doors.conditions) as news:
             conditions = _now(doors, key)
-            while conditions and not _is_met(conditions, type_, revision):
-                change = await anext(changes)
+            while conditions and not is_met(conditions, type_, revision):
+                change = await anext(news)
                 if change.key == key:
                     conditions = change.conditions
-    met = _is_met(conditions, type_, revision)
+    met = is_met(conditions, type_, revision)
     return telling.condition_event(key, conditions, deleted=not conditions, met=met)
 
 
@@ -87,7 +87,7 @@ def find(network: Network, asked: ThingKey) -> ThingKey:
 
 
 @asynccontextmanager
-async def _changes(conditions: Conditions) -> AsyncIterator[AsyncIterator[ConditionChange]]:
+async def changes(conditions: Conditions) -> AsyncIterator[AsyncIterator[ConditionChange]]:
     """A watch that has begun: what changes after this is entered is not missed."""
     watch = conditions.watch()
     first = asyncio.ensure_future(anext(watch))
@@ -116,7 +116,7 @@ def _now(doors: Doors, key: ThingKey) -> tuple[Condition, ...]:
     return doors.conditions.of(key, doors.network.view.revision_of(key))
 
 
-def _is_met(conditions: Iterable[Condition], type_: str, revision: int) -> bool:
+def is_met(conditions: Iterable[Condition], type_: str, revision: int) -> bool:
     return any(
         one.type == type_ and one.status is Status.TRUE and one.observed_revision >= revision for one in conditions
     )

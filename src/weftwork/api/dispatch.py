@@ -16,6 +16,7 @@ from weftwork.api.calls import Call, Calls
 from weftwork.api.errors import answer_to
 from weftwork.api.guard import bearer_in
 from weftwork.api.operations import OPERATIONS, WATCHES, Operation, Watch
+from weftwork.api.terms import IDEMPOTENCY_KEY, IF_MATCH
 
 AUTHORIZATION = "authorization"
 OVERRIDE = "weft-override-reach-tests"
@@ -73,7 +74,13 @@ def _call(request: bytes, context: "Context") -> Call:
         len(request),
         _credentials(context, str(metadata.get(AUTHORIZATION, ""))),
         overrides_reach_tests=metadata.get(OVERRIDE) == "yes",
+        if_match=_text(metadata.get(IF_MATCH)),
+        idempotency_key=_text(metadata.get(IDEMPOTENCY_KEY)),
     )
+
+
+def _text(value: str | bytes | None) -> str | None:
+    return None if value is None else str(value)
 
 
 def _credentials(context: "Context", authorization: str) -> Credentials:

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 
 from weftwork.api.access import ACCESS
@@ -12,6 +13,13 @@ from weftwork.api.doors import Doors
 from weftwork.api.mutations import MUTATIONS, Mutation
 from weftwork.api.reads import READS
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
+
+
+def answer_class(method: str) -> type[Message]:
+    """Of the call's answer, or of each of a stream's."""
+    service, name = method.strip("/").split("/")
+    found = descriptor_pool.Default().FindServiceByName(service).FindMethodByName(name)
+    return message_factory.GetMessageClass(found.output_type)
 
 
 @dataclass(frozen=True, slots=True)

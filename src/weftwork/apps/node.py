@@ -19,6 +19,7 @@ import uvloop
 
 from weftwork.access.quotas import DEFAULTS
 from weftwork.actions.network import Network, NetworkSettings, ReservedRange
+from weftwork.actions.terms import forget_old
 from weftwork.actions.view import IntentView
 from weftwork.agent.composite import CompositeDriver
 from weftwork.agent.local import LocalAgent
@@ -49,6 +50,7 @@ from weftwork.store.sqlite import SqliteStore
 log = logging.getLogger(__name__)
 
 LOCK = "node.lock"
+FORGET_EVERY_S = 1800
 AGENT = "\0weftwork agent"
 """A Unix socket without a file: it belongs to the network namespace, and goes with the process."""
 GARBAGE_THRESHOLDS = (50_000, 20, 50)
@@ -129,7 +131,7 @@ async def _running(
         )
         stack.push_async_callback(server.stop)
         async with await serve_rest(server.calls, _rest_addresses(settings)), asyncio.TaskGroup() as tasks:
-            loops = [tasks.create_task(board.run())]
+            loops = [tasks.create_task(board.run()), tasks.create_task(_forgetting(store, clock))]
             if backend is not None and hosted is not None:
                 assert isinstance(hosted.agent, LocalAgent)
                 loops.append(tasks.create_task(_kept(backend)))
@@ -140,6 +142,16 @@ async def _running(
             finally:
                 for loop in loops:
                     loop.cancel()
+
+
+async def _forgetting(store: SqliteStore, clock: SystemClock) -> None:
+    """Answers that were kept for requests that might come again, once they are old. Until cancelled."""
+    while True:
+        try:
+            await forget_old(store, clock)
+        except Failure as error:
+            log.warning("old answers to requests are still kept: %s", error)
+        await asyncio.sleep(FORGET_EVERY_S)
 
 
 def _keep_what_is_there() -> None:

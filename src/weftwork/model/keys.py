@@ -24,6 +24,7 @@ Kind = Literal[
 
 ROOT = "/networks/"
 JOURNAL = "/journal/"
+REQUESTS = "/requests/"
 
 _FOLDERS: dict[Kind, str] = {
     "vpc": "vpcs",
@@ -195,3 +196,8 @@ def journal(owner: ProjectKey, stamp: str = "") -> str:
 def journal_owner(key: str) -> ProjectKey:
     org, project, _ = key.removeprefix(JOURNAL).split("/")
     return ProjectKey(org, project)
+
+
+def request(name: str) -> str:
+    """The answer to a request that is carried out once; `name` is a digest of whose it is and of its key."""
+    return f"{REQUESTS}{name}"

@@ -1,11 +1,13 @@
 """REST's side of a call: from an HTTP request to one of the operations, and back. Nothing is decided here."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import aclosing
 from http import HTTPStatus
 from ipaddress import ip_address
 
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
@@ -21,6 +23,8 @@ from weftwork.api.rest.messages import to_text, written
 from weftwork.api.rest.paths import Found, Paths
 from weftwork.api.rest.requests import Asked, query_of, request_of
 from weftwork.api.rest.routes import ROUTES, Route
+from weftwork.api.terms import IDEMPOTENCY_KEY, IF_MATCH, etag
+from weftwork.api.waiting import Wait
 from weftwork.base import codes
 from weftwork.rpc import decode
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
@@ -33,8 +37,9 @@ HEARTBEAT_S = 15.0
 FIRST_WORD_S = 0.2
 """How long a watch may take to be refused with a status; later, the refusal is an event."""
 ALWAYS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
-OF_MUTATIONS = frozenset({"dry_run"})
+OF_MUTATIONS = frozenset({"dry_run", "wait", "timeout"})
 """Parameters of every mutation."""
+_SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 NONE: frozenset[str] = frozenset()
 PLAN = OPERATIONS["/weftwork.v1.PlanService/Plan"]
 
@@ -74,12 +79,12 @@ class RestDoor:
 
     async def _unary(self, asked: Asked) -> Response:
         route = asked.route
-        call = _call(asked)
+        call, wait = _call(asked), _wait_in(asked)
         if _is_dry(asked):
             return told(await self._calls.answer(PLAN, call, lambda: _plan_of(asked)), HTTPStatus.OK)
         besides = OF_MUTATIONS if route.is_mutation else NONE
-        answer = await self._calls.answer(route.operation, call, lambda: request_of(asked, besides))
-        return told(answer, route.status)
+        answer, is_met = await self._calls.answer_when(route.operation, call, lambda: request_of(asked, besides), wait)
+        return told(answer, route.status if is_met else HTTPStatus.ACCEPTED)
 
     async def _stream(self, asked: Asked) -> Response:
         watch = asked.route.watch
@@ -97,9 +102,12 @@ class RestDoor:
 
 
 def told(answer: Message, status: HTTPStatus) -> Response:
-    if status is HTTPStatus.NO_CONTENT:
+    if isinstance(answer, Empty):
         return Response(status_code=status, headers=ALWAYS)
-    return Response(to_text(written(answer)), status, ALWAYS, JSON)
+    document = written(answer)
+    revision = document.get("revision", "0")
+    headers = ALWAYS if revision == "0" else {**ALWAYS, "etag": etag(revision)}
+    return Response(to_text(document), status, headers, JSON)
 
 
 def refused(problem: problems.Problem) -> Response:
@@ -175,7 +183,13 @@ def _call(asked: Asked) -> Call:
     override = asked.headers.get(OVERRIDE)
     if override not in (None, "yes"):
         raise codes.INVALID_HEADER.refusal(f"{OVERRIDE}: {decode.quoted(override)} is not yes")
-    return Call(len(asked.body), asked.credentials, overrides_reach_tests=override == "yes")
+    return Call(
+        len(asked.body),
+        asked.credentials,
+        overrides_reach_tests=override == "yes",
+        if_match=asked.headers.get(IF_MATCH) if asked.route.is_mutation else None,
+        idempotency_key=asked.headers.get(IDEMPOTENCY_KEY) if asked.route.is_mutation else None,
+    )
 
 
 def _peer(scope: Scope) -> str:
@@ -191,6 +205,18 @@ def _is_dry(asked: Asked) -> bool:
     if said != "plan":
         raise decode.refusal(codes.INVALID_ARGUMENT, "dry_run", f"{decode.quoted(said)} is not plan")
     return True
+
+
+def _wait_in(asked: Asked) -> Wait | None:
+    if not asked.route.is_mutation or not {"wait", "timeout"} & asked.query.keys():
+        return None
+    if "wait" not in asked.query:
+        raise decode.refusal(codes.INVALID_ARGUMENT, "timeout", "it says how long, and not for what: add wait")
+    timeout = asked.once("timeout")
+    if "timeout" in asked.query and not _SECONDS.fullmatch(timeout):
+        raise decode.refusal(codes.INVALID_ARGUMENT, "timeout", f"{decode.quoted(timeout)} is no number of seconds")
+    condition = decode.condition_type(decode.required(asked.once("wait"), "wait"), "wait")
+    return Wait(condition, decode.wait_s(float(timeout or 0), "timeout"))
 
 
 def _plan_of(asked: Asked) -> Message:

@@ -11,6 +11,7 @@ from weftwork.api.rest.messages import Json, message_of
 from weftwork.api.rest.problems import MEDIA_TYPE
 from weftwork.api.rest.routes import ROUTES, Route
 from weftwork.api.rest.schemas import Schemas
+from weftwork.rpc import decode
 from weftwork.rpc.generated.comments import COMMENTS
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 
@@ -129,6 +130,16 @@ def _of_mutations(route: Route) -> Iterable[Json]:
         return
     plan = "Change nothing, and answer with what would change: objects, rules, and who could talk to whom"
     yield _parameter("query", "dry_run", {"type": "string", "enum": ["plan"]}, plan)
+    if route.can_wait:
+        wait = "Answer when this condition of the thing is true, or, when it is deleted, the hosts have let go of it"
+        yield _parameter("query", "wait", {"type": "string", "enum": list(decode.CONDITION_TYPES)}, wait)
+        timeout = "How many seconds to wait; then the answer is 202. 60 if not given"
+        yield _parameter("query", "timeout", {"type": "number", "minimum": 0, "maximum": decode.WAIT_S_MAX}, timeout)
+    if route.has_subject:
+        match = "Only if the thing still has this ETag"
+        yield _parameter("header", "If-Match", {"type": "string", "pattern": r'^(\*|"[0-9]{1,19}")$'}, match)
+    once = "Makes the call once, however often it is sent: the answer is kept for 24 hours"
+    yield _parameter("header", "Idempotency-Key", {"type": "string", "pattern": "^[!-~]{1,255}$"}, once)
     yield _parameter(
         "header", OVERRIDE.title(), {"type": "string", "enum": ["yes"]}, "Carry out what reach tests forbid"
     )
@@ -167,19 +178,24 @@ def _answers(route: Route, schemas: Schemas) -> Iterable[tuple[str, Json]]:
         yield "204", {"description": "Done"}
     else:
         answer = {"description": "Done" if route.is_mutation else "The answer", **_json(schemas.written(route.answer))}
+        if "revision" in route.answer.fields_by_name:
+            answer["headers"] = {"ETag": {"schema": TEXT, "description": "For If-Match; its revision"}}
         if route.is_mutation and route.status is HTTPStatus.OK:
             either = [schemas.written(route.answer), schemas.written(weft.PlanResponse.DESCRIPTOR)]
             answer = {"description": "Done; or, with `dry_run`, what would change", **_json({"anyOf": either})}
         yield str(route.status.value), answer
     if route.is_mutation and route.status is not HTTPStatus.OK:
         yield "200", planned
+    if route.can_wait:
+        later = {} if route.status is HTTPStatus.NO_CONTENT else _json(schemas.written(route.answer))
+        yield "202", {"description": "Done, and what was to be waited for has not come in time", **later}
 
 
 def _refusals(route: Route) -> set[HTTPStatus]:
     more: set[HTTPStatus] = set()
     if route.is_mutation or route.name == "Plan":
         more |= {HTTPStatus.CONFLICT}
-    if route.request.fields_by_name.get("if_revision"):
+    if route.is_mutation and route.has_subject:
         more |= {HTTPStatus.PRECONDITION_FAILED}
     if route.has_body:
         more |= {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE}

@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from weftwork.api.errors import DEPENDENTS, FIELD, RETRY_AFTER_S, told
 from weftwork.api.rest.messages import Json
+from weftwork.api.terms import etag
 from weftwork.base import codes
 from weftwork.base.errors import Failure, Kind, Refusal
 
@@ -38,27 +39,30 @@ def problem_of(error: BaseException, where: str) -> Problem:
 
 def _refused(error: Refusal) -> Problem:
     details = dict(error.details)
+    headers: dict[str, str] = {}
     document = _document(error.code, told(error).http.value, error.message, error.hint)
     if field := details.pop(FIELD, ""):
         document["field_errors"] = [{"field": _cut(field), "description": _cut(error.message)}]
     if dependents := details.pop(DEPENDENTS, ""):
         document["dependents"] = dependents.split(", ")
     if details:
+        if error.code == codes.REVISION_CHANGED.name and "revision" in details:
+            headers["ETag"] = etag(details["revision"])
         document["details"] = {key: _cut(value) for key, value in details.items()}
-    return _problem(document, retry=error.kind in (Kind.UNAVAILABLE, Kind.THROTTLED))
+    return _problem(document, headers, retry=error.kind in (Kind.UNAVAILABLE, Kind.THROTTLED))
 
 
 def _failed(error: Failure) -> Problem:
     known = codes.ALL.get(error.code)
     hint = known.what_to_do if known else "Try again in a moment."
-    return _problem(_document(error.code, 503, error.message, hint), retry=True)
+    return _problem(_document(error.code, 503, error.message, hint), {}, retry=True)
 
 
 def _unexpected(error: BaseException, where: str) -> Problem:
     request_id = uuid4().hex
     log.error("%s failed, request %s", where, request_id, exc_info=error)
     hint = f"Tell your operator this number: {request_id}."
-    return _problem(_document(INTERNAL, 500, "the server made a mistake", hint), retry=False)
+    return _problem(_document(INTERNAL, 500, "the server made a mistake", hint), {}, retry=False)
 
 
 def _document(code: str, status: int, message: str, hint: str) -> Json:
@@ -73,8 +77,7 @@ def _document(code: str, status: int, message: str, hint: str) -> Json:
     }
 
 
-def _problem(document: Json, *, retry: bool) -> Problem:
-    headers = {}
+def _problem(document: Json, headers: dict[str, str], *, retry: bool) -> Problem:
     if retry:
         document["retry_after"] = RETRY_AFTER_S
         headers["Retry-After"] = str(RETRY_AFTER_S)

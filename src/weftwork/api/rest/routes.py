@@ -15,7 +15,8 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from weftwork.api.operations import OPERATIONS, WATCHES, Operation, Watch
 from weftwork.api.rest.messages import message_of
-from weftwork.model.keys import Kind
+from weftwork.api.subjects import SUBJECTS
+from weftwork.api.waiting import can_wait
 
 Verb = Literal["GET", "POST", "PATCH", "DELETE"]
 
@@ -37,14 +38,12 @@ class Joined:
 
 @dataclass(frozen=True)
 class Route:
-    """`subject` is the kind of thing that the path names, which If-Match is about; `whole_body` the field of the
-    request that is the body, where it is not the request itself. `makes`: answers with 201."""
+    """`makes`: answers with 201. `whole_body` is the request's field that is the body, where not all of it is."""
 
     verb: Verb
     path: str
     method: str
     tag: str
-    subject: Kind | None = None
     makes: bool = False
     whole_body: str = ""
     joined: tuple[Joined, ...] = ()
@@ -91,6 +90,17 @@ class Route:
         return {name: one for name, one in self.fields.items() if name not in said}
 
     @property
+    def has_subject(self) -> bool:
+        """Whether there is a thing that If-Match can be about."""
+        return self.method in SUBJECTS
+
+    @cached_property
+    def can_wait(self) -> bool:
+        """Whether it changes a single thing, whose conditions can be waited for."""
+        mutation = None if self.watch else self.operation.mutation
+        return mutation is not None and can_wait(mutation)
+
+    @property
     def has_body(self) -> bool:
         return self.verb in ("POST", "PATCH")
 
@@ -120,12 +130,12 @@ class Route:
         return pool.FindServiceByName(service).FindMethodByName(name).output_type
 
 
-def _network(verb: Verb, path: str, name: str, tag: str, subject: Kind | None = None, *, makes: bool = False) -> Route:
-    return Route(verb, PROJECT + path, _NETWORK + name, tag, subject, makes)
+def _network(verb: Verb, path: str, name: str, tag: str, *, makes: bool = False) -> Route:
+    return Route(verb, PROJECT + path, _NETWORK + name, tag, makes)
 
 
-def _ours(verb: Verb, path: str, name: str, tag: str, subject: Kind | None = None, *, makes: bool = False) -> Route:
-    return Route(verb, PROJECT + path, _OURS + name, tag, subject, makes)
+def _ours(verb: Verb, path: str, name: str, tag: str, *, makes: bool = False) -> Route:
+    return Route(verb, PROJECT + path, _OURS + name, tag, makes)
 
 
 _PORT = "/ports/{port_id}"
@@ -137,12 +147,12 @@ _TO = Joined("to", ("to_org", "to_project"))
 ROUTES: tuple[Route, ...] = (
     Route("GET", "/v1/vpcs", _NETWORK + "ListVpcs", "VPCs"),
     _network("POST", "/vpc", "CreateVpc", "VPCs", makes=True),
-    _network("GET", "/vpc", "GetVpc", "VPCs", "vpc"),
-    _network("DELETE", "/vpc", "DeleteVpc", "VPCs", "vpc"),
+    _network("GET", "/vpc", "GetVpc", "VPCs"),
+    _network("DELETE", "/vpc", "DeleteVpc", "VPCs"),
     _network("GET", "/subnets", "ListSubnets", "Subnets"),
     _network("POST", "/subnets", "CreateSubnet", "Subnets", makes=True),
-    _network("GET", "/subnets/{subnet_id}", "GetSubnet", "Subnets", "subnet"),
-    _network("DELETE", "/subnets/{subnet_id}", "DeleteSubnet", "Subnets", "subnet"),
+    _network("GET", "/subnets/{subnet_id}", "GetSubnet", "Subnets"),
+    _network("DELETE", "/subnets/{subnet_id}", "DeleteSubnet", "Subnets"),
     _ours("GET", "/subnet-shares", "SharingService/ListSubnetShares", "Shared subnets"),
     _ours("GET", "/shared-subnets", "SharingService/ListSharedSubnets", "Shared subnets"),
     _ours("POST", _SHARES, "SharingService/ShareSubnet", "Shared subnets", makes=True),
@@ -151,45 +161,42 @@ ROUTES: tuple[Route, ...] = (
         PROJECT + _SHARES + "/{to_org}/{to_project}",
         _OURS + "SharingService/UnshareSubnet",
         "Shared subnets",
-        "subnet-share",
         joined=(_TO,),
     ),
     _network("GET", "/ports", "ListPorts", "Ports"),
     _network("POST", "/ports", "CreatePort", "Ports", makes=True),
-    _network("GET", _PORT, "GetPort", "Ports", "port"),
-    _network("DELETE", _PORT, "DeletePort", "Ports", "port"),
-    _network("POST", _PORT + ":attach", "AttachPort", "Ports", "port"),
-    _network("POST", _PORT + ":detach", "DetachPort", "Ports", "port"),
-    _ours("POST", _PORT + ":plug", "PortService/PlugPort", "Ports", "port"),
-    _ours("POST", _PORT + ":unplug", "PortService/UnplugPort", "Ports", "port"),
-    _ours("POST", _PORT + ":setSecurityGroups", "PortService/SetSecurityGroups", "Ports", "port"),
+    _network("GET", _PORT, "GetPort", "Ports"),
+    _network("DELETE", _PORT, "DeletePort", "Ports"),
+    _network("POST", _PORT + ":attach", "AttachPort", "Ports"),
+    _network("POST", _PORT + ":detach", "DetachPort", "Ports"),
+    _ours("POST", _PORT + ":plug", "PortService/PlugPort", "Ports"),
+    _ours("POST", _PORT + ":unplug", "PortService/UnplugPort", "Ports"),
+    _ours("POST", _PORT + ":setSecurityGroups", "PortService/SetSecurityGroups", "Ports"),
     _network("GET", "/security-groups", "ListSecurityGroups", "Security groups"),
     _network("POST", "/security-groups", "CreateSecurityGroup", "Security groups", makes=True),
-    _network("GET", _GROUP, "GetSecurityGroup", "Security groups", "security-group"),
-    _network("PATCH", _GROUP, "UpdateSecurityGroup", "Security groups", "security-group"),
-    _network("DELETE", _GROUP, "DeleteSecurityGroup", "Security groups", "security-group"),
-    _ours("POST", _GROUP + ":addRules", "SecurityGroupService/AddRules", "Security groups", "security-group"),
-    _ours("POST", _GROUP + ":removeRules", "SecurityGroupService/RemoveRules", "Security groups", "security-group"),
+    _network("GET", _GROUP, "GetSecurityGroup", "Security groups"),
+    _network("PATCH", _GROUP, "UpdateSecurityGroup", "Security groups"),
+    _network("DELETE", _GROUP, "DeleteSecurityGroup", "Security groups"),
+    _ours("POST", _GROUP + ":addRules", "SecurityGroupService/AddRules", "Security groups"),
+    _ours("POST", _GROUP + ":removeRules", "SecurityGroupService/RemoveRules", "Security groups"),
     _ours("GET", "/snats", "NatService/ListSnats", "NAT"),
     _network("POST", "/snats", "CreateSnat", "NAT", makes=True),
-    _network("DELETE", "/snats", "DeleteSnat", "NAT", "snat"),
+    _network("DELETE", "/snats", "DeleteSnat", "NAT"),
     _ours("GET", "/dnats", "NatService/ListDnats", "NAT"),
     _network("POST", "/dnats", "CreateDnat", "NAT", makes=True),
-    _network("DELETE", "/dnats/{external_ip}/{external_port}/{protocol}", "DeleteDnat", "NAT", "dnat"),
+    _network("DELETE", "/dnats/{external_ip}/{external_port}/{protocol}", "DeleteDnat", "NAT"),
     _ours("GET", "/peering-offers", "PeeringService/ListPeeringOffers", "Peerings"),
     _ours("GET", "/peerings", "PeeringService/ListPeerings", "Peerings"),
     _ours("POST", "/peerings", "PeeringService/CreatePeering", "Peerings", makes=True),
-    _ours("GET", "/peerings/{peering}", "PeeringService/GetPeering", "Peerings", "peering"),
-    _ours("DELETE", "/peerings/{peering}", "PeeringService/DeletePeering", "Peerings", "peering"),
+    _ours("GET", "/peerings/{peering}", "PeeringService/GetPeering", "Peerings"),
+    _ours("DELETE", "/peerings/{peering}", "PeeringService/DeletePeering", "Peerings"),
     _ours("GET", "/network-policies", "NetworkPolicyService/ListNetworkPolicies", "Network policies"),
     _ours("POST", "/network-policies", "NetworkPolicyService/CreateNetworkPolicy", "Network policies", makes=True),
-    _ours("GET", _POLICY, "NetworkPolicyService/GetNetworkPolicy", "Network policies", "network-policy"),
-    _ours("PATCH", _POLICY, "NetworkPolicyService/UpdateNetworkPolicy", "Network policies", "network-policy"),
-    _ours("DELETE", _POLICY, "NetworkPolicyService/DeleteNetworkPolicy", "Network policies", "network-policy"),
-    _ours("POST", _POLICY + ":addRules", "NetworkPolicyService/AddPolicyRules", "Network policies", "network-policy"),
-    _ours(
-        "POST", _POLICY + ":removeRules", "NetworkPolicyService/RemovePolicyRules", "Network policies", "network-policy"
-    ),
+    _ours("GET", _POLICY, "NetworkPolicyService/GetNetworkPolicy", "Network policies"),
+    _ours("PATCH", _POLICY, "NetworkPolicyService/UpdateNetworkPolicy", "Network policies"),
+    _ours("DELETE", _POLICY, "NetworkPolicyService/DeleteNetworkPolicy", "Network policies"),
+    _ours("POST", _POLICY + ":addRules", "NetworkPolicyService/AddPolicyRules", "Network policies"),
+    _ours("POST", _POLICY + ":removeRules", "NetworkPolicyService/RemovePolicyRules", "Network policies"),
     _ours("GET", "/reach-tests", "ReachTestService/ListReachTests", "Reach tests"),
     Route(
         "POST",
@@ -199,8 +206,8 @@ ROUTES: tuple[Route, ...] = (
         makes=True,
         whole_body="test",
     ),
-    _ours("GET", "/reach-tests/{reach_test_id}", "ReachTestService/GetReachTest", "Reach tests", "reach-test"),
-    _ours("DELETE", "/reach-tests/{reach_test_id}", "ReachTestService/DeleteReachTest", "Reach tests", "reach-test"),
+    _ours("GET", "/reach-tests/{reach_test_id}", "ReachTestService/GetReachTest", "Reach tests"),
+    _ours("DELETE", "/reach-tests/{reach_test_id}", "ReachTestService/DeleteReachTest", "Reach tests"),
     _ours("POST", "/reach-tests:apply", "ReachTestService/ApplyReachTests", "Reach tests"),
     _ours("POST", "/reach-tests:run", "ReachTestService/RunReachTests", "Reach tests"),
     _ours("GET", "/revisions", "HistoryService/ListRevisions", "History"),
