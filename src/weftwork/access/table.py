@@ -61,6 +61,7 @@ TABLE: Mapping[str, Rule] = {
     **_rules(_WEFT + "NatService/", Role.VIEWER, "ListSnats", "ListDnats"),
     **_rules(_WEFT + "ConditionService/", Role.VIEWER, "WatchConditions"),
     **_rules(_WEFT + "ConditionService/", Role.VIEWER, "WaitForCondition", where=Where.RESOURCE),
+    **_rules(_WEFT + "WatchService/", Role.VIEWER, "Watch"),
     **_rules(_WEFT + "PlanService/", Role.VIEWER, "Plan", where=Where.PLANNED),
     **_rules(_WEFT + "TargetService/", Role.FLEET_ADMIN, "ListTargets", "GetTarget", "ListLeaks", where=Where.FLEET),
     **_rules(_WEFT + "ExplainService/", Role.VIEWER, "Explain"),

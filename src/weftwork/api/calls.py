@@ -1,6 +1,6 @@
 """What happens around every call, whichever door it comes through: limits, and how the caller wants it done."""
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -113,7 +113,7 @@ class Calls:
         except Replayed as replayed:
             return answer_again(doors, mutation, replayed)
 
-    async def watch(self, watch: Watch, call: Call, parse: Callable[[], Any]) -> AsyncIterator[Message]:
+    async def watch(self, watch: Watch, call: Call, parse: Callable[[], Any]) -> AsyncGenerator[Message, None]:
         with self.gate.admit(call), self._noted(watch.method, call) as passage:
             principal = passage.principal = await self.guard.principal_for(watch.method, call.credentials)
             with self.guard.paced(principal, call.credentials):

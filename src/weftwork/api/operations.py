@@ -7,11 +7,13 @@ from typing import Any
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 
+from weftwork.api import watching
 from weftwork.api.access import ACCESS
 from weftwork.api.conditions import WAIT, WATCH, wait_for_condition, watch_conditions
 from weftwork.api.doors import Doors
 from weftwork.api.mutations import MUTATIONS, Mutation
 from weftwork.api.reads import READS
+from weftwork.rpc.generated.weftwork.v1 import watch_pb2
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 
 
@@ -53,5 +55,8 @@ OPERATIONS: Mapping[str, Operation] = {
 }
 """By method."""
 
-WATCHES: Mapping[str, Watch] = {WATCH: Watch(WATCH, weft.WatchConditionsRequest, watch_conditions)}
+WATCHES: Mapping[str, Watch] = {
+    WATCH: Watch(WATCH, weft.WatchConditionsRequest, watch_conditions),
+    watching.WATCH: Watch(watching.WATCH, watch_pb2.WatchRequest, watching.watch),
+}
 """By method."""

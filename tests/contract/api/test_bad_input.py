@@ -35,7 +35,7 @@ EVERYDAY_AT_LEAST = 2000
 CALL_S = 5.0
 WAITING_CALL_S = 0.1
 """Calls that may wait or stream get this long: that they still wait is a success."""
-WAITING = {"WaitForCondition", "WatchConditions"}
+WAITING = {"WaitForCondition", "WatchConditions", "Watch"}
 NEVER = {grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN}
 
 GOOD: dict[str, object] = {

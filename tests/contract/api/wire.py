@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor, ServiceDescriptor
 
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2
-from weftwork.rpc.generated.weftwork.v1 import explain_pb2, network_policy_pb2, weftwork_pb2
+from weftwork.rpc.generated.weftwork.v1 import explain_pb2, network_policy_pb2, watch_pb2, weftwork_pb2
 
 VARINT, FIXED64, LENGTH = 0, 1, 2
 _DEPTH_MAX = 4
@@ -29,7 +29,7 @@ class FieldPath:
 def services() -> tuple[ServiceDescriptor, ...]:
     return tuple(
         service
-        for file in (network_pb2, weftwork_pb2, explain_pb2, network_policy_pb2)
+        for file in (network_pb2, weftwork_pb2, explain_pb2, network_policy_pb2, watch_pb2)
         for service in file.DESCRIPTOR.services_by_name.values()
     )
 

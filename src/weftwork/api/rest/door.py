@@ -2,8 +2,7 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from http import HTTPStatus
 from ipaddress import ip_address
 
@@ -30,6 +29,7 @@ from weftwork.rpc import decode
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 
 JSON = "application/json"
+LAST_EVENT = "last-event-id"
 EVENTS = "text/event-stream"
 OVERRIDE = "weft-override-reach-tests"
 """The header `yes` carries out what reach tests forbid, as gRPC's metadata does."""
@@ -39,6 +39,7 @@ FIRST_WORD_S = 0.2
 ALWAYS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
 OF_MUTATIONS = frozenset({"dry_run", "wait", "timeout"})
 """Parameters of every mutation."""
+_REVISION = re.compile(r"[0-9]{1,19}")
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 NONE: frozenset[str] = frozenset()
 PLAN = OPERATIONS["/weftwork.v1.PlanService/Plan"]
@@ -89,14 +90,14 @@ class RestDoor:
     async def _stream(self, asked: Asked) -> Response:
         watch = asked.route.watch
         assert watch is not None
-        events = self._calls.watch(watch, _call(asked), lambda: request_of(asked, NONE))
+        events = self._calls.watch(watch, _call(asked), lambda: _watched(asked))
         first = asyncio.ensure_future(anext(events))
         try:
             await asyncio.wait((first,), timeout=FIRST_WORD_S)
             if first.done():
                 first.result()
         except BaseException:
-            first.cancel()
+            await _ended(first, events)
             raise
         return StreamingResponse(_told_events(first, events), media_type=EVENTS, headers=ALWAYS)
 
@@ -235,28 +236,51 @@ def plan_field(route: Route) -> str:
     return FIELDS[mutation.method]
 
 
-async def _told_events(first: "asyncio.Future[Message]", events: AsyncIterator[Message]) -> AsyncIterator[bytes]:
+async def _told_events(first: "asyncio.Future[Message]", events: AsyncGenerator[Message, None]) -> AsyncIterator[bytes]:
     """Server-sent events; a comment now and then, so that whoever is in between does not take it for dead."""
-    upcoming: asyncio.Future[Message] = first
+    upcoming = first
     try:
-        async with aclosing(events):  # type: ignore[type-var]
-            while True:
-                done, _ = await asyncio.wait((upcoming,), timeout=HEARTBEAT_S)
-                if not done:
-                    yield b": nothing new\n\n"
-                    continue
-                yield _event(upcoming.result())
-                upcoming = asyncio.ensure_future(anext(events))
+        while True:
+            done, _ = await asyncio.wait((upcoming,), timeout=HEARTBEAT_S)
+            if not done:
+                yield b": nothing new\n\n"
+                continue
+            yield _event(upcoming.result())
+            upcoming = asyncio.ensure_future(anext(events))
     except StopAsyncIteration:
         return
     except Exception as error:
         yield b"event: problem\ndata: " + to_text(problems.problem_of(error, "watch").document) + b"\n\n"
     finally:
-        upcoming.cancel()
+        await _ended(upcoming, events)
+
+
+async def _ended(upcoming: "asyncio.Future[Message]", events: AsyncGenerator[Message, None]) -> None:
+    """A generator cannot be closed while somebody waits for it."""
+    upcoming.cancel()
+    await asyncio.wait((upcoming,))
+    if not upcoming.cancelled():
+        upcoming.exception()
+    await events.aclose()
 
 
 def _event(message: Message) -> bytes:
-    return b"data: " + to_text(written(message)) + b"\n\n"
+    """With an id, where one can go on behind the event."""
+    document = written(message)
+    revision = document.get("revision", "0")
+    mark = b"" if revision == "0" else f"id: {revision}\n".encode()
+    return mark + b"data: " + to_text(document) + b"\n\n"
+
+
+def _watched(asked: Asked) -> Message:
+    """Where a client that lost its connection was, it says in a header."""
+    request = request_of(asked, NONE)
+    last = asked.headers.get(LAST_EVENT)
+    if last is not None and asked.route.resumes:
+        if not _REVISION.fullmatch(last):
+            raise codes.INVALID_HEADER.refusal(f"{LAST_EVENT}: {decode.quoted(last)} is no revision")
+        setattr(request, "after", int(last))  # noqa: B010 - of whatever message has it
+    return request
 
 
 FIELDS: Mapping[str, str] = {mutation.method: name for name, mutation in MUTATIONS.items()}

@@ -28,6 +28,7 @@ WHY = {
     HTTPStatus.NOT_FOUND: "There is no such thing, or it is not yours",
     HTTPStatus.NOT_ACCEPTABLE: "The answer comes in a media type that the caller does not accept",
     HTTPStatus.CONFLICT: "What is there does not allow it: it exists, is in use, or is used up",
+    HTTPStatus.GONE: "What happened after the revision is not kept any more",
     HTTPStatus.PRECONDITION_FAILED: "It was changed in the meantime",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "The request is too large",
     HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "The body is not JSON",
@@ -126,6 +127,9 @@ def _query(route: Route, schemas: Schemas) -> Iterable[Json]:
 
 
 def _of_mutations(route: Route) -> Iterable[Json]:
+    if route.resumes:
+        last = "Where the watch before ended: the id of the last event; stands above `after`"
+        yield _parameter("header", "Last-Event-ID", {"type": "string", "pattern": "^[0-9]{1,19}$"}, last)
     if not route.is_mutation:
         return
     plan = "Change nothing, and answer with what would change: objects, rules, and who could talk to whom"
@@ -192,7 +196,7 @@ def _answers(route: Route, schemas: Schemas) -> Iterable[tuple[str, Json]]:
 
 
 def _refusals(route: Route) -> set[HTTPStatus]:
-    more: set[HTTPStatus] = set()
+    more: set[HTTPStatus] = {HTTPStatus.GONE} if route.resumes else set()
     if route.is_mutation or route.name == "Plan":
         more |= {HTTPStatus.CONFLICT}
     if route.is_mutation and route.has_subject:

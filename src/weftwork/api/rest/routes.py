@@ -101,6 +101,11 @@ class Route:
         return mutation is not None and can_wait(mutation)
 
     @property
+    def resumes(self) -> bool:
+        """Whether it is a watch that can go on where another one ended."""
+        return self.watch is not None and "after" in self.request.fields_by_name
+
+    @property
     def has_body(self) -> bool:
         return self.verb in ("POST", "PATCH")
 
@@ -215,6 +220,7 @@ ROUTES: tuple[Route, ...] = (
     _ours("POST", ":rollback", "HistoryService/Rollback", "History"),
     _ours("POST", ":explain", "ExplainService/Explain", "Questions"),
     Route("POST", "/v1:plan", _OURS + "PlanService/Plan", "Questions"),
+    _ours("GET", ":watch", "WatchService/Watch", "Watching"),
     _ours("GET", "/conditions:watch", "ConditionService/WatchConditions", "Conditions"),
     Route(
         "GET",

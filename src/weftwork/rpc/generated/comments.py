@@ -227,4 +227,12 @@ COMMENTS: dict[str, str] = {
     'weftwork.v1.WaitForConditionRequest.type': 'Optional: "Programmed"',
     'weftwork.v1.WatchConditionsRequest.id': 'Optional',
     'weftwork.v1.WatchConditionsRequest.kind': 'Optional',
+    'weftwork.v1.WatchEvent': 'What one change did. A large one comes in several events, of which only the last has the revision.',
+    'weftwork.v1.WatchEvent.as_it_is': 'No change, but what was there in the beginning',
+    'weftwork.v1.WatchEvent.changes': 'None: nothing that was asked for changed up to the revision',
+    'weftwork.v1.WatchEvent.revision': "Where to go on: the next watch's `after`. 0: the change goes on in the next event",
+    'weftwork.v1.WatchRequest.after': 'The revision of the last event that was seen; 0: from the beginning',
+    'weftwork.v1.WatchRequest.kinds': 'Only these, such as "port"; none: all',
+    'weftwork.v1.WatchService.Watch': "Without a revision first everything as it is, then every change. With the last event's revision, what came after it: none is missed, and none told twice. Refused with HISTORY_COMPACTED when that is not kept any more.",
+    'weftwork.v1.WatchedChange.thing': 'As it is from now on; without conditions, which have a watch of their own',
 }
