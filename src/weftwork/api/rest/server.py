@@ -15,15 +15,13 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from weftwork.access.caller import Transport
 from weftwork.api.calls import Calls
 from weftwork.api.listening import UNIX, make_room, remove_sockets
-from weftwork.api.rest.door import ALWAYS, JSON, RestDoor, refused
-from weftwork.api.rest.messages import to_text
-from weftwork.api.rest.openapi import PATH, document
+from weftwork.api.rest.door import RestDoor, refused
+from weftwork.api.rest.pages import routes
 from weftwork.api.rest.problems import problem_of
 from weftwork.base import codes
 from weftwork.base.errors import Failure
@@ -36,7 +34,7 @@ IDLE_S = 60
 
 def application(calls: Calls, transport: Transport) -> Starlette:
     """Everything that is served over HTTP, on sockets of one kind."""
-    everything = Starlette(routes=[Route(PATH, _openapi)], exception_handlers={HTTPException: _refuse})
+    everything = Starlette(routes=routes(), exception_handlers={HTTPException: _refuse})
     # Not mounted: a path may hold line feeds, which a pattern of Starlette's does not match.
     everything.router.default = RestDoor(calls, transport)
     return everything
@@ -48,10 +46,6 @@ async def _refuse(request: Request, error: Exception) -> Response:
     answer = refused(problem_of(codes.METHOD_NOT_ALLOWED.refusal("a page is only read"), request.url.path))
     answer.headers.update(error.headers or {})
     return answer
-
-
-async def _openapi(request: Request) -> Response:
-    return Response(to_text(document()), headers=ALWAYS, media_type=JSON)
 
 
 class RestServer:
