@@ -9,8 +9,8 @@ from ipaddress import ip_address
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import StreamingResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from weftwork.access.caller import Credentials, Transport
 from weftwork.api.calls import MESSAGE_BYTES_MAX, Call, Calls
@@ -37,6 +37,7 @@ HEARTBEAT_S = 15.0
 FIRST_WORD_S = 0.2
 """How long a watch may take to be refused with a status; later, the refusal is an event."""
 ALWAYS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+ALWAYS_RAW = tuple((name.encode(), value.encode()) for name, value in ALWAYS.items())
 OF_MUTATIONS = frozenset({"dry_run", "wait", "timeout"})
 """Parameters of every mutation."""
 _REVISION = re.compile(r"[0-9]{1,19}")
@@ -63,7 +64,7 @@ class RestDoor:
             answer = refused(problems.problem_of(error, f"{scope['method']} {scope['path']}"))
         await answer(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+    async def _answer(self, scope: Scope, receive: Receive) -> ASGIApp:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         check_site(headers, self._transport)
         found = self._paths.find(scope.get("raw_path") or scope["path"].encode())
@@ -78,7 +79,7 @@ class RestDoor:
         asked = Asked(route, found.words, query_of(scope["query_string"]), headers, body, credentials)
         return await (self._stream(asked) if route.watch else self._unary(asked))
 
-    async def _unary(self, asked: Asked) -> Response:
+    async def _unary(self, asked: Asked) -> ASGIApp:
         route = asked.route
         call, wait = _call(asked), _wait_in(asked)
         if _is_dry(asked):
@@ -87,7 +88,7 @@ class RestDoor:
         answer, is_met = await self._calls.answer_when(route.operation, call, lambda: request_of(asked, besides), wait)
         return told(answer, route.status if is_met else HTTPStatus.ACCEPTED)
 
-    async def _stream(self, asked: Asked) -> Response:
+    async def _stream(self, asked: Asked) -> ASGIApp:
         watch = asked.route.watch
         assert watch is not None
         events = self._calls.watch(watch, _call(asked), lambda: _watched(asked))
@@ -102,26 +103,42 @@ class RestDoor:
         return StreamingResponse(_told_events(first, events), media_type=EVENTS, headers=ALWAYS)
 
 
-def told(answer: Message, status: HTTPStatus) -> Response:
+class Answer:
+    """A whole answer, ready to be sent: each costs the server what it costs to make, and hardly more."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, body: bytes = b"", media_type: str = "", **headers: str) -> None:
+        self.status = status
+        self.body = body
+        self.headers = [*ALWAYS_RAW]
+        if media_type:
+            self.headers.append((b"content-length", str(len(body)).encode()))
+            self.headers.append((b"content-type", media_type.encode()))
+        self.headers += [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def told(answer: Message, status: HTTPStatus) -> Answer:
     if isinstance(answer, Empty):
-        return Response(status_code=status, headers=ALWAYS)
+        return Answer(status)
     document = written(answer)
     revision = document.get("revision", "0")
-    headers = ALWAYS if revision == "0" else {**ALWAYS, "etag": etag(revision)}
-    return Response(to_text(document), status, headers, JSON)
+    if revision == "0":
+        return Answer(status, to_text(document), JSON)
+    return Answer(status, to_text(document), JSON, etag=etag(revision))
 
 
-def refused(problem: problems.Problem) -> Response:
-    headers = {**ALWAYS, **problem.headers}
-    return Response(to_text(problem.document), problem.status, headers, problems.MEDIA_TYPE)
+def refused(problem: problems.Problem, **headers: str) -> Answer:
+    return Answer(problem.status, to_text(problem.document), problems.MEDIA_TYPE, **problem.headers, **headers)
 
 
-def not_allowed(found: Found) -> Response:
+def not_allowed(found: Found) -> Answer:
     verbs = ", ".join((*found.routes, "HEAD") if "GET" in found.routes else found.routes)
-    problem = problems.problem_of(codes.METHOD_NOT_ALLOWED.refusal(f"the path takes {verbs}"), "")
-    answer = refused(problem)
-    answer.headers["allow"] = verbs
-    return answer
+    return refused(problems.problem_of(codes.METHOD_NOT_ALLOWED.refusal(f"the path takes {verbs}"), ""), allow=verbs)
 
 
 def check_site(headers: Mapping[str, str], transport: Transport) -> None:

@@ -6,6 +6,7 @@ is read as the same message.
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -74,11 +75,17 @@ def enum_of(field: FieldDescriptor) -> EnumDescriptor:
 
 @cache
 def _writer(descriptor: Descriptor) -> Callable[[Message], Json]:
-    always = [(one.name, _write_of(one)) for one in descriptor.fields if not one.has_presence]
+    """Values are fetched and named in C; only what is not written as it is costs more."""
+    always = [one for one in descriptor.fields if not one.has_presence]
     present = [(one.name, _write_of(one)) for one in descriptor.fields if one.has_presence]
+    names = tuple(one.name for one in always)
+    values = _values_of(names)
+    converted = [(one.name, _write_of(one)) for one in always if _write_of(one) is not _same]
 
     def write(message: Message) -> Json:
-        document = {name: convert(getattr(message, name)) for name, convert in always}
+        document = dict(zip(names, values(message), strict=True))
+        for name, convert in converted:
+            document[name] = convert(document[name])
         for name, convert in present:
             if message.HasField(name):
                 document[name] = convert(getattr(message, name))
@@ -87,6 +94,17 @@ def _writer(descriptor: Descriptor) -> Callable[[Message], Json]:
     return write
 
 
+def _values_of(names: tuple[str, ...]) -> Callable[[Message], tuple[Any, ...]]:
+    """`attrgetter` makes a tuple of two and more only."""
+    match names:
+        case ():
+            return lambda message: ()
+        case (name,):
+            return lambda message: (getattr(message, name),)
+    return attrgetter(*names)
+
+
+@cache
 def _write_of(field: FieldDescriptor) -> Write:
     one = _write_one(field)
     if not field.is_repeated:
@@ -96,7 +114,7 @@ def _write_of(field: FieldDescriptor) -> Write:
 
 def _write_one(field: FieldDescriptor) -> Write:
     if field.type == _MESSAGE:
-        return lambda message: _writer(message.DESCRIPTOR)(message)
+        return _writer_later(message_of(field))
     if field.type == FieldDescriptor.TYPE_ENUM:
         names = {number: value.name for number, value in enum_of(field).values_by_number.items()}
         return names.__getitem__
@@ -104,6 +122,11 @@ def _write_one(field: FieldDescriptor) -> Write:
         return str
     assert field.type in AS_THEY_ARE, f"{field.full_name}: no JSON form is written for this type yet"
     return _same
+
+
+def _writer_later(descriptor: Descriptor) -> Write:
+    """Messages may hold each other."""
+    return lambda message: _writer(descriptor)(message)
 
 
 def _same(value: Any) -> Any:

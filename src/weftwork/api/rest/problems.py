@@ -24,6 +24,7 @@ class Problem:
     status: int
     document: Json
     headers: Mapping[str, str]
+    """With low lines for hyphens."""
 
 
 def problem_of(error: BaseException, where: str) -> Problem:
@@ -47,7 +48,7 @@ def _refused(error: Refusal) -> Problem:
         document["dependents"] = dependents.split(", ")
     if details:
         if error.code == codes.REVISION_CHANGED.name and "revision" in details:
-            headers["ETag"] = etag(details["revision"])
+            headers["etag"] = etag(details["revision"])
         document["details"] = {key: _cut(value) for key, value in details.items()}
     return _problem(document, headers, retry=error.kind in (Kind.UNAVAILABLE, Kind.THROTTLED))
 
@@ -80,7 +81,7 @@ def _document(code: str, status: int, message: str, hint: str) -> Json:
 def _problem(document: Json, headers: dict[str, str], *, retry: bool) -> Problem:
     if retry:
         document["retry_after"] = RETRY_AFTER_S
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+        headers["retry_after"] = str(RETRY_AFTER_S)
     return Problem(document["status"], document, headers)
 
 

@@ -50,11 +50,11 @@ class Route:
     flattened: str = ""
     """A message in the request whose fields stand beside the request's own."""
 
-    @property
+    @cached_property
     def operation(self) -> Operation:
         return OPERATIONS[self.method]
 
-    @property
+    @cached_property
     def watch(self) -> Watch | None:
         return WATCHES.get(self.method)
 
@@ -105,7 +105,7 @@ class Route:
         """Whether it is a watch that can go on where another one ended."""
         return self.watch is not None and "after" in self.request.fields_by_name
 
-    @property
+    @cached_property
     def has_body(self) -> bool:
         return self.verb in ("POST", "PATCH")
 

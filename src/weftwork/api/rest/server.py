@@ -15,14 +15,16 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from weftwork.access.caller import Transport
 from weftwork.api.calls import Calls
 from weftwork.api.listening import UNIX, make_room, remove_sockets
-from weftwork.api.rest.door import RestDoor, refused
+from weftwork.api.rest.door import ALWAYS, RestDoor
+from weftwork.api.rest.messages import to_text
 from weftwork.api.rest.pages import routes
-from weftwork.api.rest.problems import problem_of
+from weftwork.api.rest.problems import MEDIA_TYPE, problem_of
 from weftwork.base import codes
 from weftwork.base.errors import Failure
 
@@ -32,20 +34,24 @@ IDLE_S = 60
 """How long a connection without a request is kept."""
 
 
-def application(calls: Calls, transport: Transport) -> Starlette:
+def application(calls: Calls, transport: Transport) -> ASGIApp:
     """Everything that is served over HTTP, on sockets of one kind."""
-    everything = Starlette(routes=routes(), exception_handlers={HTTPException: _refuse})
-    # Not mounted: a path may hold line feeds, which a pattern of Starlette's does not match.
-    everything.router.default = RestDoor(calls, transport)
+    pages = Starlette(routes=routes(), exception_handlers={HTTPException: _refuse})
+    door = RestDoor(calls, transport)
+    known = frozenset(route.path for route in routes())
+
+    async def everything(scope: Scope, receive: Receive, send: Send) -> None:
+        await (pages if scope["path"] in known else door)(scope, receive, send)
+
     return everything
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
     """What Starlette refuses: methods of pages."""
     assert isinstance(error, HTTPException)
-    answer = refused(problem_of(codes.METHOD_NOT_ALLOWED.refusal("a page is only read"), request.url.path))
-    answer.headers.update(error.headers or {})
-    return answer
+    problem = problem_of(codes.METHOD_NOT_ALLOWED.refusal("a page is only read"), request.url.path)
+    headers = {**ALWAYS, **(error.headers or {})}
+    return Response(to_text(problem.document), problem.status, headers, MEDIA_TYPE)
 
 
 class RestServer:
