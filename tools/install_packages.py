@@ -15,7 +15,7 @@ from pathlib import Path
 
 DEMO = ("python3-venv", "libnftables1", "nftables", "iproute2", "iputils-ping", "kmod", "udhcpc")
 OVN = ("openvswitch-switch", "ovn-central", "ovn-host")
-TEST = (*DEMO, *OVN, "conntrack", "ethtool", "iperf3", "isc-dhcp-client", "netcat-openbsd", "strace", "tcpdump")
+TEST = (*DEMO, *OVN, "conntrack", "curl", "ethtool", "iperf3", "isc-dhcp-client", "netcat-openbsd", "strace", "tcpdump")
 STOCK_KERNEL = ("kmod", "lz4", "qemu-system-common", "qemu-system-x86", "util-linux")
 SETS = {"demo": DEMO, "demo-ovn": (*DEMO, *OVN), "test": (*TEST, *STOCK_KERNEL)}
 
