@@ -11,8 +11,6 @@ import pytest
 from api_world import World, world
 
 from weftwork.api.calls import MESSAGE_BYTES_MAX
-from weftwork.api.operations import OPERATIONS, WATCHES
-from weftwork.api.rest.routes import ROUTES
 from weftwork.api.rest.server import serve_rest
 
 PROJECT = "/v1/orgs/acme/projects/web"
@@ -38,12 +36,6 @@ async def here(tmp_path: Path) -> AsyncIterator[World]:
 async def rest(here: World) -> AsyncIterator[httpx.AsyncClient]:
     async with rest_of(here) as client:
         yield client
-
-
-def test_every_operation_has_a_path() -> None:
-    missing = (OPERATIONS.keys() | WATCHES.keys()) - {route.method for route in ROUTES}
-
-    assert not missing, "give it a line in src/weftwork/api/rest/routes.py"
 
 
 async def test_what_is_made_by_one_door_is_seen_through_the_other(here: World, rest: httpx.AsyncClient) -> None:
