@@ -60,6 +60,7 @@ BY_CODE: Mapping[str, Told] = {
         (codes.MESSAGE_TOO_LARGE, (grpc.StatusCode.INVALID_ARGUMENT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE)),
         (codes.METHOD_NOT_ALLOWED, (grpc.StatusCode.UNIMPLEMENTED, HTTPStatus.METHOD_NOT_ALLOWED)),
         (codes.NOT_ACCEPTABLE, (grpc.StatusCode.INVALID_ARGUMENT, HTTPStatus.NOT_ACCEPTABLE)),
+        (codes.REQUEST_TOO_SLOW, (grpc.StatusCode.DEADLINE_EXCEEDED, HTTPStatus.REQUEST_TIMEOUT)),
         (codes.UNSUPPORTED_MEDIA_TYPE, (grpc.StatusCode.INVALID_ARGUMENT, HTTPStatus.UNSUPPORTED_MEDIA_TYPE)),
         (codes.HISTORY_COMPACTED, (grpc.StatusCode.OUT_OF_RANGE, HTTPStatus.GONE)),
     )

@@ -773,6 +773,13 @@ UNSUPPORTED_MEDIA_TYPE = _code(
     "Send JSON, with Content-Type: application/json.",
 )
 
+REQUEST_TOO_SLOW = _code(
+    Kind.INVALID,
+    "REQUEST_TOO_SLOW",
+    "Request too slow",
+    "The body of the request did not arrive in time.",
+    "Send the body right behind the head of the request.",
+)
 CROSS_SITE = _code(
     Kind.FORBIDDEN,
     "CROSS_SITE",

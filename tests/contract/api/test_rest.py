@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -11,6 +11,8 @@ import pytest
 from api_world import World, world
 
 from weftwork.api.calls import MESSAGE_BYTES_MAX
+from weftwork.api.rest import door, protocol
+from weftwork.api.rest.protocol import HEAD_BYTES_MAX
 from weftwork.api.rest.server import serve_rest
 
 PROJECT = "/v1/orgs/acme/projects/web"
@@ -183,6 +185,46 @@ async def test_a_body_that_never_says_how_long_it_is_is_cut_off(rest: httpx.Asyn
     answer = await rest.post(f"{PROJECT}/ports", content=endless(), headers=JSON)
 
     assert answer.json()["code"] == "MESSAGE_TOO_LARGE"
+
+
+async def test_a_head_without_an_end_ends_the_connection(rest: httpx.AsyncClient) -> None:
+    reader, writer = await asyncio.open_connection(rest.base_url.host, rest.base_url.port)
+    writer.write(b"GET /v1/vpcs HTTP/1.1\r\nhost: localhost\r\nx: " + b"x" * 2 * HEAD_BYTES_MAX)
+    answer = b"HTTP/1.1 400"
+    async with asyncio.timeout(5):
+        with suppress(ConnectionResetError):  # There was more to read than the server cared for.
+            answer = await reader.read()
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 400")
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /v1/vpcs HTTP/1.1\r\nhost: "])
+async def test_a_head_that_takes_too_long_ends_the_connection(
+    here: World, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(protocol, "HEAD_S", 0.1)
+    async with rest_of(here) as rest:
+        reader, writer = await asyncio.open_connection(rest.base_url.host, rest.base_url.port)
+        writer.write(said)
+        async with asyncio.timeout(5):
+            answer = await reader.read()
+        writer.close()
+
+    assert answer == b""
+
+
+async def test_a_body_that_takes_too_long_is_refused(rest: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(door, "BODY_S", 0.1)
+
+    reader, writer = await asyncio.open_connection(rest.base_url.host, rest.base_url.port)
+    head = f"POST {PROJECT}/ports HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 9"
+    writer.write(f"{head}\r\n\r\n{{".encode())
+    async with asyncio.timeout(5):
+        answer = await reader.readuntil(b"}")
+    writer.close()
+
+    assert answer.startswith(b"HTTP/1.1 408") and b"REQUEST_TOO_SLOW" in answer
 
 
 async def test_a_unix_socket_is_its_owners_alone(here: World, tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ EVENTS = "text/event-stream"
 OVERRIDE = "weft-override-reach-tests"
 """The header `yes` carries out what reach tests forbid, as gRPC's metadata does."""
 HEARTBEAT_S = 15.0
+BODY_S = 30.0
 FIRST_WORD_S = 0.2
 """How long a watch may take to be refused with a status; later, the refusal is an event."""
 ALWAYS = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
@@ -178,15 +179,19 @@ def _check_accepted(accept: str, offered: str) -> None:
 
 
 async def _body(request: Request, headers: Mapping[str, str]) -> bytes:
-    """Refusals MESSAGE_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE."""
+    """Refusals MESSAGE_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, REQUEST_TOO_SLOW."""
     announced = headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > MESSAGE_BYTES_MAX:
         raise _too_large()
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > MESSAGE_BYTES_MAX:
-            raise _too_large()
+    try:
+        async with asyncio.timeout(BODY_S):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > MESSAGE_BYTES_MAX:
+                    raise _too_large()
+    except TimeoutError:
+        raise codes.REQUEST_TOO_SLOW.refusal(f"the body was not here after {BODY_S:g} seconds") from None
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON and (kind or body):
         raise codes.UNSUPPORTED_MEDIA_TYPE.refusal(f"the body is {decode.quoted(kind)}, and not {JSON}")

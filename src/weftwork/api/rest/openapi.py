@@ -27,6 +27,7 @@ WHY = {
     HTTPStatus.FORBIDDEN: "Not for this caller",
     HTTPStatus.NOT_FOUND: "There is no such thing, or it is not yours",
     HTTPStatus.NOT_ACCEPTABLE: "The answer comes in a media type that the caller does not accept",
+    HTTPStatus.REQUEST_TIMEOUT: "The body did not arrive in time",
     HTTPStatus.CONFLICT: "What is there does not allow it: it exists, is in use, or is used up",
     HTTPStatus.GONE: "What happened after the revision is not kept any more",
     HTTPStatus.PRECONDITION_FAILED: "It was changed in the meantime",
@@ -202,7 +203,7 @@ def _refusals(route: Route) -> set[HTTPStatus]:
     if route.is_mutation and route.has_subject:
         more |= {HTTPStatus.PRECONDITION_FAILED}
     if route.has_body:
-        more |= {HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE}
+        more |= {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNSUPPORTED_MEDIA_TYPE}
     return {*ALWAYS, *more}
 
 

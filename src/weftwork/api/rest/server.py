@@ -16,7 +16,6 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from weftwork.access.caller import Transport
 from weftwork.api.calls import Calls
@@ -25,6 +24,7 @@ from weftwork.api.rest.door import ALWAYS, RestDoor
 from weftwork.api.rest.messages import to_text
 from weftwork.api.rest.pages import routes
 from weftwork.api.rest.problems import MEDIA_TYPE, problem_of
+from weftwork.api.rest.protocol import BoundedHttp
 from weftwork.base import codes
 from weftwork.base.errors import Failure
 
@@ -89,7 +89,7 @@ class _Uvicorn(uvicorn.Server):
         self.started = True
 
     def _protocol(self) -> asyncio.Protocol:
-        return HttpToolsProtocol(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+        return BoundedHttp(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
