@@ -110,6 +110,7 @@ REFUSED = [
     ("GET", f"{PROJECT}/ports/nobody", {}, 404, "PORT_NOT_FOUND"),
     ("GET", "/v1/orgs/rival/projects/none/ports/p1", {}, 404, "VPC_NOT_FOUND"),
     ("PUT", f"{PROJECT}/ports", {}, 405, "METHOD_NOT_ALLOWED"),
+    ("POST", f"{PROJECT}:watch", {}, 405, "METHOD_NOT_ALLOWED"),
     ("GET", f"{PROJECT}/ports", {"headers": {"accept": "text/html"}}, 406, "NOT_ACCEPTABLE"),
     ("GET", f"{PROJECT}/ports?pagesize=3", {}, 400, "UNKNOWN_FIELD"),
     ("GET", f"{PROJECT}/ports?page_size=3&page_size=4", {}, 400, "INVALID_ARGUMENT"),
@@ -185,6 +186,12 @@ async def test_a_body_that_never_says_how_long_it_is_is_cut_off(rest: httpx.Asyn
     answer = await rest.post(f"{PROJECT}/ports", content=endless(), headers=JSON)
 
     assert answer.json()["code"] == "MESSAGE_TOO_LARGE"
+
+
+async def test_what_has_no_end_has_no_head(rest: httpx.AsyncClient) -> None:
+    answer = await rest.head(f"{PROJECT}:watch")
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "GET")
 
 
 async def test_a_head_without_an_end_ends_the_connection(rest: httpx.AsyncClient) -> None:

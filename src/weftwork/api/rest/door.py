@@ -71,8 +71,9 @@ class RestDoor:
         found = self._paths.find(scope.get("raw_path") or scope["path"].encode())
         if found is None:
             raise codes.NO_SUCH_PATH.refusal(f"there is no {decode.quoted(scope['path'])}")
-        route = found.routes.get("GET" if scope["method"] == "HEAD" else scope["method"])
-        if route is None:
+        is_head = scope["method"] == "HEAD"
+        route = found.routes.get("GET" if is_head else scope["method"])
+        if route is None or (is_head and route.watch):
             return not_allowed(found)
         _check_accepted(headers.get("accept", ""), EVENTS if route.watch else JSON)
         body = await _body(Request(scope, receive), headers) if route.has_body else b""
@@ -138,7 +139,9 @@ def refused(problem: problems.Problem, **headers: str) -> Answer:
 
 
 def not_allowed(found: Found) -> Answer:
-    verbs = ", ".join((*found.routes, "HEAD") if "GET" in found.routes else found.routes)
+    """A watch has no end, so there is no head of it alone."""
+    has_head = "GET" in found.routes and found.routes["GET"].watch is None
+    verbs = ", ".join((*found.routes, "HEAD") if has_head else found.routes)
     return refused(problems.problem_of(codes.METHOD_NOT_ALLOWED.refusal(f"the path takes {verbs}"), ""), allow=verbs)
 
 
