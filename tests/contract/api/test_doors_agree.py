@@ -22,7 +22,8 @@ from weftwork.api.rest.requests import short_names
 from weftwork.api.rest.routes import ROUTES, Route
 from weftwork.client.errors import api_error
 
-UNARY = [route for route in ROUTES if route.watch is None]
+UNARY = [route for route in ROUTES if route.watch is None and route.name != "Rollback"]
+"""A way back undoes what happened since, which is never the same twice."""
 OF_THE_MOMENT = re.compile(r'"(revision|observed_revision|created_at|updated_at|last_transition|vni)": "?[0-9]+"?')
 _UUID = "[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 CHOSEN = re.compile(f"{_UUID}|02:57:[0-9a-f:]{{11}}|tap[0-9a-f]{{12}}|vnis/[0-9]{{8}}")
