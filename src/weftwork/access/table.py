@@ -19,6 +19,8 @@ class Where(Enum):
     """The same two, of its `resource`."""
     PLANNED = "planned"
     """What the mutation in it is about; the least role is the mutation's."""
+    BATCH = "batch"
+    """What all of the mutations in it are about; each asks for its own role."""
     SCOPE = "scope"
     """`org_id` and `project_id`; without the latter all of an organisation, without both everything."""
     FILTERED = "filtered"
@@ -63,6 +65,7 @@ TABLE: Mapping[str, Rule] = {
     **_rules(_WEFT + "ConditionService/", Role.VIEWER, "WaitForCondition", where=Where.RESOURCE),
     **_rules(_WEFT + "WatchService/", Role.VIEWER, "Watch"),
     **_rules(_WEFT + "PlanService/", Role.VIEWER, "Plan", where=Where.PLANNED),
+    **_rules(_WEFT + "BatchService/", Role.MEMBER, "Batch", where=Where.BATCH),
     **_rules(_WEFT + "TargetService/", Role.FLEET_ADMIN, "ListTargets", "GetTarget", "ListLeaks", where=Where.FLEET),
     **_rules(_WEFT + "ExplainService/", Role.VIEWER, "Explain"),
     **_rules(_WEFT + "HistoryService/", Role.VIEWER, "ListRevisions", "DiffRevisions"),

@@ -39,6 +39,21 @@ class ProjectIndex:
         self._dnats_at: dict[Address, dict[str, None]] = {}
         self._sorted_ports: tuple[str, ...] | None = None
 
+    def __copy__(self) -> "ProjectIndex":
+        """With shelves of its own; the things are values."""
+        mine = ProjectIndex()
+        mine.intent = self.intent.copy()
+        mine.port_by_name = dict(self.port_by_name)
+        mine.port_by_address = dict(self.port_by_address)
+        mine.port_by_mac = dict(self.port_by_mac)
+        mine.lodgers = dict(self.lodgers)
+        mine._used = {name: used.copy() for name, used in self._used.items()}
+        mine._ports_of_subnet = {name: dict(ports) for name, ports in self._ports_of_subnet.items()}
+        mine._members = {name: dict(ports) for name, ports in self._members.items()}
+        mine._dnats_at = {address: dict(names) for address, names in self._dnats_at.items()}
+        mine._sorted_ports = self._sorted_ports
+        return mine
+
     def put(self, thing: Thing) -> None:
         match thing:
             case Port():
@@ -256,9 +271,12 @@ class ProjectIndex:
 class _Used:
     __slots__ = ("cidr", "offsets")
 
-    def __init__(self, cidr: Cidr) -> None:
+    def __init__(self, cidr: Cidr, offsets: Bitmap | None = None) -> None:
         self.cidr = cidr
-        self.offsets = Bitmap()
+        self.offsets = offsets if offsets is not None else Bitmap()
+
+    def copy(self) -> "_Used":
+        return _Used(self.cidr, self.offsets.copy())
 
 
 def _names(group: SecurityGroup, other: str) -> bool:

@@ -1,6 +1,7 @@
 """What every action works with: the store and the view of it, and the loop that decides, commits and tries again."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Generic, TypeVar
@@ -135,10 +136,17 @@ class Network:
         raise codes.TOO_MANY_CONFLICTS.refusal(f"gave up after {ATTEMPTS} attempts: others were faster each time")
 
     async def _attempt(self, decide: Callable[[], Decision[T]]) -> Stored[T]:
+        async def decided() -> Decision[T]:
+            return decide()
+
+        return await self.on_its_terms(decided)
+
+    async def on_its_terms(self, decide: Callable[[], Awaitable[Decision[T]]]) -> Stored[T]:
+        """Decide once, and commit with what was asked for besides the change. Raises Conflict, Replayed."""
         once = self.terms.once
         first = (await first_time(self.store, once, self.clock.now_s()),) if once else ()
         seen = tuple(compares_of(self.view, self.terms))
-        decision = decide()
+        decision = await decide()
         if once and not decision.more:
             revision = 0 if decision.draft.writes else decision.revision
             kept_too = Draft(first, (kept(once, decision.value, self.clock.now_s(), revision=revision),))
@@ -148,7 +156,10 @@ class Network:
             if kept_too.writes:
                 await self.store.commit(Transaction((*kept_too.compares, *seen), kept_too.writes))
             return Stored(decision.value, decision.revision)
-        draft = self.guarded(decision.draft) + kept_too + Draft(seen)
+        return await self._commit(decision, kept_too + Draft(seen))
+
+    async def _commit(self, decision: Decision[T], besides: Draft) -> Stored[T]:
+        draft = self.guarded(decision.draft) + besides
         held = self.choices.held
         held.update(decision.holds)
         try:
@@ -159,6 +170,19 @@ class Network:
         finally:
             held.difference_update(decision.holds)
         return Stored(decision.value, revision)
+
+    @asynccontextmanager
+    async def alone(self, owners: Collection[ProjectKey]) -> AsyncIterator[None]:
+        """No other change of these projects in this process meanwhile."""
+        entered: list[ProjectKey] = []
+        try:
+            for owner in sorted(owners):
+                await self._gates.enter(owner, alone=True)
+                entered.append(owner)
+            yield
+        finally:
+            for owner in entered:
+                self._gates.leave(owner, alone=True)
 
     def _lines(self, draft: Draft) -> Iterator[Put]:
         """In the journal."""
@@ -213,10 +237,13 @@ class DryNetwork(Network):
 
     async def run(self, owner: ProjectKey, decide: Callable[[], Decision[T]], *, alone: bool = True) -> Stored[T]:
         try:
-            decision = decide()
+            return await self._attempt(decide)
         except MacsNeeded as needed:
             await self.choices.foresee_macs(needed.owner)
-            decision = decide()
+            return await self._attempt(decide)
+
+    async def on_its_terms(self, decide: Callable[[], Awaitable[Decision[T]]]) -> Stored[T]:
+        decision = await decide()
         for one in self.terms.expected:
             one.seen(self.view)
         self.guarded(decision.draft)

@@ -22,7 +22,7 @@ from weftwork.model.network_policy import SubnetRef
 from weftwork.model.reach_test import End, Internet, Must, PortRef, ReachTest
 from weftwork.model.security_group import GroupRef, PortRange, Protocol
 from weftwork.model.vpc import Vpc
-from weftwork.seams.store import Put, Unchanged
+from weftwork.seams.store import Conflict, Put, Unchanged
 from weftwork.verifier.reach_tests import can_be_sent, fails
 
 TESTS_MAX = 200
@@ -176,6 +176,21 @@ async def run_guarded(network: Network, owner: ProjectKey, decide: Callable[[], 
         stored = await network.run(owner, under_guard)
         if stored.value is not None:
             return Stored(stored.value, stored.revision)
+
+
+async def guard_for_tests(network: Network, owner: ProjectKey, draft: Draft) -> Draft:
+    """What a draft with new tests needs beside it where no guard stands yet. Raises Conflict once one was set up:
+    what was decided before may have missed changes that were under way.
+    """
+    after = overlaid(network.view.intent, draft.writes).get(owner)
+    if after is None or not after.reach_tests or network.is_dry or network.reach_guard.stands_in(owner):
+        return Draft()
+    here = network.view.project(owner)
+    if here is None or here.intent.vpc is None:
+        return Draft((), (Put(keys.reach_guard(owner), b""),))
+    vpc = here.intent.vpc
+    done = await network.run(owner, lambda: Decision(None, _guard(network, vpc)))
+    raise Conflict((), done.revision)
 
 
 def _guard(network: Network, vpc: Vpc) -> Draft:

@@ -12,6 +12,11 @@ class Bitmap:
     def __init__(self) -> None:
         self._pieces: dict[int, int] = {}
 
+    def copy(self) -> "Bitmap":
+        other = Bitmap()
+        other._pieces = self._pieces.copy()
+        return other
+
     def __contains__(self, number: int) -> bool:
         return self._pieces.get(number // _PIECE_BITS, 0) >> (number % _PIECE_BITS) & 1 == 1
 

@@ -20,6 +20,7 @@ from weftwork.rpc import decode
 
 TENANTS_MAX = 10_000
 """Whose rates are remembered at the same time."""
+PLAN = "/weftwork.v1.PlanService/Plan"
 LOOK_S = 0.5
 """How long after its token a watch ends at the latest."""
 BEARER_MAX = 12 * 1024
@@ -227,6 +228,9 @@ def authorise(principal: Principal, method: str, request: Any, *, overrides: boo
             if field_ is None:
                 return ""
             return authorise(principal, MUTATIONS[field_].method, getattr(request, field_), overrides=overrides)
+        case Where.BATCH:
+            tenants = [authorise(principal, PLAN, one, overrides=overrides) for one in request.mutations]
+            return next(filter(None, tenants), "")
         case Where.SCOPE:
             org = decode.optional_name(request.org_id, "org_id")
             project = decode.optional_name(request.project_id, "project_id")

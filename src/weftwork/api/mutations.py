@@ -2,15 +2,18 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from weftwork.actions import nat, ports, security_groups, subnets, vpcs
+from weftwork.actions.batch import run_batch
 from weftwork.actions.network import Network, Stored
 from weftwork.api import history, network_policies, peerings, reach_tests, shares
 from weftwork.api.doors import Doors
+from weftwork.base import codes
 from weftwork.model.nat import Dnat, Snat
 from weftwork.model.port import Port
 from weftwork.model.security_group import SecurityGroup
@@ -216,6 +219,32 @@ def _nothing(doors: Doors, stored: None) -> Empty:
     return Empty()
 
 
+async def _batch(network: Network, request: weft.BatchRequest) -> Stored[tuple[Any, ...]]:
+    steps = [_step(one, number) for number, one in enumerate(request.mutations, 1)]
+    if not steps:
+        raise decode.refusal(codes.INVALID_BATCH, "mutations", "there is no change in it")
+    return await run_batch(network, steps)
+
+
+def _step(request: weft.PlanRequest, number: int) -> Callable[[Network], Awaitable[Any]]:
+    field = request.WhichOneof("mutation")
+    if field in (None, "batch", "rollback"):
+        said = f"change {number} is " + ("empty" if field is None else f"a {field}, which stands alone")
+        raise decode.refusal(codes.INVALID_BATCH, f"mutations[{number - 1}]", said)
+    return partial(_act, MUTATIONS[field], getattr(request, field))
+
+
+async def _act(mutation: "Mutation", request: Message, network: Network) -> tuple["Mutation", Any]:
+    return mutation, await mutation.act(network, request)
+
+
+def _told_batch(doors: Doors, stored: Stored[tuple[Any, ...]]) -> weft.BatchResponse:
+    response = weft.BatchResponse(revision=stored.revision)
+    for mutation, value in stored.value:
+        response.results.add().Pack(mutation.told(doors, value))
+    return response
+
+
 @dataclass(frozen=True, slots=True)
 class Mutation:
     """`act` decodes and decides on any network, a dry one too; `told` makes the answer of what it returned."""
@@ -316,6 +345,7 @@ MUTATIONS: Mapping[str, Mutation] = {
     "rollback": Mutation(
         history.SERVICE + "Rollback", history_pb2.RollbackRequest, history.rollback, history.told_rollback
     ),
+    "batch": Mutation("/weftwork.v1.BatchService/Batch", weft.BatchRequest, _batch, _told_batch),
     "share_subnet": Mutation(shares.SERVICE + "ShareSubnet", sharing_pb2.ShareSubnetRequest, shares.share, shares.told),
     "unshare_subnet": Mutation(
         shares.SERVICE + "UnshareSubnet", sharing_pb2.UnshareSubnetRequest, shares.unshare, _nothing

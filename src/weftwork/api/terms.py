@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from google.protobuf.message import Message
+from google.protobuf.message_factory import GetMessageClass
 
 from weftwork.actions.network import Network, Stored
 from weftwork.actions.terms import Expected, Once, Replayed, Terms
@@ -52,7 +53,21 @@ def answer_again(doors: Doors, mutation: Mutation, replayed: Replayed) -> Messag
     """The first answer, with the conditions as they are now."""
     if replayed.thing is not None:
         return mutation.told(doors, Stored(replayed.thing, replayed.revision))
-    return answer_class(mutation.method).FromString(replayed.answer)
+    answer = answer_class(mutation.method).FromString(replayed.answer)
+    _date(answer, replayed.revision)
+    return answer
+
+
+def _date(answer: Any, revision: int) -> None:
+    """What was told before it was committed lacks the revision."""
+    if isinstance(answer, weft.BatchResponse):
+        for one in answer.results:
+            result = GetMessageClass(answer.DESCRIPTOR.file.pool.FindMessageTypeByName(one.TypeName()))()
+            one.Unpack(result)
+            _date(result, revision)
+            one.Pack(result)
+    if "revision" in answer.DESCRIPTOR.fields_by_name and not answer.revision:
+        answer.revision = revision
 
 
 def _expected(network: Network, mutation: Mutation, request: Message, if_match: str) -> Expected:

@@ -394,6 +394,23 @@ REVISION_CHANGED = _code(
     "Read it again, and decide again.",
 )
 
+# Several changes as one.
+
+TOO_MANY_STEPS = _code(
+    Kind.INVALID,
+    "TOO_MANY_STEPS",
+    "Too many changes in one batch",
+    "A batch is one transaction, and holds only so many changes.",
+    "Make several batches of it; each of them is all or nothing.",
+)
+INVALID_BATCH = _code(
+    Kind.INVALID,
+    "INVALID_BATCH",
+    "Invalid batch",
+    "A batch has no changes, an empty one, or a batch inside.",
+    "Give it at least one change; put the changes of an inner batch into the outer one.",
+)
+
 # The history.
 
 REVISION_NOT_KNOWN = _code(

@@ -155,6 +155,8 @@ def good_request(method: MethodDescriptor, around: FieldPath | None = None) -> M
     if isinstance(request, weft.PlanRequest):
         inner = getattr(request, around.fields[0].name if around else "create_vpc")
         inner.SetInParent()
+    if isinstance(request, weft.BatchRequest):
+        inner = request.mutations.add().create_subnet
     fill(inner)
     if isinstance(inner, weft.WaitForConditionRequest):
         fill(inner.resource)

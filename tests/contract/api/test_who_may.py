@@ -32,7 +32,7 @@ HOLDERS: dict[str, tuple[Grant, ...]] = {
     "admin of the organisation": (Grant(Role.ADMIN, "acme"),),
     "fleet-admin": (Grant(Role.FLEET_ADMIN),),
 }
-PLANS = tuple(MUTATIONS)
+PLANS = tuple(one for one in MUTATIONS if one != "batch")
 CELLS = [(method, holder, where) for method in METHODS for holder in HOLDERS for where in PROJECTS]
 
 
@@ -101,6 +101,8 @@ def _about(request: Any, project: str) -> None:
     inner = request
     if "create_vpc" in request.DESCRIPTOR.fields_by_name:
         inner = request.create_subnet
+    elif "mutations" in request.DESCRIPTOR.fields_by_name:
+        inner = request.mutations.add().create_subnet
     fill(inner)
     for one in (inner, getattr(inner, "resource", None)):
         if one is not None and hasattr(one, "org_id"):
@@ -123,7 +125,8 @@ def expected(method: str, holder: str, where: str) -> set[str | None]:
         return {None} if holder == "fleet-admin" else {codes.ROLE_TOO_LOW.name}
     org, project = PROJECTS[where].split("/")
     held = max((one.role for one in principal.grants if one.covers_scope(org, project)), default=None)
-    least = rule_of(MUTATIONS["create_subnet"].method).least if rule.where is Where.PLANNED else rule.least
+    within = rule_of(MUTATIONS["create_subnet"].method)
+    least = within.least if rule.where in (Where.PLANNED, Where.BATCH) else rule.least
     if held is None:
         return {codes.VPC_NOT_FOUND.name}
     return {None} if held >= least else {codes.ROLE_TOO_LOW.name}
@@ -219,6 +222,27 @@ def test_a_plan_needs_what_its_mutation_needs(bench: Bench, mutation: str) -> No
             denied = refusal is not None and refusal.code == codes.ROLE_TOO_LOW.name
             assert denied == (held is not None and held < rule.least)
             assert held is not None or (refusal is not None and refusal.code == codes.VPC_NOT_FOUND.name)
+
+
+@pytest.mark.parametrize(
+    ("second", "project", "code"),
+    [
+        ("delete_vpc", OURS, codes.ROLE_TOO_LOW.name),
+        ("create_subnet", THEIRS, codes.VPC_NOT_FOUND.name),
+        ("create_subnet", "rival/none", codes.VPC_NOT_FOUND.name),
+    ],
+)
+def test_a_batch_needs_what_each_of_its_changes_needs(bench: Bench, second: str, project: str, code: str) -> None:
+    batch: Any = OPERATIONS["/weftwork.v1.BatchService/Batch"].request()
+    for mutation, where in (("create_subnet", OURS), (second, project)):
+        inner = getattr(batch.mutations.add(), mutation)
+        fill(inner)
+        inner.org_id, inner.project_id = where.split("/")
+    plan: Any = OPERATIONS["/weftwork.v1.PlanService/Plan"].request()
+    plan.batch.CopyFrom(batch)
+    for method, request in (("/weftwork.v1.BatchService/Batch", batch), ("/weftwork.v1.PlanService/Plan", plan)):
+        refusal = bench.refusal(method, request, "operator")
+        assert refusal is not None and refusal.code == code
 
 
 def test_who_says_nothing_or_something_wrong_gets_nowhere(bench: Bench) -> None:

@@ -219,6 +219,7 @@ ROUTES: tuple[Route, ...] = (
     _ours("GET", "/revisions:diff", "HistoryService/DiffRevisions", "History"),
     _ours("POST", ":rollback", "HistoryService/Rollback", "History"),
     _ours("POST", ":explain", "ExplainService/Explain", "Questions"),
+    Route("POST", "/v1:batch", _OURS + "BatchService/Batch", "Batches"),
     Route("POST", "/v1:plan", _OURS + "PlanService/Plan", "Questions"),
     _ours("GET", ":watch", "WatchService/Watch", "Watching"),
     _ours("GET", "/conditions:watch", "ConditionService/WatchConditions", "Conditions"),

@@ -769,3 +769,80 @@ class TargetService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class BatchServiceStub:
+    """Several changes as one transaction.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.Batch = channel.unary_unary(
+                '/weftwork.v1.BatchService/Batch',
+                request_serializer=weftwork_dot_v1_dot_weftwork__pb2.BatchRequest.SerializeToString,
+                response_deserializer=weftwork_dot_v1_dot_weftwork__pb2.BatchResponse.FromString,
+                _registered_method=True)
+
+
+class BatchServiceServicer:
+    """Several changes as one transaction.
+    """
+
+    def Batch(self, request, context):
+        """All of them, in their order, or none. Each is decided as if those before it had come. A refusal tells in its
+        metadata, as `step`, which change it is about, counted from 1.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_BatchServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'Batch': grpc.unary_unary_rpc_method_handler(
+                    servicer.Batch,
+                    request_deserializer=weftwork_dot_v1_dot_weftwork__pb2.BatchRequest.FromString,
+                    response_serializer=weftwork_dot_v1_dot_weftwork__pb2.BatchResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'weftwork.v1.BatchService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('weftwork.v1.BatchService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class BatchService:
+    """Several changes as one transaction.
+    """
+
+    @staticmethod
+    def Batch(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/weftwork.v1.BatchService/Batch',
+            weftwork_dot_v1_dot_weftwork__pb2.BatchRequest.SerializeToString,
+            weftwork_dot_v1_dot_weftwork__pb2.BatchResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

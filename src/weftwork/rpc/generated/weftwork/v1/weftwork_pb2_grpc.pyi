@@ -252,3 +252,40 @@ class TargetServiceServicer(metaclass=_abc_1.ABCMeta):
         """Whatever of ours has no owner, across store and hosts."""
 
 def add_TargetServiceServicer_to_server(servicer: TargetServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class BatchServiceStub:
+    """Several changes as one transaction."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> BatchServiceAsyncStub: ...
+    Batch: _grpc.UnaryUnaryMultiCallable[_weftwork_pb2.BatchRequest, _weftwork_pb2.BatchResponse]
+    """All of them, in their order, or none. Each is decided as if those before it had come. A refusal tells in its
+    metadata, as `step`, which change it is about, counted from 1.
+    """
+
+@_typing.type_check_only
+class BatchServiceAsyncStub(BatchServiceStub):
+    """Several changes as one transaction."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    Batch: _aio.UnaryUnaryMultiCallable[_weftwork_pb2.BatchRequest, _weftwork_pb2.BatchResponse]  # type: ignore[assignment]
+    """All of them, in their order, or none. Each is decided as if those before it had come. A refusal tells in its
+    metadata, as `step`, which change it is about, counted from 1.
+    """
+
+class BatchServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Several changes as one transaction."""
+
+    @_abc_1.abstractmethod
+    def Batch(
+        self,
+        request: _weftwork_pb2.BatchRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_weftwork_pb2.BatchResponse, _abc.Awaitable[_weftwork_pb2.BatchResponse]]:
+        """All of them, in their order, or none. Each is decided as if those before it had come. A refusal tells in its
+        metadata, as `step`, which change it is about, counted from 1.
+        """
+
+def add_BatchServiceServicer_to_server(servicer: BatchServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
