@@ -83,7 +83,7 @@ async def things_at(network: Network, *, owner: ProjectKey, revision: int) -> Th
     undone: list[Line] = []
     oldest: Line | None = None
     async for key, line in _lines(network, owner):
-        if journal.base_of(key) + _STRAGGLE < revision:
+        if keys.journal_base(key) + _STRAGGLE < revision:
             break
         oldest = line
         if revision < line.revision <= now:

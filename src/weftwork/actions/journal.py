@@ -18,7 +18,6 @@ from weftwork.seams.store import Put, Record, Write
 
 LINE_BYTES_MAX = 256 * 1024
 """A change of more things than fit is told in several lines, of one revision."""
-_LAST = 10**16 - 1
 _NOTHING = msgspec.Raw(b"null")
 
 
@@ -76,7 +75,7 @@ def lines_of(view: IntentView, writes: Iterable[Write], *, author: Author, at_s:
     for owner, changes in _by_owner(view, writes).items():
         for number, some in enumerate(_portions(changes)):
             row = _LineRow(at_s, author.who, author.where, author.call, author.note, some)
-            stamp = f"{_LAST - view.revision:016d}-{token}-{number:04d}"
+            stamp = f"{keys.journal_stamp(view.revision)}-{token}-{number:04d}"
             yield Put(keys.journal(owner, stamp), _encoder.encode(row))
 
 
@@ -86,11 +85,6 @@ def line(record: Record) -> Line:
     row = _decoder.decode(record.value)
     author = Author(row.who, row.where, row.call, row.note)
     return Line(owner, record.revision, row.at, author, tuple(_changed(one) for one in row.changes))
-
-
-def base_of(key: str) -> int:
-    """The revision that the change of a line was decided on: somewhat before its own."""
-    return _LAST - int(key.rpartition("/")[2].partition("-")[0])
 
 
 def _by_owner(view: IntentView, writes: Iterable[Write]) -> dict[ProjectKey, list[_ChangeRow]]:

@@ -41,6 +41,7 @@ from weftwork.base.errors import Failure, Kind, Refusal
 from weftwork.controller.conditions import ConditionBoard
 from weftwork.controller.insight import ControllerInsight, Hosted
 from weftwork.controller.publisher import Publisher
+from weftwork.controller.retention import Retention
 from weftwork.controller.tracing import ControllerTracer
 from weftwork.drivers.linux.rules_watch import RulesWatch
 from weftwork.reconciler.reconciler import Pace
@@ -131,7 +132,9 @@ async def _running(
         )
         stack.push_async_callback(server.stop)
         async with await serve_rest(server.calls, _rest_addresses(settings)), asyncio.TaskGroup() as tasks:
+            retention = Retention(store, clock, keep_days=settings.storage_history_days)
             loops = [tasks.create_task(board.run()), tasks.create_task(_forgetting(store, clock))]
+            loops.append(tasks.create_task(retention.run()))
             if backend is not None and hosted is not None:
                 assert isinstance(hosted.agent, LocalAgent)
                 loops.append(tasks.create_task(_kept(backend)))

@@ -70,6 +70,8 @@ class Settings:
     """Limits of projects that have none of their own, where they are not ours: port=1000."""
     storage_path: str = "/var/lib/weftwork/store.db"
     storage_chainfire_endpoint: str = ""
+    storage_history_days: int = 90
+    """How long lines of the journal are kept; 0: for ever."""
     network_cidr_pool: Cidr = IPv4Network("10.0.0.0/8")
     network_default_subnet_size: int = 24
     network_reserved: tuple[Cidr, ...] = tuple(IPv4Network(one) for one in RESERVED)
@@ -365,6 +367,7 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
     "access_calls_per_s": _calls_per_s,
     "access_calls_in_flight": _whole(1, 2048),
     "quotas_default": _limits,
+    "storage_history_days": _whole(0, 36_500),
     "network_cidr_pool": _cidr,
     "network_default_subnet_size": _whole(8, 30),
     "network_reserved": _cidrs,

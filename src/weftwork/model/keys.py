@@ -25,6 +25,10 @@ Kind = Literal[
 ROOT = "/networks/"
 JOURNAL = "/journal/"
 REQUESTS = "/requests/"
+ROOT_OF_MARKS = "/journal_marks/"
+BEHIND_ALL = "~"
+"""Sorts behind every stamp."""
+_LAST = 10**16 - 1
 
 _FOLDERS: dict[Kind, str] = {
     "vpc": "vpcs",
@@ -191,6 +195,25 @@ def reach_guard(owner: ProjectKey | None = None) -> str:
 def journal(owner: ProjectKey, stamp: str = "") -> str:
     """A line of a project's journal, which is not below the root: what was is no part of what is."""
     return f"{JOURNAL}{owner}/{stamp}"
+
+
+def journal_stamp(revision: int) -> str:
+    """What the stamps of lines begin with that were decided at the revision: the later, the further in front."""
+    return f"{_LAST - revision:016d}"
+
+
+def journal_base(key: str) -> int:
+    """The revision that the change of a line was decided on: somewhat before its own."""
+    return _LAST - int(key.rpartition("/")[2].partition("-")[0])
+
+
+def journal_mark(at_s: int | None = None) -> str:
+    """What was the newest revision at that time; without one, the prefix of all marks."""
+    return f"{ROOT_OF_MARKS}{at_s:012d}" if at_s is not None else ROOT_OF_MARKS
+
+
+def marked_at(key: str) -> int:
+    return int(key.removeprefix(ROOT_OF_MARKS))
 
 
 def journal_owner(key: str) -> ProjectKey:
