@@ -1,8 +1,9 @@
 """What happens around every call, whichever door it comes through: limits, and how the caller wants it done."""
 
+import time
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,8 @@ from weftwork.api.refusals import RefusalLog
 from weftwork.api.terms import answer_again, changing, terms_of
 from weftwork.api.waiting import Wait, when_programmed
 from weftwork.base import codes
-from weftwork.base.errors import Kind, Refusal
+from weftwork.base.errors import Failure, Kind, Refusal
+from weftwork.telemetry.metrics import OK, Metrics
 
 MESSAGE_BYTES_MAX = 1 << 20
 CALLS_MAX = 2048
@@ -77,6 +79,7 @@ class Calls:
     guard: Guard
     refusals: RefusalLog | None = None
     """Where what is refused is noted; None: nowhere."""
+    metrics: Metrics = field(default_factory=Metrics)
 
     async def answer(self, operation: Operation, call: Call, parse: Callable[[], Any]) -> Message:
         return (await self.answer_when(operation, call, parse))[0]
@@ -85,7 +88,11 @@ class Calls:
         self, operation: Operation, call: Call, parse: Callable[[], Any], wait: Wait | None = None
     ) -> tuple[Message, bool]:
         """The answer, and whether what was to be waited for has come."""
-        with self.gate.admit(call), self._noted(operation.method, call) as passage:
+        with (
+            self._timed(operation.method),
+            self.gate.admit(call),
+            self._noted(operation.method, call) as passage,
+        ):
             principal = passage.principal = await self.guard.principal_for(operation.method, call.credentials)
             with self.guard.paced(principal, call.credentials):
                 request = _parsed(parse)
@@ -139,6 +146,20 @@ class Calls:
             if self.refusals is not None and refusal.kind is not Kind.UNAVAILABLE:
                 self.refusals.take(passage.principal, call.credentials, method, passage.tenant, refusal)
             raise
+
+    @contextmanager
+    def _timed(self, method: str) -> Iterator[None]:
+        start, code = time.perf_counter(), OK
+        try:
+            yield
+        except (Refusal, Failure) as error:
+            code = error.code
+            raise
+        except Exception:
+            code = "INTERNAL"
+            raise
+        finally:
+            self.metrics.call(method, code, time.perf_counter() - start)
 
     def _doors_for(self, call: Call, principal: Principal, method: str) -> Doors:
         author = Author(principal.name, call.credentials.peer, method)

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import uvloop
@@ -23,6 +23,7 @@ from weftwork.actions.terms import forget_old
 from weftwork.actions.view import IntentView
 from weftwork.agent.composite import CompositeDriver
 from weftwork.agent.local import LocalAgent
+from weftwork.agent.timed import TimedDriver
 from weftwork.api.rest.server import serve_rest
 from weftwork.api.server import check_reach, serve
 from weftwork.apps.backends import (
@@ -39,6 +40,7 @@ from weftwork.apps.settings import Settings
 from weftwork.base import codes
 from weftwork.base.errors import Failure, Kind, Refusal
 from weftwork.controller.conditions import ConditionBoard
+from weftwork.controller.figures import DeploymentFigures
 from weftwork.controller.insight import ControllerInsight, Hosted
 from weftwork.controller.publisher import Publisher
 from weftwork.controller.retention import Retention
@@ -47,6 +49,7 @@ from weftwork.drivers.linux.rules_watch import RulesWatch
 from weftwork.reconciler.reconciler import Pace
 from weftwork.seams.channel import Report
 from weftwork.store.sqlite import SqliteStore
+from weftwork.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +117,8 @@ async def _running(
     await view.start(store)
     clock = SystemClock()
     network = Network(store, view, clock, network_settings(settings, with_agent=with_agent))
-    hosted = _host(settings, backend, view, listeners) if backend else None
+    metrics = Metrics()
+    hosted = _host(settings, backend, view, listeners, metrics) if backend else None
     board = ConditionBoard(view, hosted.publisher if hosted else None, clock)
     insight = ControllerInsight(store, view, network.reach, hosted)
     listeners.board, listeners.insight = board, insight
@@ -128,10 +132,12 @@ async def _running(
             insight=insight,
             addresses=_addresses(settings),
             tracer=tracer,
+            metrics=metrics,
             entrance=await stack.enter_async_context(open_entrance(settings, network)),
         )
         stack.push_async_callback(server.stop)
-        async with await serve_rest(server.calls, _rest_addresses(settings)), asyncio.TaskGroup() as tasks:
+        figures = DeploymentFigures(view, insight, network.settings)
+        async with await serve_rest(server.calls, _rest_addresses(settings), figures), asyncio.TaskGroup() as tasks:
             retention = Retention(store, clock, keep_days=settings.storage_history_days)
             loops = [tasks.create_task(board.run()), tasks.create_task(_forgetting(store, clock))]
             loops.append(tasks.create_task(retention.run()))
@@ -179,9 +185,10 @@ def _watching_rules(listeners: _Listeners) -> Iterator[RulesWatch | None]:
         watch.close()
 
 
-def _host(settings: Settings, backend: Backend, view: IntentView, listeners: _Listeners) -> Hosted:
+def _host(settings: Settings, backend: Backend, view: IntentView, listeners: _Listeners, metrics: Metrics) -> Hosted:
+    parts = [replace(part, driver=TimedDriver(part.name, part.driver, metrics)) for part in backend.parts]
     agent = LocalAgent(
-        socket.gethostname(), CompositeDriver(backend.parts), listeners.take, Pace(audit_s=settings.agent_audit_s)
+        socket.gethostname(), CompositeDriver(parts), listeners.take, Pace(audit_s=settings.agent_audit_s)
     )
     listeners.agent = agent
     publisher = Publisher(view, backend.compile_slice, agent, backend.judge)

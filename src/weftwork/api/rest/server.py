@@ -25,8 +25,10 @@ from weftwork.api.rest.messages import to_text
 from weftwork.api.rest.pages import routes
 from weftwork.api.rest.problems import MEDIA_TYPE, problem_of
 from weftwork.api.rest.protocol import BoundedHttp
+from weftwork.api.rest.watching_over import watching_over
 from weftwork.base import codes
 from weftwork.base.errors import Failure
+from weftwork.seams.figures import Figures
 
 BACKLOG = 2048
 STOP_S = 5
@@ -34,11 +36,12 @@ IDLE_S = 60
 """How long a connection without a request is kept."""
 
 
-def application(calls: Calls, transport: Transport) -> ASGIApp:
+def application(calls: Calls, transport: Transport, figures: Figures | None = None) -> ASGIApp:
     """Everything that is served over HTTP, on sockets of one kind."""
-    pages = Starlette(routes=routes(), exception_handlers={HTTPException: _refuse})
+    all_pages = [*routes(), *watching_over(calls, transport, figures)]
+    pages = Starlette(routes=all_pages, exception_handlers={HTTPException: _refuse})
     door = RestDoor(calls, transport)
-    known = frozenset(route.path for route in routes())
+    known = frozenset(route.path for route in all_pages)
 
     async def everything(scope: Scope, receive: Receive, send: Send) -> None:
         await (pages if scope["path"] in known else door)(scope, receive, send)
@@ -97,22 +100,24 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-async def serve_rest(calls: Calls, addresses: Sequence[str]) -> RestServer:
-    """Listen on `host:port` (port 0: any free one) and `unix:/path` (mode 0600); the server's `addresses` say where.
+async def serve_rest(calls: Calls, addresses: Sequence[str], figures: Figures | None = None) -> RestServer:
+    """Without figures, its metrics are those of the calls.
+
+    Listen on `host:port` (port 0: any free one) and `unix:/path` (mode 0600); the server's `addresses` say where.
 
     Failure ADDRESS_UNAVAILABLE when one of them cannot be had.
     """
     sockets = [await _listen(address) for address in addresses]
-    servers = [(_server(calls, one), one) for one in sockets]
+    servers = [(_server(calls, one, figures), one) for one in sockets]
     server = RestServer(servers, tuple(map(_told, addresses, sockets)))
     await asyncio.sleep(0)
     return server
 
 
-def _server(calls: Calls, listening: socket.socket) -> _Uvicorn:
+def _server(calls: Calls, listening: socket.socket, figures: Figures | None) -> _Uvicorn:
     transport = Transport.SOCKET if listening.family == socket.AF_UNIX else Transport.LOOPBACK
     config = uvicorn.Config(
-        application(calls, transport),
+        application(calls, transport, figures),
         http="httptools",
         ws="none",
         lifespan="off",
