@@ -22,7 +22,7 @@ CASES = int(os.environ.get("WEFT_EQUIVALENCE_CASES", str(int(300 / FACTOR**2))))
 """300 take half a minute; on an emulated kernel a few must do."""
 FIRST_SEED = int(os.environ.get("WEFT_EQUIVALENCE_SEED", "0"))
 CASES_UNTIL_FOUND = 60
-CASES_TO_CHOOSE_FROM, TELLING_CASES = 300, 3
+CASES_TO_CHOOSE_FROM, TELLING_CASES = 300, 30
 """Of the first, so many are sent as can tell a fault: some show in one packet of a thousand."""
 
 
