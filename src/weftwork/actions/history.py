@@ -216,6 +216,8 @@ def _check_stands(network: Network, owner: ProjectKey, here: ProjectIndex, wante
         raise lodged_in(f"what would be changed of subnet {gone[0].subnet}", len(gone))
     vpc = wanted.get(ThingKey("vpc", owner))
     if isinstance(vpc, Vpc):
+        if here.intent.vpc is None or here.intent.vpc.cidr != vpc.cidr:
+            network.quota_guard.of(owner).check_range(owner, vpc.cidr)
         _check_ranges(network, owner, vpc, [one for one in wanted.values() if isinstance(one, Peering)])
 
 
