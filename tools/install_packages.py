@@ -15,12 +15,31 @@ from pathlib import Path
 
 DEMO = ("python3-venv", "libnftables1", "nftables", "iproute2", "iputils-ping", "kmod", "udhcpc")
 OVN = ("openvswitch-switch", "ovn-central", "ovn-host")
-TEST = (*DEMO, *OVN, "conntrack", "curl", "ethtool", "iperf3", "isc-dhcp-client", "netcat-openbsd", "strace", "tcpdump")
+STORES = ("etcd-server", "postgresql-15")
+TEST = (
+    *DEMO,
+    *OVN,
+    *STORES,
+    "conntrack",
+    "curl",
+    "ethtool",
+    "iperf3",
+    "isc-dhcp-client",
+    "netcat-openbsd",
+    "strace",
+    "tcpdump",
+)
 STOCK_KERNEL = ("kmod", "lz4", "qemu-system-common", "qemu-system-x86", "util-linux")
 SETS = {"demo": DEMO, "demo-ovn": (*DEMO, *OVN), "test": (*TEST, *STOCK_KERNEL)}
 
 POLICY = Path("/usr/sbin/policy-rc.d")
 NO_SERVICE = "#!/bin/sh\n# Weftwork is installing packages: no service may start (removed afterwards).\nexit 101\n"
+
+CLUSTERS = Path("/etc/postgresql-common/createcluster.conf")
+CLUSTERS_OF_THE_PACKAGE = Path("/usr/share/postgresql-common/createcluster.conf")
+NO_CLUSTER = (
+    "# Weftwork is installing packages: no cluster is made (put back afterwards).\ncreate_main_cluster = false\n"
+)
 
 APT_GET = ("apt-get", "-o", "DPkg::Lock::Timeout=300", "-o", "APT::Color=0")
 
@@ -60,11 +79,31 @@ def no_service_starts() -> Iterator[None]:
         POLICY.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def no_cluster_is_made() -> Iterator[None]:
+    """Keeps PostgreSQL's package from making a cluster in /var meanwhile. Its file is put back, or as it ships it."""
+    before = CLUSTERS.read_text() if CLUSTERS.exists() else None
+    CLUSTERS.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        CLUSTERS.write_text(NO_CLUSTER)
+        yield
+    finally:
+        if before is not None and before != NO_CLUSTER:
+            CLUSTERS.write_text(before)
+        elif CLUSTERS_OF_THE_PACKAGE.exists():
+            CLUSTERS.write_text(CLUSTERS_OF_THE_PACKAGE.read_text())
+        else:
+            CLUSTERS.unlink()
+
+
 def install(packages: list[str]) -> bool:
     """Installs, with fresh package lists if those here are missing or too old."""
     # --no-remove: what the operator has stays.
     command = ("install", "--yes", "--quiet", "--no-install-recommends", "--no-remove", *packages)
-    with no_service_starts():
+    clusters = (
+        no_cluster_is_made() if any(one.startswith("postgresql") for one in packages) else contextlib.nullcontext()
+    )
+    with no_service_starts(), clusters:
         if all(map(offered, packages)) and apt_get(*command):
             return True
         say("updating the package lists")

@@ -1,6 +1,8 @@
 """Generated from proto/ by tools/generate_proto.py: do not edit."""
 
 COMMENTS: dict[str, str] = {
+    'etcdserverpb.Event': 'In etcd: mvccpb.Event.',
+    'etcdserverpb.KeyValue': 'In etcd: mvccpb.KeyValue.',
     'overlay_network.v1.Condition': 'What we can say about a resource right now.',
     'overlay_network.v1.Condition.last_transition': 'Seconds since 1970-01-01 UTC.',
     'overlay_network.v1.Condition.observed_revision': 'The revision of the intent this speaks of.',
