@@ -13,7 +13,7 @@ APART := $(PYTHON) tools/private_network.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check test test-ovn crash test-stock equivalence faults mutate demo openapi bench proto lock clean packages-demo \
+.PHONY: help setup check test test-ovn crash test-stock equivalence faults store-faults mutate demo openapi bench proto lock clean packages-demo \
 	packages-test
 
 help:
@@ -70,6 +70,11 @@ PROGRAMS := 10000
 
 faults: $(VENV)/project ## seed FAULTS=500 faults into programs, all to be found; judge PROGRAMS=10000 right ones, on Linux and OVN (an hour)
 	$(PYTHON) -m weftwork.testing.faults $(FAULTS) $(PROGRAMS)
+
+KILLS := 20
+
+store-faults: packages-test $(VENV)/project ## kill etcd's leader and PostgreSQL KILLS=20 times under 16 writers, fill their disks, kill servers
+	WEFT_STORE_KILLS=$(KILLS) $(call suites,tests/contract/store/test_store_faults.py tests/contract/store/test_servers.py,$(APART))
 
 mutate: packages-test $(VENV)/project ## put 30 faults and more into each compiler, and see whether the suite finds them (20 minutes)
 	$(APART) $(PYTHON) -m weftwork.testing.mutation

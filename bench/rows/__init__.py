@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from bench.figure import Figure
 from bench.rows import (
     api_calls,
+    etcd_creates,
     first_packet,
     group_size,
     onboarding,
@@ -33,6 +34,7 @@ class Row:
 ROWS = {
     "port-creates": Row("durable port creates per second, beside raw SQLite commits", port_creates.measure),
     "api-calls": Row("calls per second through gRPC and REST, beside the bare frameworks", api_calls.measure),
+    "etcd-creates": Row("port creates per second over etcd, beside raw transactions", etcd_creates.measure),
     "first-packet": Row("port create to first packet, with few and with many other ports", first_packet.measure),
     "throughput": Row("TCP between guests, beside a topology by hand without rules", throughput.measure),
     "packets": Row("64-byte UDP packets between guests, beside a topology by hand without rules", packets.measure),

@@ -36,11 +36,17 @@ async def run_batch(network: Network, steps: Sequence[Step]) -> Stored[tuple[Any
     if len(steps) > STEPS_MAX:
         raise codes.TOO_MANY_STEPS.refusal(f"{len(steps)} changes, at most {STEPS_MAX} fit in one batch")
     owners: set[ProjectKey] = set()
+    is_refused = False
     for _ in range(ATTEMPTS):
         batch = _Batch(network)
+        decided_at = network.view.revision
         try:
             async with network.alone(owners):
                 return await _attempt(network, batch, steps)
+        except Refusal:
+            if network.is_dry or is_refused or not await network.was_behind(decided_at):
+                raise
+            is_refused = True
         except MacsNeeded as needed:
             await (network.choices.foresee_macs if network.is_dry else network.choices.reserve_macs)(needed.owner)
         except Conflict as conflict:

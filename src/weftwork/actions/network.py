@@ -21,8 +21,10 @@ from weftwork.actions.terms import Terms, compares_of, first_time, kept
 from weftwork.actions.view import IntentView
 from weftwork.base import codes
 from weftwork.base.addresses import Address, Cidr
+from weftwork.base.errors import Refusal
 from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.capabilities import EVERYTHING, Carries
+from weftwork.model.keys import ROOT
 from weftwork.seams.clock import Clock
 from weftwork.seams.store import Conflict, Put, Store, Transaction, Write
 
@@ -123,10 +125,16 @@ class Network:
         # Changes of reach in a project with tests compare one key: side by side they would lose to each other.
         alone = alone or self.reach_guard.stands_in(owner) or self.quota_guard.is_near(owner)
         await self._gates.enter(owner, alone=alone)
+        is_refused = False
         try:
             for _ in range(ATTEMPTS):
+                decided_at = self.view.revision
                 try:
                     return await self._attempt(decide)
+                except Refusal:
+                    if is_refused or not await self.was_behind(decided_at):
+                        raise
+                    is_refused = True
                 except MacsNeeded as needed:
                     await self.choices.reserve_macs(needed.owner)
                 except Conflict as conflict:
@@ -134,6 +142,11 @@ class Network:
         finally:
             self._gates.leave(owner, alone=alone)
         raise codes.TOO_MANY_CONFLICTS.refusal(f"gave up after {ATTEMPTS} attempts: others were faster each time")
+
+    async def was_behind(self, decided_at: int) -> bool:
+        """Whether another server had changed what a refusal was decided on; now the view shows it."""
+        newest = await self.store.catch_up(ROOT)
+        return newest > decided_at and await self.view.wait_for(newest, timeout_s=CATCH_UP_S)
 
     async def _attempt(self, decide: Callable[[], Decision[T]]) -> Stored[T]:
         async def decided() -> Decision[T]:

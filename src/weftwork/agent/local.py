@@ -21,6 +21,10 @@ class LocalAgent:
     def publish(self, change: ProgramChange) -> None:
         self._reconciler.submit(change)
 
+    def stand_down(self) -> None:
+        """Forget what was told, between two runs: another server leads meanwhile, and knows better."""
+        self._reconciler.stand_down()
+
     def suspect(self, scopes: frozenset[str]) -> None:
         """Look at these scopes now: somebody else changed something there."""
         self._reconciler.suspect(scopes)

@@ -32,6 +32,10 @@ def down(config: Path | None, purge: bool, **flags: str | None) -> None:
       weft down --config /etc/weftwork/weft.toml
     """
     settings = settings_from(config, flags)
+    if purge and settings.storage_backend != "sqlite":
+        message = f"the intent is in {settings.storage_backend}, which others may share"
+        click.echo(f"error: INVALID_OPTION: --purge: {message}\nnext: Remove it there.", err=True)
+        sys.exit(2)
     if os.geteuid():
         click.echo(
             "error: NOT_ROOT: weft down removes network namespaces\nnext: Run it as root, e.g. with sudo.", err=True

@@ -37,18 +37,20 @@ from weftwork.apps.backends import (
 )
 from weftwork.apps.entrance import open_entrance
 from weftwork.apps.settings import Settings
+from weftwork.apps.stores import OpenedStore, open_store
 from weftwork.base import codes
 from weftwork.base.errors import Failure, Kind, Refusal
 from weftwork.controller.conditions import ConditionBoard
 from weftwork.controller.figures import DeploymentFigures
 from weftwork.controller.insight import ControllerInsight, Hosted
+from weftwork.controller.leading import Fence, FencedDriver, lead
 from weftwork.controller.publisher import Publisher
 from weftwork.controller.retention import Retention
 from weftwork.controller.tracing import ControllerTracer
 from weftwork.drivers.linux.rules_watch import RulesWatch
 from weftwork.reconciler.reconciler import Pace
 from weftwork.seams.channel import Report
-from weftwork.store.sqlite import SqliteStore
+from weftwork.seams.store import Store
 from weftwork.telemetry.metrics import Metrics
 
 log = logging.getLogger(__name__)
@@ -94,31 +96,34 @@ async def run_node(settings: Settings, *, with_agent: bool) -> None:
     """
     if settings.server_listen_addr:
         check_reach(settings.server_listen_addr, has_tls=bool(settings.server_tls_certificate))
-    with only_one(Path(settings.storage_path)), only_agent() if with_agent else nullcontext():
-        store = await SqliteStore.open(Path(settings.storage_path))
-        try:
-            listeners = _Listeners()
-            wants_watch = with_agent and settings.agent_watch_rules == "on"
-            async with AsyncExitStack() as stack:
-                watch = stack.enter_context(_watching_rules(listeners)) if wants_watch else None
-                opening = open_backend(settings, watch) if with_agent else open_northbound(settings)
-                backend = await stack.enter_async_context(opening)
-                await stack.enter_async_context(_running(settings, store, listeners, backend, with_agent=with_agent))
-                await _told_to_stop()
-        finally:
-            await store.close()
+    needs_folder = with_agent or settings.storage_backend == "sqlite"
+    with (
+        only_one(Path(settings.storage_path)) if needs_folder else nullcontext(),
+        only_agent() if with_agent else nullcontext(),
+    ):
+        listeners = _Listeners()
+        wants_watch = with_agent and settings.agent_watch_rules == "on"
+        async with AsyncExitStack() as stack:
+            opened = await stack.enter_async_context(open_store(settings))
+            watch = stack.enter_context(_watching_rules(listeners)) if wants_watch else None
+            opening = open_backend(settings, watch) if with_agent else open_northbound(settings)
+            backend = await stack.enter_async_context(opening)
+            await stack.enter_async_context(_running(settings, opened, listeners, backend, with_agent=with_agent))
+            await _told_to_stop()
 
 
 @asynccontextmanager
 async def _running(
-    settings: Settings, store: SqliteStore, listeners: _Listeners, backend: Backend | None, *, with_agent: bool
+    settings: Settings, opened: OpenedStore, listeners: _Listeners, backend: Backend | None, *, with_agent: bool
 ) -> AsyncIterator[None]:
+    store = opened.store
     view = IntentView()
     await view.start(store)
+    fence = Fence()
     clock = SystemClock()
     network = Network(store, view, clock, network_settings(settings, with_agent=with_agent))
     metrics = Metrics()
-    hosted = _host(settings, backend, view, listeners, metrics) if backend else None
+    hosted = _host(settings, backend, view, listeners, fence, metrics) if backend else None
     board = ConditionBoard(view, hosted.publisher if hosted else None, clock)
     insight = ControllerInsight(store, view, network.reach, hosted)
     listeners.board, listeners.insight = board, insight
@@ -144,7 +149,7 @@ async def _running(
             if backend is not None and hosted is not None:
                 assert isinstance(hosted.agent, LocalAgent)
                 loops.append(tasks.create_task(_kept(backend)))
-                loops += [tasks.create_task(hosted.publisher.run()), tasks.create_task(hosted.agent.run())]
+                loops.append(tasks.create_task(lead(opened.leadership, fence, hosted.publisher, hosted.agent)))
             _keep_what_is_there()
             try:
                 yield
@@ -153,7 +158,7 @@ async def _running(
                     loop.cancel()
 
 
-async def _forgetting(store: SqliteStore, clock: SystemClock) -> None:
+async def _forgetting(store: Store, clock: SystemClock) -> None:
     """Answers that were kept for requests that might come again, once they are old. Until cancelled."""
     while True:
         try:
@@ -185,11 +190,12 @@ def _watching_rules(listeners: _Listeners) -> Iterator[RulesWatch | None]:
         watch.close()
 
 
-def _host(settings: Settings, backend: Backend, view: IntentView, listeners: _Listeners, metrics: Metrics) -> Hosted:
+def _host(
+    settings: Settings, backend: Backend, view: IntentView, listeners: _Listeners, fence: Fence, metrics: Metrics
+) -> Hosted:
     parts = [replace(part, driver=TimedDriver(part.name, part.driver, metrics)) for part in backend.parts]
-    agent = LocalAgent(
-        socket.gethostname(), CompositeDriver(parts), listeners.take, Pace(audit_s=settings.agent_audit_s)
-    )
+    driver = FencedDriver(CompositeDriver(parts), fence)
+    agent = LocalAgent(socket.gethostname(), driver, listeners.take, Pace(audit_s=settings.agent_audit_s))
     listeners.agent = agent
     publisher = Publisher(view, backend.compile_slice, agent, backend.judge)
     return Hosted(agent, publisher, {part.name: part.kinds for part in backend.parts})

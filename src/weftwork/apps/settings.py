@@ -5,12 +5,14 @@ One frozen value; a bad setting is refused with the name of the place it came fr
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from weftwork.access.claims import PATHS, parse_mapping
 from weftwork.access.quotas import check_limits
@@ -20,6 +22,7 @@ from weftwork.base.errors import Kind, Refusal
 from weftwork.compiler.settings import FilterMode, Layout
 from weftwork.drivers.ovsdb.endpoint import parse_endpoints
 
+STORES: tuple[Literal["sqlite", "etcd", "postgres"], ...] = ("sqlite", "etcd", "postgres")
 BACKENDS: tuple[Literal["linux", "ovn"], ...] = ("linux", "ovn")
 LAYOUTS: tuple[Layout, ...] = ("bridges", "vlan")
 FILTER_MODES: tuple[FilterMode | Literal["auto"], ...] = ("auto", "bridge", "br_netfilter")
@@ -69,7 +72,21 @@ class Settings:
     quotas_default: tuple[tuple[str, int], ...] = ()
     """Limits of projects that have none of their own, where they are not ours: port=1000."""
     storage_path: str = "/var/lib/weftwork/store.db"
+    storage_backend: Literal["sqlite", "etcd", "postgres"] = "sqlite"
     storage_chainfire_endpoint: str = ""
+    """The specification's name for an endpoint of etcd: naming one chooses etcd."""
+    storage_etcd_endpoints: tuple[str, ...] = ()
+    storage_etcd_prefix: str = "/weftwork/"
+    storage_etcd_user: str = ""
+    storage_postgres_dsn: str = ""
+    """Without the password, which is never an argument of anything."""
+    storage_postgres_schema: str = "weftwork"
+    storage_password_file: str = ""
+    storage_ca_certificate: str = ""
+    storage_certificate: str = ""
+    storage_private_key: str = ""
+    storage_lease_s: int = 10
+    """How long the others wait for a leader that is gone."""
     storage_history_days: int = 90
     """How long lines of the journal are kept; 0: for ever."""
     network_cidr_pool: Cidr = IPv4Network("10.0.0.0/8")
@@ -208,13 +225,69 @@ def _checked(settings: Settings) -> Settings:
             "TLS needs a certificate and its private key",
             "Set server.tls_certificate and server.tls_key, and server.tls_client_ca for mTLS.",
         )
-    if settings.storage_chainfire_endpoint not in ("", SPECIFIED_CHAINFIRE):
+    return check_storage(_chosen_by_chainfire(settings))
+
+
+def _chosen_by_chainfire(settings: Settings) -> Settings:
+    """Who names an endpoint by the specification's word has chosen etcd."""
+    endpoint = settings.storage_chainfire_endpoint
+    if endpoint in ("", SPECIFIED_CHAINFIRE):
+        return settings
+    if settings.storage_backend == "postgres" or settings.storage_etcd_endpoints not in ((), (endpoint,)):
         raise _refuse(
             "storage.chainfire_endpoint",
-            f"{settings.storage_chainfire_endpoint!r} cannot be used: this version keeps its state in SQLite",
-            "Leave it out; storage.path says where the state is.",
+            f"{endpoint!r} is an endpoint of etcd, and another store is chosen",
+            "Leave it out.",
         )
+    return replace(settings, storage_backend="etcd", storage_etcd_endpoints=(endpoint,))
+
+
+def check_storage(settings: Settings) -> Settings:
+    """What a store needs of the other settings. Raises Refusal INVALID_SETTING."""
+    if bool(settings.storage_certificate) != bool(settings.storage_private_key):
+        raise _refuse("storage.certificate", "needs storage.private_key, and the other way round", "Set both.")
+    if settings.storage_backend == "etcd":
+        _check_etcd(settings)
+    if settings.storage_backend == "postgres":
+        _check_postgres(settings)
     return settings
+
+
+def _check_etcd(settings: Settings) -> None:
+    endpoints = settings.storage_etcd_endpoints
+    if not endpoints:
+        raise _refuse("storage.etcd_endpoints", "is empty", "Name the members, such as http://127.0.0.1:2379.")
+    if len({endpoint.partition(":")[0] for endpoint in endpoints}) > 1:
+        raise _refuse("storage.etcd_endpoints", "mixes http and https", "Use https for all members.")
+    if endpoints[0].startswith("http:") and (settings.storage_ca_certificate or settings.storage_certificate):
+        raise _refuse("storage.etcd_endpoints", "has http, and certificates are given", "Use https://HOST:PORT.")
+    if not settings.storage_etcd_prefix.endswith("/"):
+        raise _refuse("storage.etcd_prefix", "does not end with /", "Use a prefix such as /weftwork/.")
+    if bool(settings.storage_etcd_user) != bool(settings.storage_password_file):
+        raise _refuse("storage.etcd_user", "needs storage.password_file, and the other way round", "Set both.")
+
+
+def _check_postgres(settings: Settings) -> None:
+    dsn = urlsplit(settings.storage_postgres_dsn)
+    if dsn.scheme not in ("postgresql", "postgres"):
+        example = "postgresql://weft@db.example.com/weft"
+        raise _refuse("storage.postgres_dsn", "names no database", f"Name it like {example}.")
+    if dsn.password is not None or "password=" in dsn.query:
+        raise _refuse(
+            "storage.postgres_dsn",
+            "holds a password",
+            "Put the password into a file, and name it in storage.password_file.",
+        )
+    host = dsn.hostname or ""
+    is_near = host in ("", "localhost") or host.startswith("127.") or host == "::1"
+    if not (is_near or settings.storage_ca_certificate or "sslmode=" in dsn.query):
+        raise _refuse(
+            "storage.postgres_dsn",
+            f"{host} is another machine, and nothing says how to know it",
+            "Set storage.ca_certificate, or say sslmode=verify-full (or another) in the DSN.",
+        )
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,62}", settings.storage_postgres_schema):
+        raise _refuse("storage.postgres_schema", "is no plain name", "Use a-z, 0-9 and _.")
 
 
 def _refuse(place: str, what: str, hint: str) -> Refusal:
@@ -347,6 +420,19 @@ def _endpoints(value: object) -> str:
     return text
 
 
+def _url(value: object) -> str:
+    text = _text(value)
+    scheme, _, place = text.partition("://")
+    host, _, port = place.rstrip("/").rpartition(":")
+    if scheme not in ("http", "https") or not host or not port.isascii() or not port.isdecimal():
+        raise ValueError("is not http://HOST:PORT or https://HOST:PORT")
+    return text.rstrip("/")
+
+
+def _urls(value: object) -> tuple[str, ...]:
+    return tuple(map(_url, _names(value)))
+
+
 def _names(value: object) -> tuple[str, ...]:
     parts = value.replace(",", " ").split() if isinstance(value, str) else value
     if not isinstance(parts, list):
@@ -355,6 +441,10 @@ def _names(value: object) -> tuple[str, ...]:
 
 
 _PARSERS: dict[str, Callable[[object], Any]] = {
+    "storage_backend": _one_of(STORES),
+    "storage_chainfire_endpoint": lambda value: _url(value) if value else "",
+    "storage_etcd_endpoints": _urls,
+    "storage_lease_s": _whole(2, 3600),
     "server_listen_addr": _listen,
     "server_rest_listen_addr": _listen_on_loopback,
     "access_login": _one_of(("auto", "required")),

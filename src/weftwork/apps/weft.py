@@ -10,6 +10,7 @@ LOCAL = {
     "up": LocalCommand("weftwork.apps.up", "Run the server and the agent of this machine, in the foreground."),
     "server": LocalCommand("weftwork.apps.server", "Run the API server alone."),
     "down": LocalCommand("weftwork.apps.down", "Take everything of ours off this machine."),
+    "store": LocalCommand("weftwork.apps.store", "Move everything from one store to another."),
     "doctor": LocalCommand(
         "weftwork.apps.doctor", "Say what this machine's kernel and tools offer, and what will be used."
     ),

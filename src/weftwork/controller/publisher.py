@@ -11,8 +11,26 @@ from weftwork.model.intent import Intent
 from weftwork.model.keys import ThingKey
 from weftwork.program.resource import Program, SliceId
 from weftwork.seams.channel import AgentLink, ProgramChange
+from weftwork.seams.lease import Term
 from weftwork.verifier.violation import Change, Violation
 
+
+class _Alone:
+    """The term of a server that has no other one beside it."""
+
+    number = 0
+
+    def is_held(self) -> bool:
+        return True
+
+    async def over(self) -> None:
+        await asyncio.Event().wait()
+
+    async def resign(self) -> None:
+        return None
+
+
+ALONE: Term = _Alone()
 AT_ONCE_MAX = 200
 """Resources: about as many as twenty ports."""
 
@@ -28,6 +46,7 @@ class Publisher:
         self._agent = agent
         self._assembly = Assembly()
         self._generation = 0
+        self._term: Term = ALONE
 
     @property
     def generation(self) -> int:
@@ -38,8 +57,11 @@ class Publisher:
     def assembly(self) -> Assembly:
         return self._assembly
 
-    async def run(self) -> None:
-        """Until cancelled."""
+    async def run(self, term: Term = ALONE) -> None:
+        """In a term as the leader, until cancelled; from the beginning, whatever was published before."""
+        self._term = term
+        self._is_begun = False
+        self._assembly = Assembly()
         changes = self._view.subscribe()
         await self.publish_all()
         async for change in changes:
@@ -59,7 +81,7 @@ class Publisher:
             return
         self._is_begun = True
         self._generation = revision
-        self._agent.publish(ProgramChange(generation=self._generation, complete=True, added=passed.added))
+        self._hand_over(ProgramChange(self._generation, True, passed.added, term=self._term.number))
 
     async def publish(self, change: ViewChange) -> None:
         slices = frozenset(slice_id for key in change.keys for slice_id in affected_by(key, self._view.intent))
@@ -70,8 +92,13 @@ class Publisher:
         passed = await self._reviewed(delta)
         assert passed is not None
         self._generation = max(self._generation, change.revision)
-        self._agent.publish(ProgramChange(self._generation, False, passed.added, passed.removed))
+        self._hand_over(ProgramChange(self._generation, False, passed.added, passed.removed, term=self._term.number))
         return None
+
+    def _hand_over(self, change: ProgramChange) -> None:
+        """Whoever leads by now does it, if it is not us any more."""
+        if self._term.is_held():
+            self._agent.publish(change)
 
     async def _reviewed(self, change: Change, *, all_or_nothing: bool = False) -> Reviewed | None:
         """A large change is looked at beside the event loop, on a copy of the intent: calls are answered meanwhile."""

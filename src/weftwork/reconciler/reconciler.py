@@ -50,6 +50,7 @@ class Reconciler:
         self._pace = pace
         self._desired: Ledger | None = None
         self._believed: Ledger | None = None
+        self._term = 0
         self._generation = 0
         self._tried_generation = 0
         self._dirty: set[Key] = set()
@@ -64,13 +65,16 @@ class Reconciler:
         self._settling = Settling(self._conclude, retry_first_s=pace.retry_first_s, retry_max_s=pace.retry_max_s)
 
     def submit(self, change: ProgramChange) -> None:
-        """Take a newer program; an older generation is ignored."""
+        """Take a newer program; an older generation is ignored, and so is who led before."""
+        if change.term < self._term or (change.term > self._term and not change.complete):
+            return
         if change.generation < self._generation or (self._desired is None and not change.complete):
             return
         if change.complete or self._desired is None:
             self._replace_program(change.added)
         else:
             self._amend_program(change)
+        self._term = change.term
         self._generation = change.generation
         self._settled.clear()
         self._wake.set()
@@ -88,6 +92,16 @@ class Reconciler:
         for resource in change.added:
             self._desired.put(resource)
             self._dirty.add(resource.key)
+
+    def stand_down(self) -> None:
+        """Forget the program and what was believed of the target, between two runs. What stands there stays."""
+        self._desired = self._believed = None
+        self._dirty.clear()
+        self._suspects.clear()
+        self._failures.clear()
+        self._attempts = 0
+        self._audit_due_at = self._retry_at = 0.0
+        self._wake.clear()
 
     def suspect(self, scopes: frozenset[str]) -> None:
         """Somebody else changed something there: look now, and do not wait for the audit."""

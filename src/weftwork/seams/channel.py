@@ -15,13 +15,15 @@ from weftwork.program.resource import Key, Program
 class ProgramChange:
     """What to add and remove to arrive at `generation`; with `complete`, `added` is the whole program.
 
-    A resource that changes stands in both: its old value in `removed`, its new one in `added`.
+    A resource that changes stands in both: its old value in `removed`, its new one in `added`. Of several servers,
+    the one with the highest `term` is obeyed.
     """
 
     generation: int
     complete: bool
     added: Program
     removed: Program = frozenset()
+    term: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """The store: keys with revisions, transactions with compares, watches that miss nothing (the model of etcd v3).
 
-A revision is one committed transaction; revisions start at 1 and have no gaps for a reader.
+A revision is one committed transaction, and a later one has a higher revision. What revisions lie between two that
+follow each other is the store's affair: SQLite and PostgreSQL count 1, 2, 3 …, etcd shares its numbers with others.
 """
 
 from collections.abc import AsyncIterator
@@ -86,7 +87,10 @@ class Change:
 
 
 class Conflict(Exception):
-    """A compare did not hold; nothing was written. `revision` is the store's at that moment."""
+    """A compare did not hold; nothing was written.
+
+    Who has seen everything up to `revision` has seen what was in the way.
+    """
 
     def __init__(self, failed: tuple[Compare, ...], revision: int) -> None:
         super().__init__(f"{len(failed)} compares failed at revision {revision}: {failed[:3]}")
@@ -122,6 +126,13 @@ class Store(Protocol):
         """Every change to keys under `prefix` with revision > `after`, in order, none twice; then waits.
 
         Raises Compacted when `after` is older than the history kept.
+        """
+        ...
+
+    async def catch_up(self, prefix: str) -> int:
+        """Returns once this process' watches could tell of all that was committed before, by whomever.
+
+        The revision of the newest change under `prefix`, as far as it is remembered; else 0.
         """
         ...
 

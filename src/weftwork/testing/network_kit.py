@@ -58,6 +58,9 @@ class Intercepted:
     def watch(self, prefix: str, *, after: int) -> AsyncIterator[Change]:
         return self._store.watch(prefix, after=after)
 
+    async def catch_up(self, prefix: str) -> int:
+        return await self._store.catch_up(prefix)
+
     async def compact(self, revision: int) -> None:
         await self._store.compact(revision)
 

@@ -6,7 +6,6 @@ Every transaction writes a pair of keys and the writer's counter, the counter un
 import asyncio
 import os
 import sys
-from pathlib import Path
 
 from store_kinds import Place
 
@@ -26,13 +25,13 @@ async def write(store: Store, writer: int) -> None:
         os.write(1, f"{revision} {writer} {number}\n".encode())
 
 
-async def main(kind: str, path: Path, keep_revisions: int) -> None:
+async def main(place: Place, keep_revisions: int) -> None:
     os.write(1, b"opening\n")
-    store = await Place(kind, path).open(keep_revisions=keep_revisions)
+    store = await place.open(keep_revisions=keep_revisions)
     async with asyncio.TaskGroup() as tasks:
         for writer in range(WRITERS):
             tasks.create_task(write(store, writer))
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])))
+    asyncio.run(main(Place.parse(sys.argv[1]), int(sys.argv[2])))

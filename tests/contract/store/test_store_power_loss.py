@@ -30,7 +30,14 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 def traced_writers(folder: Path, trace: Path) -> None:
     """Sixteen writers on a store that is made first, until they have had enough commits acknowledged."""
     tracing = ["strace", "-f", "-y", "-xx", "-s", "100000", "-e", f"trace={CALLS}", "-o", str(trace)]
-    writing = [sys.executable, "-c", SMALL_LOG, str(WRITERS_PROGRAM), "sqlite", str(folder), str(KEEP_REVISIONS)]
+    writing = [
+        sys.executable,
+        "-c",
+        SMALL_LOG,
+        str(WRITERS_PROGRAM),
+        Place("sqlite", path=str(folder)).text(),
+        str(KEEP_REVISIONS),
+    ]
     with subprocess.Popen([*tracing, *writing], stdout=subprocess.PIPE, start_new_session=True) as process:
         assert process.stdout is not None
         try:
@@ -65,11 +72,11 @@ def test_no_acknowledged_commit_is_lost_when_the_power_fails(tmp_path: Path) -> 
         disk.take(call)
         acknowledged |= acknowledgement(call)
         if number in moments:
-            place = Place("sqlite", tmp_path / f"after{number}")
-            place.path.mkdir()
+            after = tmp_path / f"after{number}"
+            after.mkdir()
             for name, content in disk.after_power_loss(chance).items():
-                (place.path / name).write_bytes(content)
-            asyncio.run(check(place, acknowledged))
+                (after / name).write_bytes(content)
+            asyncio.run(check(Place("sqlite", path=str(after)), acknowledged))
             checked += 1
     print(f"{checked} power losses, up to {len(acknowledged)} commits acknowledged before, none lost")
     assert len(acknowledged) >= ACKNOWLEDGED_MIN // 2

@@ -44,6 +44,9 @@ class Interrupted:
         async for change in self._store.watch(prefix, after=after):
             yield change
 
+    async def catch_up(self, prefix: str) -> int:
+        return await self._store.catch_up(prefix)
+
     async def compact(self, revision: int) -> None:
         await self._store.compact(revision)
 

@@ -71,7 +71,23 @@ def test_every_setting_has_an_environment_variable() -> None:
         ('[network]\ncidr_poool = "10.0.0.0/8"\n', "network.cidr_poool"),
         ("cidr_pool = 1\n", "cidr_pool"),
         ("[network\n", "weft.toml"),
-        ('[storage]\nchainfire_endpoint = "http://10.0.0.9:50051"\n', "storage.chainfire_endpoint"),
+        ('[storage]\nchainfire_endpoint = "10.0.0.9:50051"\n', "storage.chainfire_endpoint"),
+        ('[storage]\nbackend = "mysql"\n', "storage.backend"),
+        ('[storage]\nbackend = "etcd"\n', "storage.etcd_endpoints"),
+        ('[storage]\nbackend = "etcd"\netcd_endpoints = ["127.0.0.1:2379"]\n', "storage.etcd_endpoints"),
+        (
+            '[storage]\nbackend = "etcd"\netcd_endpoints = ["http://a:1"]\nca_certificate = "/ca.pem"\n',
+            "storage.etcd_endpoints",
+        ),
+        ('[storage]\nbackend = "etcd"\netcd_endpoints = ["http://a:1", "https://b:1"]\n', "storage.etcd_endpoints"),
+        ('[storage]\nbackend = "etcd"\netcd_endpoints = ["http://a:1"]\netcd_user = "weft"\n', "storage.etcd_user"),
+        (
+            '[storage]\nbackend = "etcd"\netcd_endpoints = ["https://a:1"]\ncertificate = "/c.pem"\n',
+            "storage.certificate",
+        ),
+        ('[storage]\nbackend = "postgres"\n', "storage.postgres_dsn"),
+        ('[storage]\nbackend = "postgres"\npostgres_dsn = "postgresql://u:p@localhost/d"\n', "holds a password"),
+        ('[storage]\nbackend = "postgres"\npostgres_dsn = "postgresql://u@db.example/d"\n', "storage.postgres_dsn"),
     ],
 )
 def test_a_bad_setting_is_refused_by_its_place(tmp_path: Path, text: str, place: str) -> None:
@@ -95,11 +111,24 @@ def test_a_missing_file_and_a_bad_variable_are_told() -> None:
         load(None, {"WEFT_NETWORK_LAYOUT": "ring"})
 
 
-def test_a_chainfire_of_ones_own_is_refused(tmp_path: Path) -> None:
-    file = written(tmp_path, '[storage]\nchainfire_endpoint = "http://10.0.0.9:50051"\n')
+def test_the_specifications_endpoint_chooses_etcd_and_its_default_nothing(tmp_path: Path) -> None:
+    own = load(None, {}, {"storage_chainfire_endpoint": "http://10.0.0.9:2379"})
+    assert (own.storage_backend, own.storage_etcd_endpoints) == ("etcd", ("http://10.0.0.9:2379",))
 
-    with pytest.raises(Refusal, match="SQLite"):
-        load(file, {})
+    default = load(None, {"OVERLAY_NETWORK_CHAINFIRE_ENDPOINT": "http://127.0.0.1:50051"})
+    assert default.storage_backend == "sqlite"
+
+    both = '[storage]\nbackend = "postgres"\npostgres_dsn = "postgresql://u@localhost/d"\n'
+    with pytest.raises(Refusal, match="another store"):
+        load(written(tmp_path, both), {}, {"storage_chainfire_endpoint": "http://10.0.0.9:2379"})
+
+
+def test_a_store_is_chosen_by_file_variables_or_flags(tmp_path: Path) -> None:
+    file = written(tmp_path, '[storage]\nbackend = "etcd"\netcd_endpoints = ["http://a:2379", "http://b:2379"]\n')
+    assert load(file, {}).storage_etcd_endpoints == ("http://a:2379", "http://b:2379")
+    assert load(None, {}, {"storage_backend": "etcd", "storage_etcd_endpoints": "http://a:1,http://b:2"}) == load(
+        None, {"WEFT_STORAGE_BACKEND": "etcd", "WEFT_STORAGE_ETCD_ENDPOINTS": "http://a:1, http://b:2"}
+    )
 
 
 def test_every_setting_is_on_its_page() -> None:

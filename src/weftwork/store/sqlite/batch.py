@@ -13,9 +13,9 @@ from functools import cache
 import msgspec
 
 from weftwork.seams.store import Compare, Conflict, Put, Remove, Transaction, Unchanged
+from weftwork.store.codec import encode
 from weftwork.store.keys import end_of
 from weftwork.store.recent import Entry, Pair
-from weftwork.store.sqlite.codec import encode
 
 _SIZES = (1, 4, 8, 16, 32, 64, 128, 256)
 """Numbers of rows in one statement; a handful, so that every statement stays prepared."""

@@ -11,10 +11,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from weftwork.seams.store import Compacted, RangeResult, Record
+from weftwork.store.codec import decode_entry
 from weftwork.store.keys import end_of, first_after
 from weftwork.store.recent import Entry
 from weftwork.store.sqlite.batch import BEYOND_TEXT
-from weftwork.store.sqlite.codec import decode_entry
 from weftwork.store.sqlite.file import failures, open_reader
 
 SLICE_ROWS = 256
