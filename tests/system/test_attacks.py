@@ -144,7 +144,7 @@ def test_no_packet_in_flight_outwits_a_revocation(tenant: Callable, direction: s
                 mine.cloud.remove_rules(mine.project, group, **{direction: rule})
                 outwitted.append(arrivals(listener, 0.02))
                 mine.cloud.add_rules(mine.project, group, **{direction: rule})
-    assert spray.sent > 10 * flows
+    assert spray.sent >= 10 * flows
     assert sum(outwitted) == 0
 
 
