@@ -241,8 +241,17 @@ async def _act(mutation: "Mutation", request: Message, network: Network) -> tupl
 def _told_batch(doors: Doors, stored: Stored[tuple[Any, ...]]) -> weft.BatchResponse:
     response = weft.BatchResponse(revision=stored.revision)
     for mutation, value in stored.value:
-        response.results.add().Pack(mutation.told(doors, value))
+        told = mutation.told(doors, value)
+        getattr(response.results.add(), ANSWERS[told.DESCRIPTOR.full_name]).CopyFrom(told)
     return response
+
+
+ANSWERS: Mapping[str, str] = {
+    field.message_type.full_name: field.name
+    for field in weft.BatchResult.DESCRIPTOR.fields
+    if field.message_type is not None
+}
+"""The field of a result, by the kind of message that a change answers with."""
 
 
 @dataclass(frozen=True, slots=True)

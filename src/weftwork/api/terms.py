@@ -5,7 +5,6 @@ import re
 from typing import Any
 
 from google.protobuf.message import Message
-from google.protobuf.message_factory import GetMessageClass
 
 from weftwork.actions.network import Network, Stored
 from weftwork.actions.terms import Expected, Once, Replayed, Terms
@@ -62,10 +61,7 @@ def _date(answer: Any, revision: int) -> None:
     """What was told before it was committed lacks the revision."""
     if isinstance(answer, weft.BatchResponse):
         for one in answer.results:
-            result = GetMessageClass(answer.DESCRIPTOR.file.pool.FindMessageTypeByName(one.TypeName()))()
-            one.Unpack(result)
-            _date(result, revision)
-            one.Pack(result)
+            _date(getattr(one, one.WhichOneof("answer") or "nothing"), revision)
     if "revision" in answer.DESCRIPTOR.fields_by_name and not answer.revision:
         answer.revision = revision
 

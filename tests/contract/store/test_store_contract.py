@@ -383,6 +383,10 @@ def test_a_watch_that_waits_is_told_before_the_caller_is(place: Place) -> None:
             assert seen[-1] >= revision
 
         watch = asyncio.create_task(follow())
+        await store.commit(writes(Put("k/first", b"")))
+        async with asyncio.timeout(10):
+            while not seen:
+                await asyncio.sleep(0.001)
         await asyncio.gather(*map(write, range(300)))
         watch.cancel()
 

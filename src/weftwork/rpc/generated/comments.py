@@ -73,7 +73,7 @@ COMMENTS: dict[str, str] = {
     'weftwork.v1.AuditEntry.refused': 'The reason code; empty for what was done',
     'weftwork.v1.AuditService.ListAuditEntries': 'Every change and every refusal, newest first.',
     'weftwork.v1.BatchRequest.mutations': 'At most 500; no batch among them',
-    'weftwork.v1.BatchResponse.results': 'What each change answers by itself',
+    'weftwork.v1.BatchResult': 'What a change answers by itself.',
     'weftwork.v1.BatchService': 'Several changes as one transaction.',
     'weftwork.v1.BatchService.Batch': 'All of them, in their order, or none. Each is decided as if those before it had come. A refusal tells in its metadata, as `step`, which change it is about, counted from 1.',
     'weftwork.v1.ConditionEvent.met': 'In answers to WaitForCondition',

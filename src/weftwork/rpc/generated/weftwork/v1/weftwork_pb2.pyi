@@ -4,8 +4,8 @@ isort:skip_file
 What Weftwork adds beside the network API of overlay_network.v1."""
 
 from collections import abc as _abc
-from google.protobuf import any_pb2 as _any_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import empty_pb2 as _empty_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -538,14 +538,12 @@ class BatchResponse(_message.Message):
     RESULTS_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     @_builtins.property
-    def results(self) -> _containers.RepeatedCompositeFieldContainer[_any_pb2.Any]:
-        """What each change answers by itself"""
-
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___BatchResult]: ...
     def __init__(
         self,
         *,
         revision: _builtins.int = ...,
-        results: _abc.Iterable[_any_pb2.Any] | None = ...,
+        results: _abc.Iterable[Global___BatchResult] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -554,6 +552,74 @@ class BatchResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchResponse: _TypeAlias = BatchResponse  # noqa: Y015
+
+@_typing.final
+class BatchResult(_message.Message):
+    """What a change answers by itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NOTHING_FIELD_NUMBER: _builtins.int
+    VPC_FIELD_NUMBER: _builtins.int
+    SUBNET_FIELD_NUMBER: _builtins.int
+    PORT_FIELD_NUMBER: _builtins.int
+    SECURITY_GROUP_FIELD_NUMBER: _builtins.int
+    SNAT_FIELD_NUMBER: _builtins.int
+    DNAT_FIELD_NUMBER: _builtins.int
+    PEERING_FIELD_NUMBER: _builtins.int
+    NETWORK_POLICY_FIELD_NUMBER: _builtins.int
+    REACH_TEST_FIELD_NUMBER: _builtins.int
+    APPLIED_REACH_TESTS_FIELD_NUMBER: _builtins.int
+    SUBNET_SHARE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def nothing(self) -> _empty_pb2.Empty: ...
+    @_builtins.property
+    def vpc(self) -> _network_pb2.Vpc: ...
+    @_builtins.property
+    def subnet(self) -> _network_pb2.Subnet: ...
+    @_builtins.property
+    def port(self) -> _network_pb2.Port: ...
+    @_builtins.property
+    def security_group(self) -> _network_pb2.SecurityGroup: ...
+    @_builtins.property
+    def snat(self) -> _network_pb2.SnatConfig: ...
+    @_builtins.property
+    def dnat(self) -> _network_pb2.DnatConfig: ...
+    @_builtins.property
+    def peering(self) -> _peering_pb2.Peering: ...
+    @_builtins.property
+    def network_policy(self) -> _network_policy_pb2.NetworkPolicy: ...
+    @_builtins.property
+    def reach_test(self) -> _reach_test_pb2.ReachTest: ...
+    @_builtins.property
+    def applied_reach_tests(self) -> _reach_test_pb2.ApplyReachTestsResponse: ...
+    @_builtins.property
+    def subnet_share(self) -> _sharing_pb2.SubnetShare: ...
+    def __init__(
+        self,
+        *,
+        nothing: _empty_pb2.Empty | None = ...,
+        vpc: _network_pb2.Vpc | None = ...,
+        subnet: _network_pb2.Subnet | None = ...,
+        port: _network_pb2.Port | None = ...,
+        security_group: _network_pb2.SecurityGroup | None = ...,
+        snat: _network_pb2.SnatConfig | None = ...,
+        dnat: _network_pb2.DnatConfig | None = ...,
+        peering: _peering_pb2.Peering | None = ...,
+        network_policy: _network_policy_pb2.NetworkPolicy | None = ...,
+        reach_test: _reach_test_pb2.ReachTest | None = ...,
+        applied_reach_tests: _reach_test_pb2.ApplyReachTestsResponse | None = ...,
+        subnet_share: _sharing_pb2.SubnetShare | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "applied_reach_tests", b"applied_reach_tests", "dnat", b"dnat", "network_policy", b"network_policy", "nothing", b"nothing", "peering", b"peering", "port", b"port", "reach_test", b"reach_test", "security_group", b"security_group", "snat", b"snat", "subnet", b"subnet", "subnet_share", b"subnet_share", "vpc", b"vpc"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "applied_reach_tests", b"applied_reach_tests", "dnat", b"dnat", "network_policy", b"network_policy", "nothing", b"nothing", "peering", b"peering", "port", b"port", "reach_test", b"reach_test", "security_group", b"security_group", "snat", b"snat", "subnet", b"subnet", "subnet_share", b"subnet_share", "vpc", b"vpc"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["nothing", "vpc", "subnet", "port", "security_group", "snat", "dnat", "peering", "network_policy", "reach_test", "applied_reach_tests", "subnet_share"]  # noqa: Y015
+    _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
+
+Global___BatchResult: _TypeAlias = BatchResult  # noqa: Y015
 
 @_typing.final
 class PlanResponse(_message.Message):
