@@ -16,6 +16,8 @@ from weftwork.seams.store import Put, Remove, Store, Transaction
 
 log = logging.getLogger(__name__)
 
+FIRST_S = 600
+"""After the start there is more urgent work than this."""
 EVERY_S = 3600
 DAY_S = 86_400
 LINES_AT_A_TIME = 500
@@ -30,6 +32,7 @@ class Retention:
 
     async def run(self) -> None:
         """Until cancelled."""
+        await asyncio.sleep(FIRST_S if self._keep_s else 0)
         while self._keep_s:
             try:
                 gone = await self.once()

@@ -24,6 +24,7 @@ import weftwork.controller.publisher  # noqa: F401
 from weftwork.drivers.dhcp import driver as dhcp
 from weftwork.drivers.linux import arp, conntrack, namespaces, netlink, nft, sysctls, taps
 from weftwork.drivers.linux import links as wire
+from weftwork.model import keys
 from weftwork.seams.store import Transaction
 from weftwork.store.sqlite import SqliteStore
 from weftwork.store.sqlite import writer as sqlite_writer
@@ -141,23 +142,36 @@ def _wrap(owner: Any, attribute: str, name_of: Callable[..., str], points: Crash
 
 
 def _wrap_store(points: CrashPoints) -> None:
-    """Before a commit is asked for; written, but not committed; on the disk, but nobody was told."""
+    """Before a commit is asked for; written, but not committed; on the disk, but nobody was told.
+
+    Notes of refusals are written beside calls, whenever there is time: they are no step of any.
+    """
     commit = SqliteStore.commit
 
     async def counted_commit(self: SqliteStore, transaction: Transaction) -> int:
-        points.before("store: before the commit")
+        if not _is_beside(transaction):
+            points.before("store: before the commit")
         return await commit(self, transaction)
 
     write_batch = sqlite_writer.write_batch  # type: ignore[attr-defined]
 
     def counted_write(*arguments: Any) -> Any:
         written = write_batch(*arguments)
-        points.before("store: written, not committed")
+        if not all(map(_is_beside, arguments[1])):
+            points.before("store: written, not committed")
         return written
+
+    def name_of_success(orders: Sequence[Any], *_: Any) -> str:
+        waiting = [one.transaction for one in orders if isinstance(one, sqlite_writer.Waiting)]
+        return "" if all(map(_is_beside, waiting)) else "store: committed, not told"
 
     SqliteStore.commit = counted_commit  # type: ignore[method-assign]
     sqlite_writer.write_batch = counted_write  # type: ignore[attr-defined,assignment]
-    _wrap(sqlite_writer, "_succeeded", lambda *_: "store: committed, not told", points)
+    _wrap(sqlite_writer, "_succeeded", name_of_success, points)
+
+
+def _is_beside(transaction: Transaction) -> bool:
+    return bool(transaction.writes) and all(one.key.startswith(keys.audit()) for one in transaction.writes)
 
 
 def _wrap_netlink(points: CrashPoints) -> None:
