@@ -100,8 +100,12 @@ async def things_at(network: Network, *, owner: ProjectKey, revision: int) -> Th
 
 
 async def diff(network: Network, *, owner: ProjectKey, old: int, new: int) -> tuple[Changed, ...]:
-    """From one revision to another; 0 is the present. Refusal REVISION_NOT_KNOWN."""
-    was, will = [await things_at(network, owner=owner, revision=one or network.view.revision) for one in (old, new)]
+    """From one revision to another; 0 is before everything as `old`, the present as `new`.
+
+    Refusal REVISION_NOT_KNOWN.
+    """
+    was = await things_at(network, owner=owner, revision=old)
+    will = await things_at(network, owner=owner, revision=new or network.view.revision)
     return tuple(_changes(was, will))
 
 

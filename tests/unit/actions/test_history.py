@@ -138,3 +138,12 @@ async def test_a_revision_before_the_journal_begins_is_not_known(shop: Network) 
 
     async with refused(shop, "REVISION_NOT_KNOWN"):
         await back(shop, 1)
+
+
+async def test_a_difference_from_nothing_is_all_that_there_is(shop: Network) -> None:
+    there = {rows.key_of(one) for one in shop.view.project(RED).things()}  # type: ignore[union-attr]
+
+    changes = await history.diff(shop, owner=RED, old=0, new=0)
+
+    assert {one.key for one in changes} == there
+    assert all(one.before is None for one in changes)

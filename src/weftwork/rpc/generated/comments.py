@@ -89,6 +89,7 @@ COMMENTS: dict[str, str] = {
     'weftwork.v1.CreateTokenRequest.role': '"viewer", "member", "operator", "admin"; "fleet-admin" of the deployment',
     'weftwork.v1.CreateTokenResponse.secret': 'The whole token; nobody can tell it again',
     'weftwork.v1.DeletePeeringRequest.cascade': 'Together with the rules that name groups of the peer',
+    'weftwork.v1.DiffRevisionsRequest.from_revision': '0: before there was anything',
     'weftwork.v1.DiffRevisionsRequest.to_revision': '0: as it is now',
     'weftwork.v1.ExplainRequest.both': 'Also the other way round: a flow of the same service that the destination begins',
     'weftwork.v1.ExplainRequest.destination': 'The same, or an external address. A port stands for its guest, by whatever leads there',

@@ -176,6 +176,7 @@ class DiffRevisionsRequest(_message.Message):
     org_id: _builtins.str
     project_id: _builtins.str
     from_revision: _builtins.int
+    """0: before there was anything"""
     to_revision: _builtins.int
     """0: as it is now"""
     def __init__(
