@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from weftwork.agent.composite import Part
+from weftwork.apps.deployment import Deployment, together
 from weftwork.apps.settings import Settings
 from weftwork.base.errors import Failure, Kind, Refusal
 from weftwork.compiler.capabilities import LINUX, LINUX_VLAN, OVN, Carries
@@ -42,6 +43,7 @@ from weftwork.program.dhcp import DhcpResource
 from weftwork.program.linux import LinuxResource
 from weftwork.program.ovn import OvnResource
 from weftwork.program.resource import Program, SliceId
+from weftwork.seams.marking import Marking, Standing
 from weftwork.seams.tracer import Injector
 
 log = logging.getLogger(__name__)
@@ -56,6 +58,11 @@ async def nothing_to_look_after() -> None:
     """For a data plane that needs nobody beside its drivers."""
 
 
+async def nobody_else() -> Standing:
+    """For a data plane where nobody else can be."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Backend:
     compile_slice: Compile
@@ -66,20 +73,21 @@ class Backend:
     """Sends real probes and follows them, where the data plane can."""
     judge: Judge | None = None
     """Looks at every program before it is published, where there is a second opinion."""
+    others: Callable[[], Awaitable[Standing]] = nobody_else
+    """What stands on the targets for other deployments."""
 
 
 @contextlib.asynccontextmanager
-async def open_backend(settings: Settings, watch: RulesWatch | None) -> AsyncIterator[Backend]:
+async def open_backend(settings: Settings, ours: Deployment, watch: RulesWatch | None) -> AsyncIterator[Backend]:
     """The one that the settings name. What runs for it goes on when we end, so that a restart loses no packet.
 
-    Raises Refusal when the machine cannot carry it, Failure when it does not start.
+    Raises Refusal when the machine cannot carry it, or carries another deployment's; Failure when it does not start.
     """
     if settings.network_backend == "linux":
-        await _take_away(private_ovn(settings))
-        yield await _linux(settings, watch)
+        yield await _linux(settings, ours, watch)
         return
     is_private = not settings.network_ovn_northbound_endpoint
-    backend = await (_private_ovn(settings) if is_private else _existing_ovn(settings))
+    backend = await (_private_ovn(settings, ours) if is_private else _existing_ovn(settings, ours))
     try:
         yield backend
     finally:
@@ -89,10 +97,10 @@ async def open_backend(settings: Settings, watch: RulesWatch | None) -> AsyncIte
 
 
 @contextlib.asynccontextmanager
-async def open_northbound(settings: Settings) -> AsyncIterator[Backend | None]:
+async def open_northbound(settings: Settings, ours: Deployment) -> AsyncIterator[Backend | None]:
     """For a server alone: it writes the rows of an OVN that is there, whose chassis others look after.
 
-    None without one. Raises Refusal when a setting is missing.
+    None without one. Raises Refusal when a setting is missing, or another deployment's rows are there.
     """
     if not writes_northbound(settings):
         yield None
@@ -103,11 +111,14 @@ async def open_northbound(settings: Settings) -> AsyncIterator[Backend | None]:
     profile = OvnProfile(
         guest_mtu_bytes(settings), external, gateways, settings.network_ovn_physical_network, has_chassis=False
     )
-    driver = _ovn_driver(settings)
+    driver = _ovn_driver(settings, ours)
     log.info("ovn data plane: northbound %s, no chassis of ours", settings.network_ovn_northbound_endpoint)
     try:
+        await ours.take_over(driver)
         parts = (Part("ovn", driver, get_args(OvnResource)),)
-        yield Backend(partial(compile_for_ovn, profile=profile), parts, judge=_ovn_judge(profile))
+        yield Backend(
+            partial(compile_for_ovn, profile=profile), parts, judge=_ovn_judge(profile), others=_others(ours, driver)
+        )
     finally:
         await driver.close()
 
@@ -117,51 +128,73 @@ def writes_northbound(settings: Settings) -> bool:
     return settings.network_backend == "ovn" and bool(settings.network_ovn_northbound_endpoint)
 
 
-def _ovn_driver(settings: Settings, obey: Obey = nobody) -> OvnDriver:
+def _ovn_driver(settings: Settings, ours: Deployment, obey: Obey = nobody) -> OvnDriver:
     """Of an OVN that is there."""
     tls, south = tls_of(settings), settings.network_ovn_southbound_endpoint
     southbound = Southbound(parse_endpoints(south), tls=tls) if south else None
     north = parse_endpoints(settings.network_ovn_northbound_endpoint)
-    return OvnDriver(north, tls=tls, obey=obey, southbound=southbound)
+    return OvnDriver(north, tls=tls, obey=obey, southbound=southbound, deployment=ours.id)
 
 
-async def _take_away(ovn: PrivateOvn) -> None:
+async def _take_away(ovn: PrivateOvn, driver: LinuxDriver) -> None:
     """Before anything is made anew: the ends of its cables in guests have the names that ours will have."""
     await asyncio.to_thread(ovn.stop)
-    driver = LinuxDriver()
-    try:
-        await driver.apply(make_plan(desired=frozenset(), observed=await driver.observe(frozenset({ovn.netns}))))
-    finally:
-        driver.close()
+    await driver.apply(make_plan(desired=frozenset(), observed=await driver.observe(frozenset({ovn.netns}))))
 
 
-async def _linux(settings: Settings, watch: RulesWatch | None) -> Backend:
+async def _linux(settings: Settings, ours: Deployment, watch: RulesWatch | None) -> Backend:
     profile = host_profile(settings, await asyncio.to_thread(probe))
     log.info("linux data plane: layout %s, filter mode %s", profile.layout, profile.filter_mode)
-    linux = LinuxDriver(watch=watch)
+    linux = LinuxDriver(watch=watch, deployment=ours.id)
+    await _take_over_machine(settings, ours, linux)
+    await _take_away(private_ovn(settings), linux)
     parts = (
         Part("linux", linux, get_args(LinuxResource)),
         Part("dhcp", DhcpDriver(), get_args(DhcpResource)),
     )
     external = profile.external
     judge = linux_judge(external.gateway, external.cidrs) if external else linux_judge()
-    return Backend(partial(compile_for_linux, profile=profile), parts, injector=LinuxInjector(linux), judge=judge)
+    return Backend(
+        partial(compile_for_linux, profile=profile),
+        parts,
+        injector=LinuxInjector(linux),
+        judge=judge,
+        others=_others(ours, linux),
+    )
 
 
-async def _private_ovn(settings: Settings) -> Backend:
+async def _take_over_machine(settings: Settings, ours: Deployment, linux: LinuxDriver) -> None:
+    """The daemons of an adopted OVN end: what they know is another store's."""
+    await ours.take_over(linux)
+    if ours.adopts:
+        await asyncio.to_thread(private.stop_strangers, ground.SCOPE, private_ovn(settings).folder)
+
+
+def _others(ours: Deployment, *drivers: Marking) -> Callable[[], Awaitable[Standing]]:
+    async def look() -> Standing:
+        there = together([await driver.standing() for driver in drivers])
+        return {deployment: things for deployment, things in there.items() if deployment != ours.id}
+
+    return look
+
+
+async def _private_ovn(settings: Settings, ours: Deployment) -> Backend:
     """An OVN of our own in `weft-ovn`, with this machine as its one chassis."""
     host = host_profile(settings, await asyncio.to_thread(probe))
-    under, ovn, linux = frozenset(ground.compile_ground(host)), private_ovn(settings), LinuxDriver()
+    under, ovn, linux = frozenset(ground.compile_ground(host)), private_ovn(settings), LinuxDriver(deployment=ours.id)
+    await _take_over_machine(settings, ours, linux)
     await _lay(linux, under)
     started = await asyncio.to_thread(ovn.start)
     keep_ends_summed(host.external)
     log.info("ovn data plane: an OVN of our own in %s, datapath %s, filter mode ovn", ovn.netns, ovn.datapath)
     log.info("started: %s", ", ".join(started) or "nothing, all of it was running")
     profile = OvnProfile(host.mtu_bytes, host.external, (ovn.chassis,), private.PHYSICAL)
-    chassis = _chassis_driver(Chassis(ovn.chassis, ovn.datapath), ovn)
+    chassis = _chassis_driver(Chassis(ovn.chassis, ovn.datapath), ovn, ours)
     datapath = Datapath(ovn.folder, chassis.zones)
+    north = OvnDriver((ovn.northbound,), obey=datapath.obey, deployment=ours.id)
+    await ours.take_over(north, chassis)
     parts = (
-        Part("ovn", OvnDriver((ovn.northbound,), obey=datapath.obey), get_args(OvnResource)),
+        Part("ovn", north, get_args(OvnResource)),
         Part("linux", linux, get_args(LinuxResource)),
         Part("chassis", chassis, (ChassisResource,)),
     )
@@ -171,14 +204,16 @@ async def _private_ovn(settings: Settings) -> Backend:
         partial(_look_after, ovn, host.external),
         injector=OvnInjector(datapath, chassis, str(ovn.southbound)),
         judge=_ovn_judge(profile),
+        others=_others(ours, linux),
     )
 
 
-def _chassis_driver(chassis: Chassis, ovn: PrivateOvn) -> ChassisDriver:
-    return ChassisDriver(ovn.switch, netns=ovn.netns, without_offload=chassis.is_in_user_space)
+def _chassis_driver(chassis: Chassis, ovn: PrivateOvn, ours: Deployment) -> ChassisDriver:
+    in_user_space = chassis.is_in_user_space
+    return ChassisDriver(ovn.switch, netns=ovn.netns, without_offload=in_user_space, deployment=ours.id)
 
 
-async def _existing_ovn(settings: Settings) -> Backend:
+async def _existing_ovn(settings: Settings, ours: Deployment) -> Backend:
     """The operator's OVN; this host is a chassis of it already."""
     north = parse_endpoints(settings.network_ovn_northbound_endpoint)
     (switch,) = parse_endpoints(settings.network_ovn_switch_endpoint)
@@ -191,14 +226,19 @@ async def _existing_ovn(settings: Settings) -> Backend:
         settings.network_ovn_physical_network,
     )
     log.info("ovn data plane: northbound %s, chassis %s, filter mode ovn", ", ".join(map(str, north)), chassis.name)
-    driver = ChassisDriver(switch, without_offload=chassis.is_in_user_space)
+    driver = ChassisDriver(switch, without_offload=chassis.is_in_user_space, deployment=ours.id)
     datapath = Datapath(Path(switch.place).parent, driver.zones)
+    northbound = _ovn_driver(settings, ours, datapath.obey)
+    await ours.take_over(northbound, driver)
     parts = (
-        Part("ovn", _ovn_driver(settings, datapath.obey), get_args(OvnResource)),
+        Part("ovn", northbound, get_args(OvnResource)),
         Part("chassis", driver, (ChassisResource,)),
     )
     injector = OvnInjector(datapath, driver, chassis.southbound, tls_of(settings))
-    return Backend(partial(compile_for_ovn, profile=profile), parts, injector=injector, judge=_ovn_judge(profile))
+    others = _others(ours, northbound, driver)
+    return Backend(
+        partial(compile_for_ovn, profile=profile), parts, injector=injector, judge=_ovn_judge(profile), others=others
+    )
 
 
 def _ovn_judge(profile: OvnProfile) -> Judge:

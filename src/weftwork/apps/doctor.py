@@ -3,12 +3,14 @@
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from weftwork.apps.options import node_options, settings_from
-from weftwork.base.errors import Refusal
+from weftwork.apps.settings import Settings
+from weftwork.base.errors import Failure, Refusal
 
 TOOLS = {
     "ip": "for people: the network in the words of iproute2 (Debian package iproute2)",
@@ -44,6 +46,8 @@ def doctor(config: Path | None, **flags: str | None) -> None:
         click.echo(line)
     for tool, use in TOOLS.items():
         click.echo(f"tool {tool}: {shutil.which(tool) or 'not found'} – {use}")
+    for line in _deployments(settings):
+        click.echo(line)
     missing = private.missing_tools()
     lacks = f"not found: {', '.join(missing)} (Debian packages ovn-central, ovn-host)" if missing else "installed"
     kind = "user space" if private.datapath() == "netdev" else "the kernel's openvswitch"
@@ -61,3 +65,24 @@ def doctor(config: Path | None, **flags: str | None) -> None:
     click.echo(
         f"will be used: layout {profile.layout}, filter mode {profile.filter_mode}, MTU {profile.mtu_bytes}, {outside}"
     )
+
+
+def _deployments(settings: Settings) -> Iterator[str]:
+    """What the store is, and what stands on this machine for others: `weft up` is refused then."""
+    import asyncio
+    from contextlib import closing
+
+    from weftwork.apps.deployment import recorded, told
+    from weftwork.drivers.linux.driver import LinuxDriver
+
+    where = settings.storage_path if settings.storage_backend == "sqlite" else settings.storage_backend
+    try:
+        own = asyncio.run(recorded(settings))
+    except Failure as failure:
+        yield f"deployment: unknown, {failure}"
+        return
+    yield f"deployment: {own or 'none yet'}, store {where}"
+    with closing(LinuxDriver()) as driver:
+        standing = asyncio.run(driver.standing())
+    if others := {deployment: names for deployment, names in standing.items() if deployment != own}:
+        yield f"stands here, not of this store: {told(others)}; see `weft up --adopt` and `weft down --deployment`"

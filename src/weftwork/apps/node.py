@@ -10,7 +10,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +26,7 @@ from weftwork.agent.local import LocalAgent
 from weftwork.agent.timed import TimedDriver
 from weftwork.api.rest.server import serve_rest
 from weftwork.api.server import check_reach, serve
+from weftwork.apps import deployment
 from weftwork.apps.backends import (
     Backend,
     carries,
@@ -89,7 +90,7 @@ class _Listeners:
             self.agent.suspect(scopes)
 
 
-async def run_node(settings: Settings, *, with_agent: bool) -> None:
+async def run_node(settings: Settings, *, with_agent: bool, adopts: Sequence[str] = ()) -> None:
     """Until SIGTERM or SIGINT. What was programmed stays, so that a restart loses no packet.
 
     Raises Refusal when a setting cannot be met on this machine and Failure when something is out of reach.
@@ -105,8 +106,9 @@ async def run_node(settings: Settings, *, with_agent: bool) -> None:
         wants_watch = with_agent and settings.agent_watch_rules == "on"
         async with AsyncExitStack() as stack:
             opened = await stack.enter_async_context(open_store(settings))
+            ours = await deployment.of_store(opened.store, adopts)
             watch = stack.enter_context(_watching_rules(listeners)) if wants_watch else None
-            opening = open_backend(settings, watch) if with_agent else open_northbound(settings)
+            opening = open_backend(settings, ours, watch) if with_agent else open_northbound(settings, ours)
             backend = await stack.enter_async_context(opening)
             await stack.enter_async_context(_running(settings, opened, listeners, backend, with_agent=with_agent))
             await _told_to_stop()
@@ -198,7 +200,7 @@ def _host(
     agent = LocalAgent(socket.gethostname(), driver, listeners.take, Pace(audit_s=settings.agent_audit_s))
     listeners.agent = agent
     publisher = Publisher(view, backend.compile_slice, agent, backend.judge)
-    return Hosted(agent, publisher, {part.name: part.kinds for part in backend.parts})
+    return Hosted(agent, publisher, {part.name: part.kinds for part in backend.parts}, backend.others)
 
 
 async def _kept(backend: Backend) -> None:
@@ -294,13 +296,13 @@ def _agent_process() -> str:
     return f" (process {pid})" if pid else ""
 
 
-def start(settings: Settings, *, with_agent: bool) -> int:
+def start(settings: Settings, *, with_agent: bool, adopts: Sequence[str] = ()) -> int:
     """Run a node as this process; its exit code."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     code = 0
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run_node(settings, with_agent=with_agent))
+            runner.run(run_node(settings, with_agent=with_agent, adopts=adopts))
     except* (Refusal, Failure) as errors:
         code = 1
         for error in errors.exceptions:

@@ -1,5 +1,6 @@
 """Answers about the targets: desired, observed, the plan between, what a mutation would change, and what leaks."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from weftwork.actions import rows
@@ -20,6 +21,7 @@ from weftwork.program.resource import Program, Resource
 from weftwork.program.texts import text_of
 from weftwork.seams.channel import AgentLink, Report
 from weftwork.seams.insight import Action, Leak, PlannedStep, PlanPreview, TargetState, TargetSummary
+from weftwork.seams.marking import Standing
 from weftwork.seams.store import Put, Store, Write
 
 LEAKS_PAGE = 2000
@@ -32,6 +34,8 @@ class Hosted:
     agent: AgentLink
     publisher: Publisher
     kinds: dict[str, tuple[type, ...]]
+    others: Callable[[], Awaitable[Standing]] | None = None
+    """What stands there for other deployments, which the agent never touches."""
 
 
 class ControllerInsight:
@@ -103,7 +107,7 @@ class ControllerInsight:
                 "no owner in the intent",
             )
             for one in stray
-        ]
+        ] + await _of_others(hosted)
 
     def _the_host(self, host: str) -> Hosted:
         if self._hosted is None or host not in ("", self._hosted.agent.host):
@@ -159,6 +163,20 @@ class ControllerInsight:
             return ""
         after = rows.decode(key, write.value) if isinstance(write, Put) else None
         return object_line(key, self._view.find(key), after)
+
+
+async def _of_others(hosted: Hosted) -> list[Leak]:
+    standing = await hosted.others() if hosted.others else {}
+    return [
+        Leak(
+            f"{hosted.agent.host}/of another deployment",
+            "deployment",
+            name,
+            f"of deployment {deployment or 'unmarked'}, not of this store: remove it with `weft down --deployment`",
+        )
+        for deployment, names in sorted(standing.items())
+        for name in sorted(names)
+    ]
 
 
 def _select(program: Program, kinds: tuple[type, ...], scope: str) -> Program:

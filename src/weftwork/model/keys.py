@@ -29,6 +29,8 @@ ROOT_OF_MARKS = "/journal_marks/"
 BEHIND_ALL = "~"
 """Sorts behind every stamp."""
 _LAST = 10**16 - 1
+DEPLOYMENT = "/deployment"
+"""Which deployment the store is: what stands for it carries this in its marks."""
 
 _FOLDERS: dict[Kind, str] = {
     "vpc": "vpcs",

@@ -235,8 +235,9 @@ def _wrap_namespaces(points: CrashPoints) -> None:
 
     Path.unlink = counted_unlink  # type: ignore[method-assign]
     _wrap(namespaces, "inside_a_new_one", lambda: "namespace: unshare", points)
-    _wrap(namespaces, "_make_marked_file", lambda _: "namespace: make the file", points)
-    _wrap(namespaces, "name_the_present_one", lambda _: "namespace: before its name", points)
+    _wrap(namespaces, "_make_marked_file", lambda *_: "namespace: make the file", points)
+    _wrap(namespaces, "give_empty_file", lambda *_: "namespace: give the file", points)
+    _wrap(namespaces, "name_the_present_one", lambda *_: "namespace: before its name", points)
 
 
 __all__ = ["CrashingNode"]

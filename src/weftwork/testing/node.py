@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -45,12 +45,14 @@ class Node:
         layout: str = "",
         backend: str = "",
         command: str = "up",
+        arguments: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.socket = folder / "api.sock"
         self.log = folder / "weft.log"
         self._command = command
+        self._arguments = arguments
         self._environment = {**os.environ, **(environment or {})}
         self._process: ProcessHandle | None = None
         self._config = folder / "weft.toml"
@@ -92,6 +94,7 @@ class Node:
         is_specified = command == "overlay-network-server"
         program = ("weftwork.apps.overlay_network_server",) if is_specified else ("weftwork.apps.weft", command)
         arguments = [sys.executable, "-m", *program, "--config", str(self._config)]
+        arguments += self._arguments
         with self.log.open("ab") as log:
             return subprocess.Popen(arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self._environment)
 

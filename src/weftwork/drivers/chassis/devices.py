@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from weftwork.base.addresses import Mac, parse_mac
 from weftwork.base.errors import Failure
 from weftwork.drivers.linux import links as wire
-from weftwork.drivers.linux import namespaces, scope_state, taps
+from weftwork.drivers.linux import marks, namespaces, scope_state, taps
 from weftwork.drivers.linux.links_apply import failure_of
 from weftwork.drivers.linux.netlink import Socket
 from weftwork.program.chassis import ChassisPort
@@ -23,16 +23,16 @@ _INDEX_MIN, _INDEX_MAX = 1 << 20, (1 << 31) - 1
 NOBODY = Mac("00:00:00:00:00:00")
 
 
-def alias_of(port: ChassisPort) -> str:
+def alias_of(port: ChassisPort, deployment: str) -> str:
     far = (port.peer_netns, port.peer_name) if port.kind is LinkKind.VETH else ("-", "-")
-    words = (wire.MARK, _KIND, port.scope, port.kind.value, port.mac, str(port.mtu_bytes), *far)
+    words = (marks.word_of(deployment), _KIND, port.scope, port.kind.value, port.mac, str(port.mtu_bytes), *far)
     return " ".join(words)
 
 
 def port_of(name: str, alias: str, mtu_bytes: int) -> ChassisPort | None:
-    """What a link of ours is, not yet plugged; None for another's. `mtu_bytes` is what the kernel says."""
+    """What a link of some deployment is, not yet plugged; None for another's. `mtu_bytes` is what the kernel says."""
     words = alias.split(" ")
-    if len(words) != 8 or words[:2] != [wire.MARK, _KIND]:
+    if len(words) != 8 or words[1] != _KIND:
         return None
     _, _, scope, kind, mac, _, netns, peer = words
     try:
@@ -43,34 +43,60 @@ def port_of(name: str, alias: str, mtu_bytes: int) -> ChassisPort | None:
         return None
 
 
-def observe(netns: str) -> dict[str, ChassisPort]:
-    """By name; of a veth whose far end went elsewhere, the place where it is not counts as nowhere."""
+def observe(netns: str, deployment: str) -> dict[str, ChassisPort]:
+    """The deployment's by name; of a veth whose far end went elsewhere, the place where it is not counts as nowhere."""
     try:
         with _standing_in(netns) as route:
             found = {}
             for link in scope_state.links(route):
                 port = port_of(link.name, link.alias, link.mtu_bytes)
-                if port is not None and link.up:
+                if port is not None and link.up and marks.deployment_in(link.alias) == deployment:
                     found[link.name] = port
             return found
     except FileNotFoundError:
         return {}
 
 
-def make(netns: str, port: ChassisPort, *, without_offload: bool) -> None:
+def standing(netns: str) -> dict[str, str]:
+    """Every device of ours, by name, with its deployment."""
+    try:
+        with _standing_in(netns) as route:
+            whose = {
+                link.name: marks.deployment_in(link.alias)
+                for link in scope_state.links(route)
+                if port_of(link.name, link.alias, link.mtu_bytes) is not None
+            }
+    except FileNotFoundError:
+        return {}
+    return {name: deployment for name, deployment in whose.items() if deployment is not None}
+
+
+def give(netns: str, name: str, deployment: str) -> None:
+    """Write the deployment over another; the rest of the mark stays. Raises Failure."""
+    try:
+        with _standing_in(netns) as route:
+            there = scope_state.found_link(route.exchange([wire.look_up(name)])[0])
+            if there is not None:
+                _, _, rest = there.alias.partition(" ")
+                route.ask(wire.mark_link(there.index, f"{marks.word_of(deployment)} {rest}"))
+    except OSError as error:
+        raise failure_of(error) from error
+
+
+def make(netns: str, port: ChassisPort, deployment: str, *, without_offload: bool) -> None:
     """The device, up, marked before it can be left behind. What has its name and is ours goes first. Raises Failure."""
     try:
         with _standing_in(netns) as route:
             there = scope_state.found_link(route.exchange([wire.look_up(port.name)])[0])
             if there is not None:
-                if not there.is_ours:
+                if marks.deployment_in(there.alias) != deployment:
                     raise Failure("LINK_NAME_TAKEN", f"the chassis has a link {port.name} that is not ours")
                 route.ask(wire.delete_link(there.index))
             index = _unused_index()
             if port.kind is LinkKind.TAP:
-                _make_tap(route, port, index)
+                _make_tap(route, port, index, deployment)
             else:
-                _make_veth(route, port, index)
+                _make_veth(route, port, index, deployment)
             route.ask(wire.bring_up(index))
         if port.kind is LinkKind.VETH:
             _finish_far_end(port, without_offload=without_offload)
@@ -78,12 +104,12 @@ def make(netns: str, port: ChassisPort, *, without_offload: bool) -> None:
         raise failure_of(error) from error
 
 
-def remove(netns: str, name: str) -> None:
+def remove(netns: str, name: str, deployment: str) -> None:
     """Nothing to do is fine; a link that is not ours stays. Raises Failure."""
     try:
         with _standing_in(netns) as route:
             there = scope_state.found_link(route.exchange([wire.look_up(name)])[0])
-            if there is not None and there.is_ours:
+            if there is not None and marks.deployment_in(there.alias) == deployment:
                 route.ask(wire.delete_link(there.index))
     except FileNotFoundError:
         return
@@ -91,20 +117,20 @@ def remove(netns: str, name: str) -> None:
         raise failure_of(error) from error
 
 
-def _make_tap(route: Socket, port: ChassisPort, index: int) -> None:
+def _make_tap(route: Socket, port: ChassisPort, index: int, deployment: str) -> None:
     file = taps.create(port.name, index)
     try:
-        route.ask(wire.mark_link(index, alias_of(port), mtu_bytes=port.mtu_bytes))
+        route.ask(wire.mark_link(index, alias_of(port, deployment), mtu_bytes=port.mtu_bytes))
         taps.persist(file)
     finally:
         os.close(file)
 
 
-def _make_veth(route: Socket, port: ChassisPort, index: int) -> None:
+def _make_veth(route: Socket, port: ChassisPort, index: int, deployment: str) -> None:
     try:
         with namespaces.opened(port.peer_netns) as descriptor:
             far = wire.FarEnd(port.peer_name, descriptor, port.mac)
-            for request in wire.create_veth(port.name, index, port.mtu_bytes, far, alias_of(port)):
+            for request in wire.create_veth(port.name, index, port.mtu_bytes, far, alias_of(port, deployment)):
                 route.ask(request)
     except (FileNotFoundError, ValueError):
         raise Failure("NETNS_MISSING", f"there is no network namespace {port.peer_netns}") from None

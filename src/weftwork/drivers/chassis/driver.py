@@ -4,6 +4,7 @@ A port is programmed when ovn-controller says that its flows are installed (ovn-
 """
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -19,9 +20,12 @@ from weftwork.program.linux import LinkKind
 from weftwork.program.plan import Create, Delete, Plan, Replace
 from weftwork.program.resource import Key, Program
 from weftwork.seams.driver import Applied
+from weftwork.seams.marking import Standing
 
 MARK = "weftwork"
 """Interfaces of ours hold their scope under this key of `external_ids`."""
+DEPLOYMENT = "weftwork-deployment"
+"""And whose of ours they are under this one; those from before deployments lack it."""
 INSTALL_TIMEOUT_S = 30.0
 _ZONE = "ct-zone-"
 """Under these keys ovn-controller writes the zones of connection tracking that it gave out to the bridge."""
@@ -33,7 +37,10 @@ _WATCHED = {
 
 
 class ChassisDriver:
-    """`netns` holds the bridge, empty for the namespace that we stand in; belongs to one event loop."""
+    """`netns` holds the bridge, empty for the namespace that we stand in; belongs to one event loop.
+
+    What is plugged for another deployment is a stranger's.
+    """
 
     def __init__(
         self,
@@ -43,10 +50,12 @@ class ChassisDriver:
         bridge: str = "br-int",
         without_offload: bool = True,
         install_timeout_s: float = INSTALL_TIMEOUT_S,
+        deployment: str = "",
     ) -> None:
         self._client = Client((database,), "Open_vSwitch", _WATCHED, code="OVS_CONNECTION_FAILED")
         self._client.listen(self._note)
         self._netns = netns
+        self._deployment = deployment
         self._bridge = bridge
         self._without_offload = without_offload
         self._install_timeout_s = install_timeout_s
@@ -60,7 +69,7 @@ class ChassisDriver:
     async def observe(self, scopes: frozenset[str] | None = None) -> Program:
         """Plugged ports and what is half a port: a device that is not plugged, or a plug without its device."""
         await self._client.catch_up()
-        made = await asyncio.to_thread(devices.observe, self._netns)
+        made = await asyncio.to_thread(devices.observe, self._netns, self._deployment)
         plugs = {row["name"]: row["external_ids"] for row in (await self._ours()).values()}
         found = [_plugged(name, made.get(name), plugs.get(name, {})) for name in made.keys() | plugs.keys()]
         return frozenset(port for port in found if scopes is None or port.scope in scopes)
@@ -70,6 +79,31 @@ class ChassisDriver:
         await self._client.catch_up()
         plugged = (row["external_ids"] for row in (await self._ours()).values() if row["name"] == device)
         return str(next((ids.get("iface-id", "") for ids in plugged), ""))
+
+    async def standing(self) -> Standing:
+        """Names of ports by deployment."""
+        await self._client.catch_up()
+        found: dict[str, set[str]] = defaultdict(set)
+        for name, deployment in (await asyncio.to_thread(devices.standing, self._netns)).items():
+            found[deployment].add(name)
+        for row in (await self._client.rows("Interface")).values():
+            if MARK in row["external_ids"]:
+                found[row["external_ids"].get(DEPLOYMENT, "")].add(row["name"])
+        return {deployment: frozenset(names) for deployment, names in found.items()}
+
+    async def adopt(self, deployments: frozenset[str]) -> None:
+        await self._client.catch_up()
+        for name, deployment in (await asyncio.to_thread(devices.standing, self._netns)).items():
+            if deployment in deployments:
+                await asyncio.to_thread(devices.give, self._netns, name, self._deployment)
+        operations = [
+            wire.put_in_map(table, uuid, "external_ids", DEPLOYMENT, self._deployment)
+            for table in ("Interface", "Port")
+            for uuid, row in (await self._client.rows(table)).items()
+            if MARK in row["external_ids"] and row["external_ids"].get(DEPLOYMENT, "") in deployments
+        ]
+        if operations:
+            await self._client.transact(operations)
 
     async def zones(self) -> Mapping[str, int]:
         """Of connection tracking, by what ovn-controller calls them (ovn-controller(8), `ct-zone-*`)."""
@@ -100,16 +134,20 @@ class ChassisDriver:
 
     async def _ours(self) -> Mapping[UUID, wire.Row]:
         rows = await self._client.rows("Interface")
-        return {uuid: row for uuid, row in rows.items() if MARK in row["external_ids"]}
+        return {uuid: row for uuid, row in rows.items() if self._is_ours(row)}
+
+    def _is_ours(self, row: wire.Row) -> bool:
+        ids = row["external_ids"]
+        return MARK in ids and ids.get(DEPLOYMENT, "") == self._deployment
 
     def _remove(self, names: Sequence[str], failures: dict[Key, Failure]) -> None:
         for name in names:
-            devices.remove(self._netns, name)
+            devices.remove(self._netns, name, self._deployment)
 
     def _make(self, ports: Sequence[ChassisPort], failures: dict[Key, Failure]) -> None:
         for port in ports:
             try:
-                devices.make(self._netns, port, without_offload=self._without_offload)
+                devices.make(self._netns, port, self._deployment, without_offload=self._without_offload)
             except Failure as failure:
                 failures[port.key] = failure
 
@@ -121,9 +159,10 @@ class ChassisDriver:
         plugged: list[Named] = []
         for number, port in enumerate(one for one in ports if one.name not in present):
             inner, outer = Named(f"interface{number}"), Named(f"port{number}")
-            ids = {MARK: port.scope, "iface-id": port.iface_id, "attached-mac": str(port.mac)}
+            mark = {MARK: port.scope} | ({DEPLOYMENT: self._deployment} if self._deployment else {})
+            ids = mark | {"iface-id": port.iface_id, "attached-mac": str(port.mac)}
             operations.append(wire.insert("Interface", {"name": port.name, "external_ids": ids}, inner.name))
-            row = {"name": port.name, "interfaces": inner, "external_ids": {MARK: port.scope}}
+            row = {"name": port.name, "interfaces": inner, "external_ids": mark}
             operations.append(wire.insert("Port", row, outer.name))
             plugged.append(outer)
         if plugged:
@@ -132,7 +171,7 @@ class ChassisDriver:
 
     async def _unplug(self, names: Sequence[str]) -> None:
         ports = await self._client.rows("Port")
-        doomed = [uuid for uuid, row in ports.items() if row["name"] in names and MARK in row["external_ids"]]
+        doomed = [uuid for uuid, row in ports.items() if row["name"] in names and self._is_ours(row)]
         if doomed:
             bridge = await self._bridge_row()
             take_out = wire.mutate("Bridge", bridge, "ports", "delete", doomed)

@@ -30,13 +30,31 @@ from weftwork.program.linux import (
 from weftwork.program.plan import Create, Delete, Plan, Replace, Step
 from weftwork.program.resource import Key, Program, Resource
 from weftwork.seams.driver import Applied
+from weftwork.seams.marking import Standing
 
 _THREADS = 4
 _ADDRESS_GENERATION = "net/ipv6/conf/default/addr_gen_mode"
 _NFT = (NftTable, NftSet, NftChain, NftElement)
 _Failures = dict[Key, Failure]
-_Act = Callable[[str, "_Work", nft.Transactions], _Failures]
+_Act = Callable[["_Place", "_Work"], _Failures]
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A namespace as one deployment sees it."""
+
+    scope: str
+    deployment: str
+    rules: nft.Transactions
+
+    def is_ours(self, mark: scope_state.Mark | None) -> bool:
+        return mark is not None and mark.deployment == self.deployment
+
+    def taken(self, mark: scope_state.Mark | None) -> Failure:
+        """Somebody else has the name."""
+        whose = f"deployment {mark.deployment}'s" if mark and mark.deployment else "not ours"
+        return Failure("NAMESPACE_NAME_TAKEN", f"the network namespace {self.scope} is {whose}")
 
 
 @dataclass(slots=True)
@@ -65,12 +83,13 @@ class LinuxDriver:
     """What lacks our mark is neither seen nor touched.
 
     `prefix` begins the names of the namespaces that `observe` looks for unasked, so that two agents can share a host.
-    `watch` is shown every namespace that is looked at or filled.
+    `watch` is shown every namespace that is looked at or filled. A namespace of another deployment is a stranger's.
     """
 
-    def __init__(self, prefix: str = "weft-", watch: RulesWatch | None = None) -> None:
+    def __init__(self, prefix: str = "weft-", watch: RulesWatch | None = None, *, deployment: str = "") -> None:
         self._prefix = prefix
         self._watch = watch
+        self._deployment = deployment
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="linux-driver", initializer=name_this_thread)
         self._rules = nft.Transactions()
         self._locks: dict[str, threading.Lock] = defaultdict(threading.Lock)
@@ -115,6 +134,21 @@ class LinuxDriver:
                 failures |= one
         return Applied(failures)
 
+    async def standing(self) -> Standing:
+        """Namespaces by deployment."""
+        names = [one for one in await self._in_thread(namespaces.names) if one.startswith(self._prefix)]
+        owners = await asyncio.gather(*(self._in_thread(self._owner_of, name) for name in names))
+        found: dict[str, set[str]] = defaultdict(set)
+        for name, deployment in zip(names, owners, strict=True):
+            if deployment is not None:
+                found[deployment].add(name)
+        return {deployment: frozenset(scopes) for deployment, scopes in found.items()}
+
+    async def adopt(self, deployments: frozenset[str]) -> None:
+        there = await self.standing()
+        scopes = sorted(scope for deployment in deployments for scope in there.get(deployment, ()))
+        await asyncio.gather(*(self._in_thread(self._give, scope) for scope in scopes))
+
     async def _in_thread(self, call: Callable[..., T], *arguments: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *arguments)
 
@@ -123,15 +157,29 @@ class LinuxDriver:
             try:
                 self._rules.forget(scope, unless=namespaces.inode(scope))
                 self._follow(scope)
-                return set(scope_state.observe(scope))
+                return set(scope_state.observe(scope, self._deployment))
             except OSError as error:
                 raise failure_of(error) from error
 
     def _act(self, act: _Act, scope: str, work: _Work) -> _Failures:
         with self._locks[scope]:
-            failures = act(scope, work, self._rules)
+            failures = act(_Place(scope, self._deployment, self._rules), work)
             self._follow(scope)
             return failures
+
+    def _owner_of(self, scope: str) -> str | None:
+        with self._locks[scope]:
+            try:
+                return scope_state.deployment_of(scope)
+            except OSError as error:
+                raise failure_of(error) from error
+
+    def _give(self, scope: str) -> None:
+        with self._locks[scope]:
+            try:
+                scope_state.give(scope, self._deployment)
+            except OSError as error:
+                raise failure_of(error) from error
 
     def _follow(self, scope: str) -> None:
         """Nothing depends on it but how soon the next audit is: what goes wrong here shows there."""
@@ -165,15 +213,16 @@ def _all_fail(steps: Iterable[Step], failure: Failure) -> _Failures:
     return {_subject(step).key: failure for step in steps}
 
 
-def _make_namespace(scope: str, work: _Work, _: nft.Transactions) -> _Failures:
+def _make_namespace(place: _Place, work: _Work) -> _Failures:
+    scope = place.scope
     owner = next(one.owner for one in map(_subject, work.namespace) if isinstance(one, Namespace))
     try:
         if namespaces.is_mounted(scope):
-            _mark_again(scope, owner)
+            _mark_again(place, owner)
         else:
             with namespaces.inside_a_new_one():
-                _mark_present_one(owner)
-                namespaces.name_the_present_one(scope)
+                _mark_present_one(place, owner)
+                namespaces.name_the_present_one(scope, place.deployment)
     except Failure as failure:
         return _all_fail(work.namespace, failure)
     except FileExistsError:
@@ -186,33 +235,35 @@ def _make_namespace(scope: str, work: _Work, _: nft.Transactions) -> _Failures:
     return {}
 
 
-def _mark_again(scope: str, owner: str) -> None:
-    with namespaces.opened(scope) as descriptor, namespaces.inside(descriptor), Socket() as route:
-        if scope_state.read_mark(route)[0] is None:
-            raise Failure("NAMESPACE_NAME_TAKEN", f"the network namespace {scope} is not ours")
-        for request in wire.mark_loopback(scope_state.mark_words(owner)):
+def _mark_again(place: _Place, owner: str) -> None:
+    with namespaces.opened(place.scope) as descriptor, namespaces.inside(descriptor), Socket() as route:
+        mark, _ = scope_state.read_mark(route)
+        if not place.is_ours(mark):
+            raise place.taken(mark)
+        for request in wire.mark_loopback(str(scope_state.Mark(place.deployment, owner))):
             route.ask(request)
 
 
-def _mark_present_one(owner: str) -> None:
+def _mark_present_one(place: _Place, owner: str) -> None:
     """Before it gets a name, so that none of ours is ever seen without its mark."""
     with Socket() as route:
-        for request in wire.mark_loopback(scope_state.mark_words(owner)):
+        for request in wire.mark_loopback(str(scope_state.Mark(place.deployment, owner))):
             route.ask(request)
     # Link-local addresses on bridges and ports would let guests talk to the router by IPv6.
     if sysctls.exists(_ADDRESS_GENERATION):
         sysctls.write(_ADDRESS_GENERATION, "1")
 
 
-def _remove_namespace(scope: str, work: _Work, rules: nft.Transactions) -> _Failures:
+def _remove_namespace(place: _Place, work: _Work) -> _Failures:
     """Devices with an end elsewhere go first: a process may keep the namespace alive."""
+    scope = place.scope
     try:
-        rules.forget(scope)
-        if namespaces.is_our_empty_file(scope):
+        place.rules.forget(scope)
+        if namespaces.owner_of_empty_file(scope) == place.deployment:
             namespaces.remove(scope)
         elif namespaces.is_mounted(scope):
             with namespaces.opened(scope) as descriptor, namespaces.inside(descriptor), Socket() as route:
-                if scope_state.read_mark(route)[0] is None:
+                if not place.is_ours(scope_state.read_mark(route)[0]):
                     return {}
                 outward = [one.index for one in scope_state.links(route) if one.is_ours and one.kind in ("tun", "veth")]
                 if outward:
@@ -223,16 +274,17 @@ def _remove_namespace(scope: str, work: _Work, rules: nft.Transactions) -> _Fail
     return {}
 
 
-def _fill(scope: str, work: _Work, rules: nft.Transactions) -> _Failures:
+def _fill(place: _Place, work: _Work) -> _Failures:
     """Everything inside one namespace."""
+    scope = place.scope
     try:
         with ExitStack() as stack:
             stack.enter_context(namespaces.inside(stack.enter_context(namespaces.opened(scope))))
             route = stack.enter_context(Socket())
-            if scope_state.read_mark(route)[0] is None:
-                foreign = Failure("NAMESPACE_NAME_TAKEN", f"the network namespace {scope} is not ours")
-                return _all_fail(_creations(work.inner), foreign)
-            return _fill_inside(scope, work, rules, route, stack)
+            mark, _ = scope_state.read_mark(route)
+            if not place.is_ours(mark):
+                return _all_fail(_creations(work.inner), place.taken(mark))
+            return _fill_inside(scope, work, place.rules, route, stack)
     except (FileNotFoundError, ValueError):
         missing = Failure("NETNS_MISSING", f"there is no network namespace {scope}")
         return _all_fail(_creations(work.inner), missing)

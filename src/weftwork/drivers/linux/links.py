@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from weftwork.base.addresses import Address, Mac
+from weftwork.drivers.linux import marks
 from weftwork.drivers.linux.netlink import (
     CREATE,
     EXCL,
@@ -32,8 +33,8 @@ from weftwork.program.linux import (
     VlanInterface,
 )
 
-MARK = "weftwork"
-"""The alias of each link of ours begins with it."""
+MARK = marks.WORD
+"""The alias of each link of ours begins with it: whose it is, its namespace says."""
 PROTOCOL = 87
 """Our number on routes, addresses and neighbours; nobody's in rtnetlink.h."""
 

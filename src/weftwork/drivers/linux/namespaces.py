@@ -1,6 +1,6 @@
 """Network namespaces by name, as `ip netns` keeps them; ours carry our mark in the alias of their `lo`.
 
-A file of ours in /run/netns carries the mark as an extended attribute too, so that one whose namespace was never
+A file of ours in /run/netns carries its deployment as an extended attribute too, so that one whose namespace was never
 mounted (we were killed in between) is found again.
 """
 
@@ -16,6 +16,8 @@ NETNS = Path("/run/netns")
 _OWN = Path("/proc/self/ns/net")
 _NAME_BYTES_MAX = 150
 _ATTRIBUTE = "trusted.weftwork"
+_NO_DEPLOYMENT = b"1"
+"""The attribute's value before there were deployments."""
 
 _CLONE_NEWNET = 0x40000000
 _MS_BIND, _MS_REC, _MS_SHARED = 4096, 16384, 1 << 20
@@ -101,12 +103,17 @@ def inode(name: str) -> int:
         return 0
 
 
-def is_our_empty_file(name: str) -> bool:
-    """A name we made and never mounted, or unmounted and never removed."""
+def owner_of_empty_file(name: str) -> str | None:
+    """The deployment that made the name and never mounted it, or unmounted and never removed it; None for nobody."""
     try:
-        return not is_mounted(name) and bool(os.getxattr(path_of(name), _ATTRIBUTE))
+        value = os.getxattr(path_of(name), _ATTRIBUTE) if not is_mounted(name) else b""
     except OSError:
-        return False
+        return None
+    return ("" if value == _NO_DEPLOYMENT else value.decode(errors="replace")) if value else None
+
+
+def give_empty_file(name: str, deployment: str) -> None:
+    os.setxattr(path_of(name), _ATTRIBUTE, deployment.encode() or _NO_DEPLOYMENT)
 
 
 def prepare_folder() -> None:
@@ -119,11 +126,11 @@ def prepare_folder() -> None:
     _check(_libc.mount(b"", folder, b"none", _MS_SHARED | _MS_REC, None), "share /run/netns")
 
 
-def name_the_present_one(name: str) -> None:
+def name_the_present_one(name: str, deployment: str) -> None:
     """Mount the namespace the calling thread stands in. FileExistsError when a stranger has the name."""
     path = path_of(name)
-    if not is_our_empty_file(name):
-        _make_marked_file(path)
+    if owner_of_empty_file(name) != deployment:
+        _make_marked_file(path, deployment)
     source = f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net".encode()
     _check(_libc.mount(source, os.fsencode(path), b"none", _MS_BIND, None), f"mount {path}")
 
@@ -138,12 +145,12 @@ def remove(name: str) -> None:
         path.unlink()
 
 
-def _make_marked_file(path: Path) -> None:
+def _make_marked_file(path: Path, deployment: str) -> None:
     """The file gets its mark before its name, so none of ours is ever seen without."""
     file = os.open(path.parent, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o444)
     try:
         with suppress(OSError):  # a file system without extended attributes: one empty file may be left behind
-            os.setxattr(file, _ATTRIBUTE, b"1")
+            os.setxattr(file, _ATTRIBUTE, deployment.encode() or _NO_DEPLOYMENT)
         # src_dir_fd only makes Python use linkat(2), the one that follows this link.
         os.link(f"/proc/self/fd/{file}", path, src_dir_fd=file, follow_symlinks=True)
     finally:

@@ -2,28 +2,39 @@
 
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 from weftwork.drivers.linux import links as wire
-from weftwork.drivers.linux import links_decode, namespaces, nft_decode, sysctls
+from weftwork.drivers.linux import links_decode, marks, namespaces, nft_decode, sysctls
 from weftwork.drivers.linux.links_decode import Link, Surroundings
 from weftwork.drivers.linux.netlink import NETFILTER, Answer, Socket, as_u32, attributes
 from weftwork.program.linux import LinuxResource, Namespace, Sysctl, Uplink
 
-_OWNER = "weftwork "
 _NSID = 1
 _FORWARDING = b"\3"
 
 
-def observe(scope: str) -> set[LinuxResource]:
-    """Everything in the named namespace, or nothing when it is not there or not ours. Raises OSError."""
-    if namespaces.is_our_empty_file(scope):
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What the alias of a namespace's `lo` says."""
+
+    deployment: str
+    owner: str
+
+    def __str__(self) -> str:
+        return f"{marks.word_of(self.deployment)} {self.owner}"
+
+
+def observe(scope: str, deployment: str) -> set[LinuxResource]:
+    """Everything in the named namespace, or nothing when it is not there or not the deployment's. Raises OSError."""
+    if namespaces.owner_of_empty_file(scope) == deployment:
         return {Namespace(scope, "")}
     try:
         with namespaces.opened(scope) as descriptor, namespaces.inside(descriptor), Socket() as route:
-            owner, notes = read_mark(route)
-            if owner is None:
+            mark, notes = read_mark(route)
+            if mark is None or mark.deployment != deployment:
                 return set()
-            found: set[LinuxResource] = {Namespace(scope, owner)}
+            found: set[LinuxResource] = {Namespace(scope, mark.owner)}
             found |= _sysctls(scope, notes)
             found |= _links_and_addresses(scope, route)
             with Socket(NETFILTER) as netfilter:
@@ -33,17 +44,35 @@ def observe(scope: str) -> set[LinuxResource]:
         return set()
 
 
-def read_mark(route: Socket) -> tuple[str | None, tuple[str, ...]]:
-    """The owner written on the namespace's `lo`, None if it is not ours, and the notes there."""
+def read_mark(route: Socket) -> tuple[Mark | None, tuple[str, ...]]:
+    """What is written on the namespace's `lo`, None if it is nobody's of ours, and the notes there."""
     (body,) = route.ask(wire.look_up_loopback())
     alias = links_decode.link_of(body).alias
-    owner = alias.removeprefix(_OWNER) if alias.startswith(_OWNER) else None
-    return owner, links_decode.loopback_notes(body)
+    deployment = marks.deployment_in(alias)
+    mark = Mark(deployment, alias.partition(" ")[2]) if deployment is not None and " " in alias else None
+    return mark, links_decode.loopback_notes(body)
 
 
-def mark_words(owner: str) -> str:
-    """The alias of `lo` that makes a namespace ours."""
-    return _OWNER + owner
+def deployment_of(scope: str) -> str | None:
+    """Whose namespace it is; None for a stranger's, and when there is none. Raises OSError."""
+    try:
+        with namespaces.opened(scope) as descriptor, namespaces.inside(descriptor), Socket() as route:
+            mark, _ = read_mark(route)
+            return mark.deployment if mark else None
+    except (FileNotFoundError, ValueError):
+        return namespaces.owner_of_empty_file(scope)
+
+
+def give(scope: str, deployment: str) -> None:
+    """Write the deployment over another; the rest of the mark stays. Raises OSError."""
+    if namespaces.owner_of_empty_file(scope) is not None:
+        namespaces.give_empty_file(scope, deployment)
+        return
+    with namespaces.opened(scope) as descriptor, namespaces.inside(descriptor), Socket() as route:
+        mark, _ = read_mark(route)
+        if mark is not None:
+            for request in wire.mark_loopback(str(Mark(deployment, mark.owner))):
+                route.ask(request)
 
 
 def links(route: Socket) -> list[Link]:

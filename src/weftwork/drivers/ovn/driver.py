@@ -17,11 +17,13 @@ from weftwork.drivers.ovn.installation import INSTALL_TIMEOUT_S, Installation
 from weftwork.drivers.ovn.southbound import Southbound
 from weftwork.drivers.ovn.transaction import Missing, Operation, Transaction
 from weftwork.drivers.ovn.withdrawal import Withdrawal
+from weftwork.drivers.ovsdb import wire
 from weftwork.drivers.ovsdb.client import Client
 from weftwork.drivers.ovsdb.endpoint import Endpoint, Tls
 from weftwork.program.plan import Create, Delete, Plan, Replace, Step
 from weftwork.program.resource import Key, Program, Resource
 from weftwork.seams.driver import Applied
+from weftwork.seams.marking import Standing
 
 _STEPS_MAX = 2000
 """Of one transaction: a larger one would keep the server busy for others too long."""
@@ -36,7 +38,10 @@ async def nobody(withdrawal: Withdrawal) -> None:
 
 
 class OvnDriver:
-    """Belongs to one event loop. `install_timeout_s` 0: nobody is asked, for there are no chassis."""
+    """Belongs to one event loop. `install_timeout_s` 0: nobody is asked, for there are no chassis.
+
+    Rows of another deployment are a stranger's.
+    """
 
     def __init__(
         self,
@@ -46,8 +51,10 @@ class OvnDriver:
         install_timeout_s: float = INSTALL_TIMEOUT_S,
         obey: Obey = nobody,
         southbound: Southbound | None = None,
+        deployment: str = "",
     ) -> None:
         self._obey = obey
+        self._deployment = deployment
         self._client = Client(endpoints, "OVN_Northbound", rows.WATCHED, tls=tls)
         self._client.listen(self._note)
         self._install_timeout_s = install_timeout_s
@@ -69,7 +76,21 @@ class OvnDriver:
 
     async def observe(self, scopes: frozenset[str] | None = None) -> Program:
         await self._client.catch_up()
-        return copy.read(await self._tables(), scopes)
+        return copy.read(await self._tables(), scopes, self._deployment)
+
+    async def standing(self) -> Standing:
+        """Scopes by deployment."""
+        await self._client.catch_up()
+        return copy.standing(await self._tables())
+
+    async def adopt(self, deployments: frozenset[str]) -> None:
+        await self._client.catch_up()
+        operations = [
+            wire.update(table, uuid, rows.marked_anew(table, row, self._deployment))
+            for table, uuid, row in copy.rows_of(await self._tables(), deployments)
+        ]
+        for start in range(0, len(operations), _STEPS_MAX):
+            await self._client.transact(operations[start : start + _STEPS_MAX])
 
     async def apply(self, plan: Plan) -> Applied:
         """Returns when the database has it. The chassis install it meanwhile, and what it took away is ended then."""
@@ -99,7 +120,7 @@ class OvnDriver:
         failures: dict[Key, Failure] = {}
         wanted = list(steps)
         while wanted:
-            transaction = Transaction(self.place_of)
+            transaction = Transaction(self.place_of, self._deployment)
             try:
                 transaction.add(wanted)
             except Missing as missing:
@@ -146,14 +167,14 @@ class OvnDriver:
         """Ours in the copy, which is as fresh as our last transaction."""
         for (table, uuid), key in self._keys.items():
             if table in ("NAT", "Load_Balancer") and self._index.get(key) == uuid:
-                resource = copy.resource_at(self._last_tables, table, uuid)
+                resource = copy.resource_at(self._last_tables, table, uuid, self._deployment)
                 if resource is not None:
                     yield resource
 
     def _rows_in_force(self, scopes: Collection[str]) -> Program:
         """Ours in the copy. It takes as long as the scopes are large."""
         places = (place for scope in scopes for place in self._by_scope[scope])
-        return copy.read_some(self._last_tables, places)
+        return copy.read_some(self._last_tables, places, self._deployment)
 
     def _note(self, table: str, uuid: UUID) -> None:
         if table == "NB_Global":
@@ -169,7 +190,7 @@ class OvnDriver:
                 del self._index[before]
             if before is not None:
                 self._by_scope[before[1]].discard((table, uuid))
-            resource = copy.resource_at(tables, table, uuid) if table in _OURS else None
+            resource = copy.resource_at(tables, table, uuid, self._deployment) if table in _OURS else None
             if resource is not None:
                 self._keys[table, uuid] = resource.key
                 self._by_scope[resource.scope].add((table, uuid))

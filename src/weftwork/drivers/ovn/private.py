@@ -10,7 +10,7 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ TOOLS = ("ovsdb-server", "ovsdb-tool", "ovs-vswitchd", "ovs-vsctl", "ovn-northd"
 PHYSICAL = "external"
 """The name by which the localnet port of the external network finds its bridge."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PID_FILE = b"--pidfile="
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 10.0
 
@@ -145,7 +146,7 @@ class PrivateOvn:
 
     def _start(self, daemon: "_Daemon") -> None:
         daemon.prepare()
-        flags = [f"--pidfile={self._pid_file(daemon.name)}", f"--log-file={self.folder / daemon.name}.log"]
+        flags = [f"{_PID_FILE.decode()}{self._pid_file(daemon.name)}", f"--log-file={self.folder / daemon.name}.log"]
         if daemon.has_socket:
             flags.append(f"--unixctl={self.folder / daemon.name}.ctl")
         self.run(daemon.command[0], "--detach", "--no-chdir", *flags, *daemon.command[1:])
@@ -200,6 +201,29 @@ class _Daemon:
     command: Sequence[str]
     prepare: Callable[[], None] = lambda: None
     has_socket: bool = True
+
+
+def stop_strangers(netns: str, folder: Path) -> None:
+    """End the daemons there that run in another folder: of an OVN that was another store's."""
+    pids = list(_strangers(netns, folder))
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        for pid in filter(_lives, pids):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, how)
+        deadline = time.monotonic() + _STOP_TIMEOUT_S
+        while any(map(_lives, pids)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+def _strangers(netns: str, folder: Path) -> Iterator[int]:
+    number = namespaces.inode(netns)
+    for process in Path("/proc").glob("[0-9]*") if number else ():
+        with contextlib.suppress(OSError):
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            file = next((word.removeprefix(_PID_FILE) for word in words if word.startswith(_PID_FILE)), None)
+            elsewhere = file is not None and Path(os.fsdecode(file)).parent != folder
+            if elsewhere and (process / "ns/net").stat().st_ino == number:
+                yield int(process.name)
 
 
 def _lives(pid: int) -> bool:

@@ -29,11 +29,13 @@ from weftwork.program.ovn import (
 
 MARK = "weftwork"
 """Rows of ours hold their scope under this key of `external_ids`."""
+DEPLOYMENT = "weftwork-deployment"
+"""And whose of ours they are under this one; rows from before deployments lack it."""
 NAME = "weftwork-name"
 BELONGS_TO = "weftwork-belongs-to"
 """What holds the reference to the row, as the resource names it. A row that nothing refers to is not there."""
-GROUP_MARK = "weftwork/"
-"""A Load_Balancer_Group has no `external_ids`: its name begins with this and the scope."""
+GROUP_SEPARATOR = "/"
+"""A Load_Balancer_Group has no `external_ids`: it is called `weftwork@<deployment>/<scope>/<name>`."""
 
 WATCHED: Mapping[str, tuple[str, ...]] = {
     "NB_Global": ("nb_cfg", "sb_cfg", "hv_cfg"),
@@ -121,12 +123,20 @@ def parent_of(resource: OvnResource) -> Parent | None:
     return None
 
 
-def columns_of(resource: OvnResource) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What a row says of its owner."""
+
+    deployment: str
+    scope: str
+
+
+def columns_of(resource: OvnResource, deployment: str = "") -> dict[str, Any]:
     """Everything but references to other rows."""
-    columns = _columns(resource)
     if isinstance(resource, LoadBalancerGroup):
-        return columns
-    marks = {MARK: resource.scope}
+        return {"name": group_name(Mark(deployment, resource.scope), resource.name)}
+    columns = _columns(resource)
+    marks = {MARK: resource.scope} | ({DEPLOYMENT: deployment} if deployment else {})
     if isinstance(resource, DhcpOptions):
         marks[NAME] = resource.name
     if belongs_to := _belongs_to(resource):
@@ -171,8 +181,6 @@ def _columns(resource: OvnResource) -> dict[str, Any]:
             return {"cidr": str(resource.cidr), "options": dict(resource.options)}
         case PortGroup() | AddressSet():
             return {"name": resource.name}
-        case LoadBalancerGroup():
-            return {"name": group_name(resource.scope, resource.name)}
         case Acl():
             return {
                 "direction": resource.direction.value,
@@ -205,16 +213,35 @@ def _columns(resource: OvnResource) -> dict[str, Any]:
     raise AssertionError(f"{type(resource).__name__} is no row")
 
 
-def group_name(scope: str, name: str) -> str:
-    return f"{GROUP_MARK}{scope}/{name}"
+def group_name(mark: Mark, name: str) -> str:
+    word = f"{MARK}@{mark.deployment}" if mark.deployment else MARK
+    return GROUP_SEPARATOR.join((word, mark.scope, name))
 
 
-def scope_of(table: str, row: Row) -> str:
-    """Whose row it is; empty when it is not ours."""
+def name_in_group(row: Row) -> str:
+    """What a group of ours is called within its scope."""
+    return str(row["name"]).split(GROUP_SEPARATOR, 2)[-1]
+
+
+def mark_of(table: str, row: Row) -> Mark | None:
+    """Whose row it is; None when it is nobody's of ours."""
     if table == "Load_Balancer_Group":
-        name = str(row["name"])
-        return name.removeprefix(GROUP_MARK).partition("/")[0] if name.startswith(GROUP_MARK) else ""
-    return str(row.get("external_ids", {}).get(MARK, ""))
+        words = str(row["name"]).split(GROUP_SEPARATOR, 2)
+        word, _, deployment = words[0].partition("@")
+        return Mark(deployment, words[1]) if word == MARK and len(words) == 3 and words[1] else None
+    ids = row.get("external_ids", {})
+    scope = str(ids.get(MARK, ""))
+    return Mark(str(ids.get(DEPLOYMENT, "")), scope) if scope else None
+
+
+def marked_anew(table: str, row: Row, deployment: str) -> dict[str, Any]:
+    """The columns that give a row of ours to another deployment."""
+    if table == "Load_Balancer_Group":
+        mark = mark_of(table, row)
+        assert mark is not None, "only what is marked is given away"
+        return {"name": group_name(Mark(deployment, mark.scope), name_in_group(row))}
+    kept = {key: value for key, value in row["external_ids"].items() if key != DEPLOYMENT}
+    return {"external_ids": kept | ({DEPLOYMENT: deployment} if deployment else {})}
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,7 +291,7 @@ def resource_of(table: str, scope: str, row: Row, relations: Relations) -> OvnRe
         case "Address_Set":
             return AddressSet(scope, row["name"])
         case "Load_Balancer_Group":
-            return LoadBalancerGroup(scope, str(row["name"]).removeprefix(group_name(scope, "")))
+            return LoadBalancerGroup(scope, name_in_group(row))
         case "ACL":
             return Acl(
                 scope=scope,

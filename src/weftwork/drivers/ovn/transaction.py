@@ -47,9 +47,10 @@ class Missing(Exception):
 
 @dataclass(slots=True)
 class Transaction:
-    """`uuid_of` answers for rows that are there, also those of other scopes."""
+    """`uuid_of` answers for rows that are there, also those of other scopes; new ones are marked with `deployment`."""
 
     uuid_of: Callable[[Key], UUID | None]
+    deployment: str = ""
     operations: list[Operation] = field(default_factory=list)
     _made: dict[Key, Named] = field(default_factory=dict)
     _doomed: set[Key] = field(default_factory=set)
@@ -88,7 +89,7 @@ class Transaction:
         """What is empty is a new row's default."""
         parent = rows.parent_of(new)
         holder = self._place(new.key, _key_of(new, parent)) if parent else None
-        columns = rows.columns_of(new) | self._references(new)
+        columns = rows.columns_of(new, self.deployment) | self._references(new)
         told = {column: value for column, value in columns.items() if value or value == 0}
         name = self._named()
         self.operations.append(wire.insert(rows.TABLE_OF[type(new)], told, name.name))
@@ -102,7 +103,7 @@ class Transaction:
             self._delete(old)
             self._create(new)
             return
-        columns = rows.columns_of(new) | self._references(new)
+        columns = rows.columns_of(new, self.deployment) | self._references(new)
         self.operations.append(wire.update(rows.TABLE_OF[type(new)], uuid, columns))
 
     def _references(self, new: OvnResource) -> dict[str, Any]:

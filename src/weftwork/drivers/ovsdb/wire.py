@@ -99,6 +99,12 @@ def mutate(table: str, uuid: UUID | Named, column: str, mutator: str, values: It
     return {"op": "mutate", "table": table, "where": _is(uuid), "mutations": [change]}
 
 
+def put_in_map(table: str, uuid: UUID, column: str, key: str, value: str) -> dict[str, Any]:
+    """One entry, whether the key has one already or not; the others may be somebody else's."""
+    changes = [[column, "delete", encode((key,))], [column, "insert", encode({key: value})]]
+    return {"op": "mutate", "table": table, "where": _is(uuid), "mutations": changes}
+
+
 def wait_for_row(table: str, uuid: UUID) -> dict[str, Any]:
     """The transaction fails unless the row is there: a mutation of no row would be silently nothing."""
     return {
