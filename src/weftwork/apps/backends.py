@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import get_args
 
 from weftwork.agent.composite import Part
-from weftwork.apps.deployment import Deployment, together
+from weftwork.apps.deployment import Deployment, LaterTakenOver, taken_over, together
 from weftwork.apps.settings import Settings
 from weftwork.base.errors import Failure, Kind, Refusal
 from weftwork.compiler.capabilities import LINUX, LINUX_VLAN, OVN, Carries
@@ -92,7 +92,7 @@ async def open_backend(settings: Settings, ours: Deployment, watch: RulesWatch |
         yield backend
     finally:
         for part in backend.parts:
-            if isinstance(part.driver, OvnDriver | ChassisDriver):
+            if isinstance(part.driver, OvnDriver | LaterTakenOver | ChassisDriver):
                 await part.driver.close()
 
 
@@ -114,8 +114,7 @@ async def open_northbound(settings: Settings, ours: Deployment) -> AsyncIterator
     driver = _ovn_driver(settings, ours)
     log.info("ovn data plane: northbound %s, no chassis of ours", settings.network_ovn_northbound_endpoint)
     try:
-        await ours.take_over(driver)
-        parts = (Part("ovn", driver, get_args(OvnResource)),)
+        parts = (Part("ovn", await taken_over(ours, driver), get_args(OvnResource)),)
         yield Backend(
             partial(compile_for_ovn, profile=profile), parts, judge=_ovn_judge(profile), others=_others(ours, driver)
         )
@@ -229,9 +228,8 @@ async def _existing_ovn(settings: Settings, ours: Deployment) -> Backend:
     driver = ChassisDriver(switch, without_offload=chassis.is_in_user_space, deployment=ours.id)
     datapath = Datapath(Path(switch.place).parent, driver.zones)
     northbound = _ovn_driver(settings, ours, datapath.obey)
-    await ours.take_over(northbound, driver)
     parts = (
-        Part("ovn", northbound, get_args(OvnResource)),
+        Part("ovn", await taken_over(ours, northbound, driver), get_args(OvnResource)),
         Part("chassis", driver, (ChassisResource,)),
     )
     injector = OvnInjector(datapath, driver, chassis.southbound, tls_of(settings))

@@ -3,6 +3,7 @@
 A deployment is a store and what stands for it. Its id is chosen at the first start and kept in the store.
 """
 
+import logging
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,11 +11,17 @@ from pathlib import Path
 
 from weftwork.apps.settings import Settings
 from weftwork.apps.stores import open_store
-from weftwork.base.errors import Kind, Refusal
+from weftwork.base.errors import Failure, Kind, Refusal
+from weftwork.drivers.ovn.driver import OvnDriver
 from weftwork.model import keys
+from weftwork.program.plan import Plan
+from weftwork.program.resource import Program
+from weftwork.seams.driver import Applied
 from weftwork.seams.marking import Marking, Standing
 from weftwork.seams.store import Conflict, Put, Store, Transaction, Unchanged
 from weftwork.store.sqlite.peek import peek
+
+log = logging.getLogger(__name__)
 
 UNMARKED = "unmarked"
 """How a person names what was made before marks told deployments apart."""
@@ -36,6 +43,41 @@ class Deployment:
             raise differs(f"{_this(self.id)} is not to touch", others)
         for driver in drivers:
             await driver.adopt(self.adopts & there.keys())
+
+
+@dataclass(slots=True)
+class LaterTakenOver:
+    """The driver of a northbound that is out of reach when we start: it is taken over before it is first observed."""
+
+    driver: OvnDriver
+    ours: Deployment
+    is_ours: bool = False
+
+    async def observe(self, scopes: frozenset[str] | None = None) -> Program:
+        if not self.is_ours:
+            try:
+                await self.ours.take_over(self.driver)
+            except Refusal as refusal:
+                raise Failure(refusal.code, refusal.message) from None
+            self.is_ours = True
+        return await self.driver.observe(scopes)
+
+    async def apply(self, plan: Plan) -> Applied:
+        return await self.driver.apply(plan)
+
+    async def close(self) -> None:
+        await self.driver.close()
+
+
+async def taken_over(ours: Deployment, northbound: OvnDriver, *here: Marking) -> OvnDriver | LaterTakenOver:
+    """The driver to use, once what is in reach is ours. Raises Refusal like `take_over`."""
+    try:
+        await ours.take_over(northbound, *here)
+    except Failure as failure:
+        log.warning("whose the northbound's rows are is seen once it is there: %s", failure)
+        await ours.take_over(*here)
+        return LaterTakenOver(northbound, ours)
+    return northbound
 
 
 async def of_store(store: Store, adopts: Iterable[str]) -> Deployment:

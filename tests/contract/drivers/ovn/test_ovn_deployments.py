@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack
 import pytest
 from ovn_programs import GUESTS, OVN_NETNS, network, plugs
 
+from weftwork.apps.deployment import Deployment, LaterTakenOver
+from weftwork.base.errors import Failure
 from weftwork.drivers.chassis.driver import ChassisDriver
 from weftwork.drivers.ovn.driver import OvnDriver
 from weftwork.drivers.ovn.private import PrivateOvn
@@ -75,3 +77,15 @@ async def test_a_name_that_another_deployment_has_is_refused(pairs: dict[str, Pa
     assert {failure.code for failure in taken.failures.values()} == {"LINK_NAME_TAKEN"}
     assert await their_north.observe() == network() and await their_chassis.observe() == plugs(GUESTS)
     await make(their_chassis, frozenset())
+
+
+async def test_a_northbound_that_comes_into_reach_later_is_not_read_before_it_is_ours(pairs: dict[str, Pair]) -> None:
+    (north, _), (their_north, _) = pairs[OURS], pairs[THEIRS]
+    await make(their_north, network())
+
+    with pytest.raises(Failure, match="DEPLOYMENT_DIFFERS"):
+        await LaterTakenOver(north, Deployment(OURS)).observe()
+    assert await their_north.observe() == network()
+
+    assert await LaterTakenOver(north, Deployment(OURS, frozenset({THEIRS}))).observe() == network()
+    await make(north, frozenset())
