@@ -4,7 +4,7 @@ A revision is one committed transaction, and a later one has a higher revision. 
 follow each other is the store's affair: SQLite and PostgreSQL count 1, 2, 3 …, etcd shares its numbers with others.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -113,6 +113,14 @@ class Store(Protocol):
 
     async def range(self, prefix: str, *, after: str = "", limit: int = 0) -> RangeResult:
         """Records whose key starts with `prefix` and sorts behind `after`; no limit when 0."""
+        ...
+
+    def scan(self, prefixes: Sequence[str]) -> AsyncGenerator[RangeResult, None]:
+        """All records under each prefix, all as of one revision, a piece at a time and at least one piece.
+
+        For more than one wants in memory. Close it when it is left. Raises Compacted when the revision was forgotten
+        meanwhile.
+        """
         ...
 
     async def commit(self, transaction: Transaction) -> int:

@@ -1,6 +1,6 @@
 """A network without hosts: real actions over a real store, and a clock that tests move."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -54,6 +54,9 @@ class Intercepted:
 
     async def range(self, prefix: str, *, after: str = "", limit: int = 0) -> RangeResult:
         return await self._store.range(prefix, after=after, limit=limit)
+
+    def scan(self, prefixes: Sequence[str]) -> AsyncGenerator[RangeResult, None]:
+        return self._store.scan(prefixes)
 
     def watch(self, prefix: str, *, after: int) -> AsyncIterator[Change]:
         return self._store.watch(prefix, after=after)

@@ -126,6 +126,60 @@ def test_pages_of_a_range_join_to_the_whole(place: Place) -> None:
     place.tell(story)
 
 
+def test_a_scan_is_one_snapshot_of_all_its_prefixes_under_writes(place: Place) -> None:
+    """What is written together is seen together, however long the reader takes over its pieces."""
+
+    async def story(store: Store) -> None:
+        filler = [Put(f"b/{n:05}", b"x" * 100) for n in range(3000)]
+        before = await store.commit(writes(Put("a/0", b"old"), Put("c/0", b"old"), Put("d", b""), *filler))
+        found: list[Record] = []
+        revisions: set[int] = set()
+        pieces = 0
+        async with aclosing(store.scan(["a/", "none/", "b/", "c/"])) as scan:
+            async for piece in scan:
+                assert len(piece.records) < 3000
+                found += piece.records
+                revisions.add(piece.revision)
+                pieces += 1
+                if pieces <= 3:
+                    written = (Put("a/0", b"new"), Put("c/0", b"new"), Put(f"c/1{pieces}", b""), Remove("b/02999"))
+                    await store.commit(writes(*written))
+        assert pieces > 3
+        assert len(revisions) == 1
+        assert revisions.pop() >= before
+        values = {record.key: record.value for record in found}
+        assert len(values) == len(found)
+        assert values["a/0"] == values["c/0"]
+        is_old = values["c/0"] == b"old"
+        assert is_old == ("b/02999" in values) == ("c/11" not in values)
+        assert [one for one in values if one < "c"] == sorted(one for one in values if one < "c")
+        assert "d" not in values
+
+    place.tell(story)
+
+
+def test_a_scan_of_nothing_tells_the_revision(place: Place) -> None:
+    async def story(store: Store) -> None:
+        revision = await store.commit(writes(Put("a", b"")))
+        for prefixes in ([], ["none/"], ["none/", "neither/"]):
+            pieces = [piece async for piece in store.scan(prefixes)]
+            assert pieces
+            assert all(piece.records == () and piece.revision >= revision for piece in pieces)
+
+    place.tell(story)
+
+
+def test_a_scan_that_is_left_half_way_holds_nothing(place: Place) -> None:
+    async def story(store: Store) -> None:
+        await store.commit(writes(*(Put(f"k/{n:05}", b"x" * 100) for n in range(3000))))
+        for _ in range(40):
+            async with aclosing(store.scan(["k/"])) as scan:
+                await anext(scan)
+        assert len((await store.range("k/")).records) == 3000
+
+    place.tell(story)
+
+
 def test_a_large_range_is_one_snapshot_under_writes(place: Place) -> None:
     """Two keys far apart are always written together; no range may show them apart."""
 

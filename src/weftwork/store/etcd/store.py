@@ -1,7 +1,7 @@
 """The seam's store over etcd. Revisions are etcd's own: they rise, and skip what others wrote there."""
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from typing import Any, Self
 
 from weftwork.base.errors import Failure
@@ -81,24 +81,47 @@ class EtcdStore:
                 if failure.what is not What.COMPACTED:
                     raise
 
+    async def scan(self, prefixes: Sequence[str]) -> AsyncGenerator[RangeResult, None]:
+        for prefix in prefixes:
+            check_prefix(prefix)
+        self._check_open()
+        revision = 0
+        try:
+            for prefix in prefixes or ("",):
+                async for some in self._pages(prefix, "", 0 if prefixes else 1, revision):
+                    revision = some.revision
+                    yield some if prefixes else RangeResult((), revision)
+        except EtcdFailure as failure:
+            if failure.what is not What.COMPACTED:
+                raise
+            raise Compacted(revision) from None
+
     async def _snapshot(self, prefix: str, after: str, limit: int) -> RangeResult:
-        """Page by page, all as of the first page's revision."""
-        request = pb.RangeRequest(
-            key=self.names.of(first_after(prefix, after)), range_end=end_of(self.names.of(prefix))
-        )
+        """All as of the first page's revision."""
         records: list[Record] = []
-        page_records = _PAGE_RECORDS
+        async for page in self._pages(prefix, after, limit, 0):
+            records += page.records
+        return RangeResult(tuple(records), page.revision, page.more)
+
+    async def _pages(self, prefix: str, after: str, limit: int, revision: int) -> AsyncIterator[RangeResult]:
+        """At least one, all as of `revision`, or when that is 0 of the first one's."""
+        request = pb.RangeRequest(
+            key=self.names.of(first_after(prefix, after)), range_end=end_of(self.names.of(prefix)), revision=revision
+        )
+        count, page_records = 0, _PAGE_RECORDS
         more = request.key < request.range_end
         while True:
-            request.limit = min(page_records, limit - len(records)) if limit else page_records
+            request.limit = min(page_records, limit - count) if limit else page_records
             if not more:
                 request.limit = 1
             page = await self.etcd.range(request)
             request.revision = request.revision or page.header.revision
-            if more:
-                records += map(self._record, page.kvs)
-            if not more or not page.more or (limit and len(records) >= limit):
-                return RangeResult(tuple(records), request.revision, more and page.more)
+            more = more and page.more
+            records = tuple(map(self._record, page.kvs)) if request.key < request.range_end else ()
+            count += len(records)
+            yield RangeResult(records, request.revision, more)
+            if not more or (limit and count >= limit):
+                return
             request.key = page.kvs[-1].key + b"\0"
             page_records = max(16, _PAGE_BYTES // max(page.ByteSize() // len(page.kvs), 256))
 

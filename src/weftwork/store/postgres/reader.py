@@ -1,7 +1,7 @@
 """Reads committed data over a few connections; a connection that broke is replaced, and the read done again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import TypeAlias, TypeVar
 
 import asyncpg
@@ -23,6 +23,7 @@ _GET = "SELECT value, revision FROM latest WHERE key = $1"
 _RANGE = (
     "SELECT key, value, revision FROM latest WHERE key >= $1 AND ($2::bytea IS NULL OR key < $2) ORDER BY key LIMIT $3"
 )
+_REVISION = "SELECT revision FROM position"
 _HISTORY = "SELECT revision, events FROM history WHERE revision > $1 ORDER BY revision LIMIT $2"
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -41,14 +42,13 @@ class Reader:
         return Record(key, row["value"], row["revision"]) if row else None
 
     async def range(self, prefix: str, after: str, limit: int) -> RangeResult:
-        low, high = first_after(prefix, after).encode(), end_of(prefix)
-        bounds = (low, high.encode() if high else None, limit + 1 if limit else None)
+        bounds = (*_bounds(prefix, after), limit + 1 if limit else None)
 
         async def snapshot(connection: Connection) -> RangeResult:
             """However long it takes to read."""
             records: list[Record] = []
             async with connection.transaction(isolation="repeatable_read", readonly=True):
-                revision = await connection.fetchval("SELECT revision FROM position")
+                revision = await connection.fetchval(_REVISION)
                 if limit and limit < _CURSOR_ROWS:
                     rows = await connection.fetch(_RANGE, *bounds)
                     records = [_record(row) for row in rows]
@@ -60,6 +60,25 @@ class Reader:
             return RangeResult(tuple(records[:limit] if more else records), revision, more)
 
         return await self.ask(snapshot)
+
+    async def scan(self, prefixes: Sequence[str]) -> AsyncGenerator[RangeResult, None]:
+        """One snapshot for all; with a connection of its own, for nobody knows how long the reader takes."""
+        if self._closed:
+            raise Failure("STORE_UNAVAILABLE", f"{self._place} was closed")
+        try:
+            connection = await self._place.connect()
+            try:
+                async with connection.transaction(isolation="repeatable_read", readonly=True):
+                    revision = await connection.fetchval(_REVISION)
+                    yield RangeResult((), revision)
+                    for prefix in prefixes:
+                        cursor = await connection.cursor(_RANGE, *_bounds(prefix, ""), None)
+                        while rows := await cursor.fetch(_CURSOR_ROWS):
+                            yield RangeResult(tuple(map(_record, rows)), revision, True)
+            finally:
+                connection.terminate()
+        except BROKEN as error:
+            raise failure_of(error, self._place) from None
 
     async def history(self, after: int) -> list[Entry]:
         """The next slice of revisions behind `after`. Raises Compacted."""
@@ -113,6 +132,11 @@ async def read_history(connection: Connection, after: int) -> list[Entry]:
     if after < compacted:
         raise Compacted(compacted)
     return [decode_entry(row["revision"], row["events"]) for row in rows]
+
+
+def _bounds(prefix: str, after: str) -> tuple[bytes, bytes | None]:
+    high = end_of(prefix)
+    return first_after(prefix, after).encode(), high.encode() if high else None
 
 
 def _record(row: asyncpg.Record) -> Record:

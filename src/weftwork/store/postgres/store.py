@@ -1,7 +1,7 @@
 """The seam's store over PostgreSQL. Revisions are 1, 2, 3 …, given under a lock in the order they become visible."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from typing import Self
 
 from weftwork.base.errors import Failure
@@ -67,6 +67,12 @@ class PostgresStore:
         check_prefix(after)
         self._check_open()
         return await self.reader.range(prefix, after, limit)
+
+    def scan(self, prefixes: Sequence[str]) -> AsyncGenerator[RangeResult, None]:
+        for prefix in prefixes:
+            check_prefix(prefix)
+        self._check_open()
+        return self.reader.scan(prefixes)
 
     async def commit(self, transaction: Transaction) -> int:
         check_transaction(transaction)

@@ -6,7 +6,7 @@ milliseconds for the interpreter's lock after every row (measured: 300 rows in 4
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -42,19 +42,29 @@ class Reader:
 
     async def range(self, prefix: str, after: str, limit: int) -> RangeResult:
         """One snapshot, however many slices it takes."""
-        low, high = first_after(prefix, after), end_of(prefix) or BEYOND_TEXT
         records: list[Record] = []
         with failures(self._path):
             async with self._snapshot() as connection:
-                (revision,) = connection.execute("SELECT coalesce(max(revision), 0) FROM history").fetchone()
-                rows = connection.execute(
-                    "SELECT key, value, revision FROM latest WHERE key >= ? AND key < ? ORDER BY key LIMIT ?",
-                    (low, high, limit + 1 if limit else -1),
-                )
+                revision = _newest(connection)
+                rows = _rows(connection, prefix, after, limit + 1 if limit else -1)
                 while _read_slice(rows, records):  # noqa: ASYNC110 - gives way, waits for nothing
                     await asyncio.sleep(0)
         more = bool(limit) and len(records) > limit
         return RangeResult(tuple(records[:limit] if more else records), revision, more)
+
+    async def scan(self, prefixes: Sequence[str]) -> AsyncGenerator[RangeResult, None]:
+        """One snapshot for all of them."""
+        with failures(self._path):
+            async with self._snapshot() as connection:
+                revision = _newest(connection)
+                yield RangeResult((), revision)
+                for prefix in prefixes:
+                    rows, more = _rows(connection, prefix, "", -1), True
+                    while more:
+                        records: list[Record] = []
+                        more = _read_slice(rows, records)
+                        yield RangeResult(tuple(records), revision, more)
+                        await asyncio.sleep(0)
 
     def history(self, after: int) -> list[Entry]:
         """The next slice of revisions behind `after`. Raises Compacted."""
@@ -99,6 +109,18 @@ class Reader:
                     connection.close()
                 else:
                     self._idle.append(connection)
+
+
+def _newest(connection: sqlite3.Connection) -> int:
+    (revision,) = connection.execute("SELECT coalesce(max(revision), 0) FROM history").fetchone()
+    return int(revision)
+
+
+def _rows(connection: sqlite3.Connection, prefix: str, after: str, limit: int) -> sqlite3.Cursor:
+    return connection.execute(
+        "SELECT key, value, revision FROM latest WHERE key >= ? AND key < ? ORDER BY key LIMIT ?",
+        (first_after(prefix, after), end_of(prefix) or BEYOND_TEXT, limit),
+    )
 
 
 def _read_slice(rows: sqlite3.Cursor, records: list[Record]) -> bool:

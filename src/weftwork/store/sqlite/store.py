@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,12 @@ class SqliteStore:
         check_prefix(after)
         self._check_open()
         return await self._reader.range(prefix, after, limit)
+
+    def scan(self, prefixes: Sequence[str]) -> AsyncGenerator[RangeResult, None]:
+        for prefix in prefixes:
+            check_prefix(prefix)
+        self._check_open()
+        return self._reader.scan(prefixes)
 
     async def commit(self, transaction: Transaction) -> int:
         check_transaction(transaction)
