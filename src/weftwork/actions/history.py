@@ -124,7 +124,7 @@ async def restore(network: Network, *, owner: ProjectKey, wanted: Things) -> Sto
     """Make the project's objects these. Refusals as of `rollback`."""
 
     def decide() -> Decision[tuple[Changed, ...]]:
-        here = network.view.project(owner) or ProjectIndex()
+        here = network.view.project(owner) or ProjectIndex(owner)
         kept = _with_present_plugs(here, wanted)
         changes = tuple(_changes({rows.key_of(one): one for one in here.things()}, kept))
         if not changes:

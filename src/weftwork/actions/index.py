@@ -1,6 +1,6 @@
 """One project's intent with what choosing needs beside it, kept up to date thing by thing."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TypeVar, assert_never
 
 from weftwork.actions import rows
@@ -9,7 +9,7 @@ from weftwork.allocator.bitmap import Bitmap
 from weftwork.base.addresses import Address, Cidr, Mac
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import ProjectIntent, Thing
-from weftwork.model.keys import ThingKey, peer_in
+from weftwork.model.keys import Kind, ThingKey, peer_in
 from weftwork.model.nat import Dnat, Snat
 from weftwork.model.network_policy import NetworkPolicy
 from weftwork.model.peering import Peering
@@ -21,13 +21,16 @@ from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 
 K = TypeVar("K")
+_NONE: Mapping[str, int] = {}
 
 
 class ProjectIndex:
     """Lives as long as anything of the project does: a VPC that was deleted and made again has a new one."""
 
-    def __init__(self) -> None:
+    def __init__(self, owner: ProjectKey) -> None:
+        self.owner = owner
         self.intent = ProjectIntent()
+        self._revisions: dict[Kind, dict[str, int]] = {}
         self.port_by_name: dict[str, str] = {}
         self.port_by_address: dict[Address, str] = {}
         self.port_by_mac: dict[Mac, str] = {}
@@ -41,7 +44,8 @@ class ProjectIndex:
 
     def __copy__(self) -> "ProjectIndex":
         """With shelves of its own; the things are values."""
-        mine = ProjectIndex()
+        mine = ProjectIndex(self.owner)
+        mine._revisions = {kind: dict(names) for kind, names in self._revisions.items()}
         mine.intent = self.intent.copy()
         mine.port_by_name = dict(self.port_by_name)
         mine.port_by_address = dict(self.port_by_address)
@@ -54,7 +58,9 @@ class ProjectIndex:
         mine._sorted_ports = self._sorted_ports
         return mine
 
-    def put(self, thing: Thing) -> None:
+    def put(self, thing: Thing, revision: int) -> None:
+        key = rows.key_of(thing)
+        self._revisions.setdefault(key.kind, {})[key.name] = revision
         match thing:
             case Port():
                 self._put_port(thing)
@@ -67,7 +73,7 @@ class ProjectIndex:
             case Snat():
                 self.intent.snat = thing
             case Dnat():
-                self.remove(rows.key_of(thing))
+                self._remove_dnat(thing.name)
                 self.intent.dnats[thing.name] = thing
                 self._dnats_at.setdefault(thing.internal_ip, {})[thing.name] = None
             case Peering():
@@ -82,6 +88,7 @@ class ProjectIndex:
                 assert_never(thing)
 
     def remove(self, key: ThingKey) -> None:
+        self._revisions.get(key.kind, {}).pop(key.name, None)
         match key.kind:
             case "port":
                 self._remove_port(key.name)
@@ -95,9 +102,7 @@ class ProjectIndex:
             case "snat":
                 self.intent.snat = None
             case "dnat":
-                dnat = self.intent.dnats.pop(key.name, None)
-                if dnat:
-                    _drop(self._dnats_at, dnat.internal_ip, dnat.name)
+                self._remove_dnat(key.name)
             case "peering":
                 self.intent.peerings.pop(peer_in(key), None)
             case "network-policy":
@@ -133,6 +138,13 @@ class ProjectIndex:
                 return self.intent.shares.get(key.name)
             case _:
                 assert_never(key.kind)
+
+    def revision_of(self, key: ThingKey) -> int:
+        """The revision that last wrote the thing; 0 when there is none."""
+        return self._revisions.get(key.kind, _NONE).get(key.name, 0)
+
+    def thing_keys(self) -> Iterator[ThingKey]:
+        return (ThingKey(kind, self.owner, name) for kind, names in self._revisions.items() for name in names)
 
     def things(self) -> Iterator[Thing]:
         """Everything of the project, dependents before what they depend on."""
@@ -199,6 +211,11 @@ class ProjectIndex:
         if self._sorted_ports is None:
             self._sorted_ports = tuple(sorted(self.intent.ports))
         return self._sorted_ports
+
+    def _remove_dnat(self, name: str) -> None:
+        dnat = self.intent.dnats.pop(name, None)
+        if dnat:
+            _drop(self._dnats_at, dnat.internal_ip, dnat.name)
 
     def _put_port(self, port: Port) -> None:
         old = self.intent.ports.get(port.id)

@@ -20,13 +20,12 @@ from weftwork.base.addresses import Address, Mac
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model import keys
 from weftwork.model.keys import ThingKey
-from weftwork.model.port import Attachment, AttachmentKind, Port
+from weftwork.model.port import TAP, Attachment, AttachmentKind, Port
 from weftwork.model.security_group import SecurityGroup
 from weftwork.model.subnet import Subnet
 from weftwork.seams.store import Compare, Empty, Unchanged
 
 GROUPS_MAX = 16
-TAP = Attachment(AttachmentKind.TAP)
 INTERFACE = "eth0"
 
 

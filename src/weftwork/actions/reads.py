@@ -142,7 +142,7 @@ async def list_reach_tests(
 
 
 def _here(network: Network, owner: ProjectKey) -> ProjectIndex:
-    return network.view.project(owner) or ProjectIndex()
+    return network.view.project(owner) or ProjectIndex(owner)
 
 
 def _stored(network: Network, thing: ThingT) -> Stored[ThingT]:

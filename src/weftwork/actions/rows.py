@@ -4,7 +4,9 @@ Law: decode(key, encode(thing)) == thing. Who a thing belongs to is said by its 
 """
 
 from dataclasses import replace
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
+from sys import intern
 from typing import assert_never
 
 import msgspec
@@ -16,7 +18,7 @@ from weftwork.model.keys import ThingKey, peer_in
 from weftwork.model.nat import Dnat, Snat
 from weftwork.model.network_policy import Action, NetworkPolicy, PolicyKind, PolicyRule, SubnetRef
 from weftwork.model.peering import Peering
-from weftwork.model.port import Attachment, AttachmentKind, Port
+from weftwork.model.port import TAP, Attachment, AttachmentKind, Port
 from weftwork.model.reach_test import Must, ReachTest, end_text, parse_end, parse_service, service_text
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule, SecurityGroup
 from weftwork.model.share import SubnetShare
@@ -66,6 +68,20 @@ class _PortRow(_Row):
     id: str
     org_id: str
     project_id: str
+    subnet_id: str
+    vm_id: str | None
+    mac_address: str
+    ip_addresses: list[str]
+    security_group_ids: list[str]
+    created_at: int
+    name: str
+    attachment: _AttachmentRow | None
+
+
+class _PortRead(_Row):
+    """Without what the key says already."""
+
+    id: str
     subnet_id: str
     vm_id: str | None
     mac_address: str
@@ -159,7 +175,7 @@ class _ShareRow(_Row):
 _encode = msgspec.json.Encoder().encode
 _read_vpc = msgspec.json.Decoder(_VpcRow).decode
 _read_subnet = msgspec.json.Decoder(_SubnetRow).decode
-_read_port = msgspec.json.Decoder(_PortRow).decode
+_read_port = msgspec.json.Decoder(_PortRead).decode
 _read_group = msgspec.json.Decoder(_GroupRow).decode
 _read_snat = msgspec.json.Decoder(_SnatRow).decode
 _read_dnat = msgspec.json.Decoder(_DnatRow).decode
@@ -317,22 +333,32 @@ def _port_row(port: Port) -> _PortRow:
     )
 
 
-def _port(owner: ProjectKey, row: _PortRow) -> Port:
-    at = row.attachment
+def _port(owner: ProjectKey, row: _PortRead) -> Port:
+    """What many ports have alike is one object in memory."""
     home, _, subnet = row.subnet_id.rpartition("/")
     return Port(
         owner=owner,
         id=row.id,
         name=row.name,
-        subnet=subnet,
+        subnet=intern(subnet),
         vm=row.vm_id or "",
         mac=Mac(row.mac_address),
         addresses=tuple(ip_address(one) for one in row.ip_addresses),
-        groups=tuple(_last(one) for one in row.security_group_ids),
-        attachment=Attachment(AttachmentKind(at.kind), at.netns, at.interface) if at else None,
+        groups=_groups(tuple(row.security_group_ids)),
+        attachment=_attachment(row.attachment) if row.attachment else None,
         created_at=row.created_at,
         lender=None if home == str(owner) else _project(home),
     )
+
+
+@lru_cache(maxsize=4096)
+def _groups(full_ids: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(intern(_last(one)) for one in full_ids)
+
+
+def _attachment(row: _AttachmentRow) -> Attachment:
+    at = Attachment(AttachmentKind(row.kind), row.netns, row.interface)
+    return TAP if at == TAP else at
 
 
 def _group_row(group: SecurityGroup) -> _GroupRow:

@@ -14,7 +14,7 @@ from weftwork.seams.store import Put, Write
 class ScratchView(IntentView):
     """Stands where the other view stands; to be used without waiting for anything, for then that one moves on.
 
-    Only the projects that are written to are copied.
+    Only the projects that are written to are copied. What is tried has a revision that the store never has.
     """
 
     def __init__(self, base: IntentView) -> None:
@@ -33,14 +33,6 @@ class ScratchView(IntentView):
         self._offers = {peer: dict(offers) for peer, offers in base._offers.items()}
         self._shared = {to: dict(shares) for to, shares in base._shared.items()}
         self._copied: set[ProjectKey] = set()
-        self._removed: set[str] = set()
-
-    def revision_of(self, key: ThingKey) -> int:
-        """Of what is tried here, one that the store never has."""
-        name = str(key)
-        if name in self._revisions:
-            return self._revisions[name]
-        return 0 if name in self._removed else self.base.revision_of(key)
 
     def take(self, writes: tuple[Write, ...]) -> None:
         """As if they had been committed."""
@@ -50,10 +42,8 @@ class ScratchView(IntentView):
             if key is not None:
                 self._copy_what_changes(key, self.find(key), thing)
             if isinstance(write, Put):
-                self._removed.discard(write.key)
                 self._put(write.key, write.value, self.revision + 1)
             else:
-                self._removed.add(write.key)
                 self._remove(write.key)
 
     def origin_of(self, here: ProjectIndex, owner: ProjectKey) -> ProjectIndex | None:

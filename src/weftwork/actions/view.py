@@ -6,10 +6,10 @@ import asyncio
 import heapq
 import itertools
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_address
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 from weakref import WeakSet
 
 from weftwork.access.quotas import ProjectQuota
@@ -53,6 +53,8 @@ _CLAIMS = tuple(
     )
 )
 """Claims that the view knows from their things."""
+_READ = (*map(keys.things, keys.KINDS), _POOL, _EXTERNAL, _PLUGS, _GUARDS, _QUOTAS)
+"""What is read in the beginning: most rows are claims that the view knows already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,6 @@ class IntentView:
         self._projects: dict[ProjectKey, ProjectIndex] = {}
         self._offers: dict[ProjectKey, dict[ProjectKey, Peering]] = {}
         self._shared: dict[ProjectKey, dict[ThingKey, SubnetShare]] = {}
-        self._revisions: dict[str, int] = {}
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._ticket = itertools.count()
         self._subscriptions: WeakSet[Listener] = WeakSet()
@@ -140,10 +141,11 @@ class IntentView:
 
     def revision_of(self, key: ThingKey) -> int:
         """The revision that last wrote the thing; 0 when there is none."""
-        return self._revisions.get(str(key), 0)
+        project = self._projects.get(key.owner)
+        return project.revision_of(key) if project else 0
 
     def thing_keys(self) -> Iterator[ThingKey]:
-        return (rows.key_of(thing) for project in self._projects.values() for thing in project.things())
+        return (key for project in self._projects.values() for key in project.thing_keys())
 
     async def wait_for(self, revision: int, *, timeout_s: float = 10.0) -> bool:
         """Whether the view reached the revision in time. It never reaches one that wrote nothing of networks."""
@@ -187,28 +189,35 @@ class IntentView:
                 failures += 1
 
     async def _read_again(self, store: Store) -> None:
-        before = dict(self._revisions)
+        before = {key: self.revision_of(key) for key in self.thing_keys()}
         await self._read_all(store)
-        changed = {key for key in before.keys() | self._revisions.keys() if before.get(key) != self._revisions.get(key)}
-        self._tell({thing_key for key in changed if (thing_key := parse_thing_key(key))})
+        after = set(self.thing_keys())
+        self._tell({key for key in before.keys() | after if before.get(key, 0) != self.revision_of(key)})
 
     async def _read_all(self, store: Store) -> None:
         """Everything anew, into new indexes: a project that was deleted and made again meanwhile is another one."""
-        everything = await store.range(ROOT)
-        self._projects.clear()
-        self._offers.clear()
-        self._shared.clear()
-        self._revisions.clear()
-        self.intent.clear()
-        self.vnis = Bitmap()
-        self.pool_claims.clear()
-        self.external.clear()
-        self.plugs.clear()
-        self.reach_guards.clear()
-        self.quotas.clear()
-        for record in everything.records:
-            self._put(record.key, record.value, record.revision)
-        self.revision = everything.revision
+        fresh = None
+        while fresh is None:
+            with suppress(Compacted):
+                fresh = await _read(store)
+        for mine, new in zip(self._shelves(), fresh._shelves(), strict=True):
+            mine.clear()
+            mine.update(new)
+        self.vnis = fresh.vnis
+        self.revision = fresh.revision
+
+    def _shelves(self) -> tuple[dict[Any, Any], ...]:
+        return (
+            self.intent,
+            self.pool_claims,
+            self.external,
+            self.plugs,
+            self.reach_guards,
+            self.quotas,
+            self._projects,
+            self._offers,
+            self._shared,
+        )
 
     def _take(self, change: Change) -> None:
         changed: set[ThingKey] = set()
@@ -236,9 +245,9 @@ class IntentView:
         if thing_key is None:
             self._put_claim(key, value, revision)
             return None
-        thing = rows.decode(thing_key, value)
-        self._revisions[key] = revision
         project = self._of(thing_key.owner)
+        # A project is named by one and the same value in all of its things, however many they are.
+        thing = rows.decode(ThingKey(thing_key.kind, project.owner, thing_key.name), value)
         if isinstance(thing, Vpc):
             self._forget_vni(project)
             self.vnis.add(thing.vni)
@@ -249,7 +258,7 @@ class IntentView:
                 self._shared.setdefault(thing.to, {})[thing_key] = thing
             case Port() if thing.lender:
                 self._of(thing.lender).put_lodger(thing)
-        project.put(thing)
+        project.put(thing, revision)
         return thing_key
 
     def _remove(self, key: str) -> ThingKey | None:
@@ -259,7 +268,6 @@ class IntentView:
         if thing_key is None:
             self._remove_claim(key)
             return None
-        self._revisions.pop(key, None)
         project = self._projects.get(thing_key.owner)
         if project is None:
             return thing_key
@@ -279,7 +287,7 @@ class IntentView:
         """The project's index, made where there is none: the things of a store may come in any order."""
         project = self._projects.get(owner)
         if project is None:
-            project = self._projects[owner] = ProjectIndex()
+            project = self._projects[owner] = ProjectIndex(owner)
             self.intent[owner] = project.intent
         return project
 
@@ -332,6 +340,17 @@ class IntentView:
             if not reached.done():
                 reached.set_exception(error or Failure("STORE_UNAVAILABLE", "the store was closed"))
         self._waiters.clear()
+
+
+async def _read(store: Store) -> IntentView:
+    """A view of what is in the store, which follows nothing. Raises Compacted."""
+    view = IntentView()
+    async with aclosing(store.scan(_READ)) as pieces:
+        async for piece in pieces:
+            view.revision = piece.revision
+            for record in piece.records:
+                view._put(record.key, record.value, record.revision)
+    return view
 
 
 class Subscription(AsyncIterator[ViewChange]):

@@ -122,7 +122,8 @@ def _new(network: Network, owner: ProjectKey, name: str, given: IPv4Network | No
     vni, vni_key = network.choices.vni()
     now = network.clock.now_s()
     vpc = Vpc(owner, name, cidr, vni, created_at=now, updated_at=now)
-    draft = creation(vpc) + creation(_default_subnet(network, vpc)) + creation(_default_group(vpc))
+    subnet = default_subnet(vpc, network.settings.default_subnet_prefix)
+    draft = creation(vpc) + creation(subnet) + creation(default_group(vpc))
     if given is not None:
         return Decision(vpc, draft, holds=(vni_key,))
     pool_key = keys.cidr_used(cidr)
@@ -143,9 +144,9 @@ def _free_range(network: Network, owner: ProjectKey) -> IPv4Network:
     return network.choices.vpc_range(pools[-1], reserved)
 
 
-def _default_subnet(network: Network, vpc: Vpc) -> Subnet:
-    prefix = max(network.settings.default_subnet_prefix, vpc.cidr.prefixlen)
-    cidr = IPv4Network((int(vpc.cidr.network_address), prefix))
+def default_subnet(vpc: Vpc, prefix: int) -> Subnet:
+    """The first of the VPC's, or all of it."""
+    cidr = IPv4Network((int(vpc.cidr.network_address), max(prefix, vpc.cidr.prefixlen)))
     return Subnet(
         owner=vpc.owner,
         name=DEFAULT,
@@ -161,7 +162,7 @@ def _default_subnet(network: Network, vpc: Vpc) -> Subnet:
     )
 
 
-def _default_group(vpc: Vpc) -> SecurityGroup:
+def default_group(vpc: Vpc) -> SecurityGroup:
     everywhere = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
     return SecurityGroup(
         owner=vpc.owner,

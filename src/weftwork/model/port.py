@@ -23,6 +23,9 @@ class Attachment:
     interface: str = ""
 
 
+TAP = Attachment(AttachmentKind.TAP)
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
     """`addresses` holds at most one per family, IPv4 first; `groups` are security group names, sorted.

@@ -1,11 +1,14 @@
 """The view follows the store: nothing is missed, and nobody waits for a slow reader."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import tracemalloc
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 
+from bench.filling import PORTS_EACH, fill
 from weftwork.actions.network import Network
 from weftwork.actions.ports import create_port, delete_port
 from weftwork.actions.subnets import create_subnet
@@ -15,7 +18,7 @@ from weftwork.base.errors import Failure
 from weftwork.model.keys import ThingKey
 from weftwork.seams.store import Change, Compacted, RangeResult, Record, Store, Transaction
 from weftwork.store.sqlite import SqliteStore
-from weftwork.testing.network_kit import BLUE, RED, network_on
+from weftwork.testing.network_kit import BLUE, RED, Intercepted, network_on
 
 
 class Interrupted:
@@ -32,6 +35,9 @@ class Interrupted:
 
     async def range(self, prefix: str, *, after: str = "", limit: int = 0) -> RangeResult:
         return await self._store.range(prefix, after=after, limit=limit)
+
+    def scan(self, prefixes: Sequence[str]) -> AsyncGenerator[RangeResult, None]:
+        return self._store.scan(prefixes)
 
     async def commit(self, transaction: Transaction) -> int:
         return await self._store.commit(transaction)
@@ -153,3 +159,67 @@ async def test_when_the_store_is_closed_nobody_waits_for_ever(tmp_path: Path) ->
                 await waiting
             with pytest.raises(StopAsyncIteration):
                 await anext(changes)
+
+
+class CutOff(Intercepted):
+    """A store whose scans break off after their first pieces, when told to."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.error: Exception | None = None
+        self.tried = asyncio.Event()
+
+    async def scan(self, prefixes: Sequence[str]) -> AsyncGenerator[RangeResult, None]:
+        async with aclosing(self._store.scan(prefixes)) as pieces:
+            async for piece in pieces:
+                yield piece
+                if piece.records and self.error:
+                    self.tried.set()
+                    raise self.error
+
+    async def watch(self, prefix: str, *, after: int) -> AsyncIterator[Change]:
+        if self.error:
+            raise Compacted(after + 1)
+        async for change in self._store.watch(prefix, after=after):
+            yield change
+            if self.error:
+                raise Compacted(change.revision)
+
+
+async def test_a_view_that_cannot_read_everything_again_shows_what_it_showed(tmp_path: Path) -> None:
+    store = await SqliteStore.open(tmp_path / "weft.db")
+    async with network_on(store) as writer:
+        await create_vpc(writer, owner=BLUE, name="main", cidr=None)
+        behind = CutOff(store)
+        view = IntentView()
+        await view.start(behind)
+        behind.error = Failure("STORE_UNAVAILABLE", "gone")
+        await create_vpc(writer, owner=RED, name="main", cidr=None)
+        async with asyncio.timeout(10):
+            await behind.tried.wait()
+
+        assert view.find(ThingKey("subnet", BLUE, "default")) is not None
+        behind.error = None
+        assert await view.wait_for(writer.view.revision)
+        assert view.intent == writer.view.intent
+        await view.close()
+    await store.close()
+
+
+async def test_many_ports_take_little_memory(tmp_path: Path) -> None:
+    """What docs/reference/benchmarks.md says of a server with 1,000,000 ports rests on it."""
+    projects = 20
+    fill(tmp_path / "store.db", projects)
+    store = await SqliteStore.open(tmp_path / "store.db")
+    view = IntentView()
+    tracemalloc.start()
+    await view.start(store)
+    size_bytes, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    await view.close()
+    await store.close()
+
+    ports = projects * PORTS_EACH
+    assert sum(len(project.ports) for project in view.intent.values()) == ports
+    assert size_bytes / ports < 1400
+    assert peak_bytes < size_bytes * 1.5
