@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from weftwork.actions import rows
 from weftwork.actions.overlay import overlaid
 from weftwork.base import codes
-from weftwork.compiler.capabilities import EVERYTHING, Carries, shortfalls
+from weftwork.compiler.capabilities import EVERYTHING, Carries, has_room, shortfalls
 from weftwork.model.intent import Intent
 from weftwork.model.keys import parse_thing_key
 from weftwork.seams.store import Put, Write
@@ -21,7 +21,7 @@ def check_carried(carries: Carries, intent: Intent, writes: Iterable[Write]) -> 
     writes = tuple(writes)
     keys = ((write, parse_thing_key(write.key)) for write in writes if isinstance(write, Put))
     things = [rows.decode(key, write.value) for write, key in keys if key is not None and key.kind in _BOUNDED]
-    if not things:
+    if all(has_room(thing, intent, len(writes), carries) for thing in things):
         return
     after = overlaid(intent, writes)
     for thing in things:

@@ -48,6 +48,20 @@ class Shortfall:
     instead: str
 
 
+def has_room(thing: Thing, intent: Intent, more: int, carries: Carries) -> bool:
+    """Whether nothing is too much, whatever the thing is like and with `more` things beside it; without counting."""
+    match thing:
+        case SecurityGroup():
+            return carries.port_zero
+        case NetworkPolicy():
+            return carries.port_zero and carries.policy_rules_max is None
+        case Port() if thing.attachment and carries.link_ports_max is not None:
+            home = intent.get(thing.home)
+            return home is not None and not home.shares and len(home.ports) + more <= carries.link_ports_max
+        case _:
+            return True
+
+
 def shortfalls(thing: Thing, intent: Intent, carries: Carries) -> Iterator[Shortfall]:
     """Of a thing that is new or changed, in the intent that has it."""
     match thing:
