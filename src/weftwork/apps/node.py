@@ -171,10 +171,10 @@ async def _forgetting(store: Store, clock: SystemClock) -> None:
 
 
 def _keep_what_is_there() -> None:
-    """The program and the intent stay: do not look for garbage in them again and again."""
-    gc.collect()
+    """The program and the intent stay: do not look for garbage in them, neither now nor again and again."""
     gc.freeze()
     gc.set_threshold(*GARBAGE_THRESHOLDS)
+    gc.enable()
 
 
 @contextmanager
@@ -298,6 +298,7 @@ def _agent_process() -> str:
 
 def start(settings: Settings, *, with_agent: bool, adopts: Sequence[str] = ()) -> int:
     """Run a node as this process; its exit code."""
+    gc.disable()  # Until what was in the store is in memory: all of it stays.
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     code = 0
     try:
