@@ -20,6 +20,7 @@ from bench.rows import (
     reach,
     restart,
     rule_change,
+    scale,
     throughput,
 )
 from bench.run import Run
@@ -46,6 +47,7 @@ ROWS = {
     "ovn-up": Row("port create until up over OVN, and our own cost of it, at 100 and 2,000 ports", ovn_up.measure),
     "ovn-rule-change": Row("rule change over OVN until packets obey, beside ovn-nbctl", ovn_rule_change.measure),
     "ovn-throughput": Row("TCP between guests over OVN, beside the same OVN by hand", ovn_throughput.measure),
+    "scale": Row("memory, start and one change of a server with up to 1,000,000 ports", scale.measure),
     "reach": Row("who reaches whom among 10,000 ports, beside asking pair by pair", reach.measure),
     "restart": Row("agent restart with 1,000 ports: packets lost, writes to the kernel", restart.measure),
 }

@@ -76,10 +76,10 @@ class Node:
     ) -> None:
         self.down()
 
-    def start(self) -> None:
+    def start(self, timeout_s: float = START_TIMEOUT_S) -> None:
         """Start, and wait until it answers."""
         self.launch()
-        deadline = time.monotonic() + START_TIMEOUT_S
+        deadline = time.monotonic() + timeout_s
         while not self._answers():
             if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
@@ -138,6 +138,8 @@ class Node:
         self._process = None
 
     def _answers(self) -> bool:
+        if not self.socket.exists():
+            return False
         with contextlib.suppress(Exception), Cloud(self.address) as cloud:
             return cloud.is_serving()
         return False
