@@ -13,7 +13,7 @@ APART := $(PYTHON) tools/private_network.py
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check test test-ovn crash test-stock equivalence faults store-faults mutate demo openapi bench proto lock clean packages-demo \
+.PHONY: help setup check test test-ovn crash test-stock equivalence faults store-faults mutate demo openapi bench proto man lock clean packages-demo \
 	packages-test
 
 help:
@@ -89,6 +89,10 @@ openapi: packages-test $(VENV)/project ## hold the REST server against its OpenA
 
 bench: packages-test $(VENV)/project ## measure against peers on this machine
 	$(PYTHON) -m bench
+
+man: $(VENV)/project ## write the manual page, build/weft.1, from the commands
+	@mkdir -p build
+	$(VENV)/bin/weft man > build/weft.1
 
 proto: $(VENV)/project ## generate the protobuf code from proto/
 	$(PYTHON) tools/generate_proto.py

@@ -11,6 +11,7 @@ import click
 
 from weftwork.cli.command import Group
 from weftwork.cli.document import Document, fields_of
+from weftwork.cli.listing import listing
 from weftwork.cli.nouns import Column, field
 from weftwork.cli.output import print_rows
 from weftwork.cli.session import Session, connected
@@ -82,6 +83,7 @@ def audit() -> None:
         "weft audit list --who ada --about /ports/ -o wide",
     ),
 )
+@listing(_COLUMNS)
 @_choosing
 @click.option("--limit", type=click.IntRange(1), default=LISTED, show_default=True, help="At most so many.")
 async def list_entries(limit: int, **chosen: Any) -> None:

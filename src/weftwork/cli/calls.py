@@ -1,6 +1,5 @@
 """A call as the command that makes it: the other way round than everywhere else."""
 
-import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -8,8 +7,9 @@ from collections.abc import Iterator
 from weftwork.cli.document import Document
 from weftwork.cli.endpoints import external_name
 from weftwork.cli.nouns import rule_text
+from weftwork.cli.precedence import Level
 from weftwork.cli.rules import Direction, PortSpan
-from weftwork.cli.settings import DEFAULT_PROJECT, DEFAULT_SERVER, current
+from weftwork.cli.settings import current
 
 PLACEHOLDER = "VM"
 """What a person has to fill in: no call knows to whom a port should go."""
@@ -18,16 +18,18 @@ _SIDES: tuple[tuple[Direction, str], ...] = (("ingress", "--from"), ("egress", "
 
 
 def command_of(kind: str, call: Document) -> str:
-    """`kind` is the call's field in a PlanRequest. What stands in the environment need not be typed."""
+    """`kind` is the call's field in a PlanRequest. What stands in the environment or in files need not be typed."""
     project = f"{call['org_id']}/{call['project_id']}"
     return shlex.join(["weft", *_where(project), *_words(kind, call, f"{project}/")])
 
 
 def _where(project: str) -> Iterator[str]:
-    server = current().server
-    if server not in (os.environ.get("WEFT_SERVER"), DEFAULT_SERVER):
-        yield from ("--server", server)
-    if project != os.environ.get("WEFT_PROJECT", DEFAULT_PROJECT):
+    """Only what this command was told itself: the next one hears the rest from the same places."""
+    settings = current()
+    for key in ("server", "context"):
+        if (said := settings.said.get(key)) and said.level is Level.FLAG and said.place == f"--{key}":
+            yield from (f"--{key}", said.value)
+    if project != str(settings.project) or settings.said["project"].level is Level.FLAG:
         yield from ("-P", project)
 
 

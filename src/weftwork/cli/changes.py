@@ -13,6 +13,7 @@ from weftwork.cli.options import How
 from weftwork.cli.output import print_deleted, print_one
 from weftwork.cli.plans import leave_with, print_plan
 from weftwork.cli.problems import ExitCode, Problem, note
+from weftwork.cli.progress import waiting
 from weftwork.cli.session import Session
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ async def remove(
     if cascade and ask:
         await _confirm(mutation, noun, noun.name(found))
     if how.wait and _has_agent(found):
-        await _delete_and_wait(session, noun, found, mutation, how.timeout_s)
+        async with waiting(f"{noun.kind} {noun.name(found)}", "the hosts to let go of it"):
+            await _delete_and_wait(session, noun, found, mutation, how.timeout_s)
     else:
         await mutation
     print_deleted(noun, noun.name(found))
@@ -118,7 +120,8 @@ async def _programmed(session: Session, noun: Noun, result: Document, timeout_s:
     if not _has_agent(result):
         note(f"note: no agent is connected to the server: {noun.kind} {noun.name(result)} is stored, not programmed")
         return True
-    return await wait_programmed(session, noun, result, "Programmed", timeout_s)
+    async with waiting(f"{noun.kind} {noun.name(result)}", "Programmed"):
+        return await wait_programmed(session, noun, result, "Programmed", timeout_s)
 
 
 def _has_agent(found: Document) -> bool:

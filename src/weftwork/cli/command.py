@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import click
-from click.exceptions import NoArgsIsHelpError
+from click.exceptions import NoArgsIsHelpError, NoSuchCommand
 
 from weftwork.cli.problems import ExitCode, Problem, usage_problem
 from weftwork.cli.settings import shared_options
@@ -72,6 +72,21 @@ class Group(click.Group):
             if isinstance(command, Group) and cmd_name in command.aliases:
                 return command
         return super().get_command(ctx, cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Says which name may have been meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except NoSuchCommand as error:
+            raise NoSuchCommand(error.command_name, possibilities=self._names(ctx), ctx=ctx) from None
+
+    def _names(self, ctx: click.Context) -> list[str]:
+        aliases = (
+            alias for command in self.commands.values() if isinstance(command, Group) for alias in command.aliases
+        )
+        return [*self.list_commands(ctx), *aliases]
 
 
 Group.group_class = Group

@@ -1,6 +1,7 @@
 """`weft wait` and `weft watch`: what has become of a thing, now or when it changes."""
 
 import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,15 +14,17 @@ from weftwork.cli.document import Document, document
 from weftwork.cli.endpoints import parse_external
 from weftwork.cli.nouns import NOUNS, PORT, Noun, condition
 from weftwork.cli.options import timeout_option
-from weftwork.cli.output import print_one
+from weftwork.cli.output import print_list, print_one
 from weftwork.cli.problems import ExitCode, Problem, printable
+from weftwork.cli.progress import waiting
 from weftwork.cli.session import Session, connected
 from weftwork.cli.settings import Output, current
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-DELETED = "Deleted"
+DELETED = "deleted"
+GOALS = ("Accepted", "Programmed", "Peered", DELETED)
 _ALIASES = {"sg": "security-group", "np": "network-policy"}
 
 
@@ -40,45 +43,71 @@ def _complete_name(ctx: click.Context, param: click.Parameter, incomplete: str) 
     return complete_kind(_ALIASES.get(kind, kind))(ctx, param, incomplete)
 
 
+class GoalType(click.ParamType[str]):
+    """`Programmed` or `condition=Programmed`, or `deleted`; in any case."""
+
+    name = "goal"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        word = value.lower().removeprefix("condition=")
+        found = next((goal for goal in GOALS if goal.lower() == word), None)
+        if found is None or (found == DELETED and "=" in value):
+            self.fail(f"{value!r} is not one of {', '.join(GOALS)}", param, ctx)
+        return found
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(goal) for goal in GOALS if goal.lower().startswith(incomplete.lower())]
+
+
 @click.command(
     cls=Command,
     examples=(
-        "weft wait port web1",
-        "weft wait security-group web --for Programmed --timeout 2m",
-        "weft wait peering backend --for Peered",
+        "weft wait port web1 web2 web3",
+        "weft wait --for=condition=Programmed security-group web --timeout 2m",
+        "weft wait port web1 --for deleted",
     ),
 )
 @click.argument("kind", type=NounType(), metavar="NOUN")
-@click.argument("name", default="", shell_complete=_complete_name)
+@click.argument("names", nargs=-1, metavar="[NAME]...", shell_complete=_complete_name)
 @click.option(
     "--for",
-    "type_",
-    type=click.Choice(["Accepted", "Programmed", "Peered", DELETED], case_sensitive=False),
+    "goal",
+    type=GoalType(),
     default="Programmed",
-    help="The condition, or Deleted.  [default: Programmed]",
+    metavar="GOAL",
+    help=f"{', '.join(GOALS)}; condition=Programmed is understood too.  [default: Programmed]",
 )
 @timeout_option
-async def wait(kind: str, name: str, type_: str, timeout_s: float) -> None:
-    """Wait until a condition of a thing is true.
+async def wait(kind: str, names: tuple[str, ...], goal: str, timeout_s: float) -> None:
+    """Wait until a condition of some things is true, or until they are gone.
 
     NOUN is vpc, subnet, port, security-group, snat, dnat, peering, network-policy or subnet-share. NAME may be left
-    out for a vpc and its snat.
+    out for a vpc and its snat. All of them have the same time; the exit code is 6 if one needs more.
     """
+    import asyncio
+
     noun = NOUNS[kind]
-    async with connected() as session:
-        if type_ == DELETED:
-            await _wait_gone(session, noun, name, timeout_s)
+    async with connected() as session, waiting(f"{kind} {' '.join(names)}".rstrip(), goal):
+        if goal == DELETED:
+            await asyncio.gather(*(_wait_gone(session, noun, name, timeout_s) for name in names or ("",)))
             return
-        found = await _named(session, noun, name)
-        met = await wait_programmed(session, noun, found, type_, timeout_s)
-        print_one(noun, found)
-        if not met:
-            raise Problem(
-                ExitCode.STILL_RUNNING,
-                "STILL_RUNNING",
-                f"{kind} {noun.name(found)} is not {type_} after {timeout_s:g} s: {why_not(found, type_)}",
-                hint="weft target show",
-            )
+        found = [await _named(session, noun, name) for name in names or ("",)]
+        met = await asyncio.gather(*(wait_programmed(session, noun, one, goal, timeout_s) for one in found))
+    if len(found) == 1:
+        print_one(noun, found[0])
+    else:
+        print_list(noun, found)
+    late = [one for one, is_met in zip(found, met, strict=True) if not is_met]
+    if late:
+        raise _still_running(noun, late, goal, timeout_s)
+
+
+def _still_running(noun: Noun, late: Sequence[Document], goal: str, timeout_s: float) -> Problem:
+    told = [f"{noun.kind} {noun.name(one)} is not {goal} after {timeout_s:g} s: {why_not(one, goal)}" for one in late]
+    more = f", and {len(late) - 1} more" if len(late) > 1 else ""
+    return Problem(ExitCode.STILL_RUNNING, "STILL_RUNNING", f"{told[0]}{more}", hint="weft target show")
 
 
 async def _named(session: Session, noun: Noun, name: str) -> Document:

@@ -1,6 +1,7 @@
-"""What the CLI shows a server: an API token of the environment, or a login that is kept and refreshed; and over what.
+"""What the CLI shows a server: a token of the environment or of the context, or a login that is kept; and over what.
 
-Logins are kept in one file for this user alone.
+A context's token and a login are for one server each, and go nowhere else. Logins are kept in one file for this user
+alone.
 """
 
 import json
@@ -13,15 +14,15 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from weftwork.cli.config_files import check_secret
+from weftwork.cli.precedence import TLS, Context, Level
 from weftwork.cli.problems import ExitCode, Problem
+from weftwork.cli.settings import Settings
 
 if TYPE_CHECKING:
-    from weftwork.client.client import Tls
+    from weftwork.client import Tls
 
 TOKEN = "WEFT_TOKEN"  # noqa: S105
-CA = "WEFT_CA"
-CERTIFICATE = "WEFT_CERTIFICATE"
-KEY = "WEFT_KEY"
 HTTPS = "https://"
 FRESH_S = 30
 """A login that ends within this is refreshed first."""
@@ -66,9 +67,24 @@ def keep(server: str, login: Login | None) -> None:
     Path(name).replace(path)
 
 
-def bearer_for(server: str) -> str:
-    """Empty where there is nothing to show: then the server's socket, or its own word, has to do."""
+def bearer_for(settings: Settings, *, renew: bool = True) -> str:
+    """Empty where there is nothing to show: then the server's socket, or its own word, has to do.
+
+    Problem TOKEN_WITHHELD: a token of the environment is for a server that this user has chosen, not for one that some
+    checked-out file did. Without `renew` a login that has ended is not shown.
+    """
     if token := os.environ.get(TOKEN):
+        if settings.server_level is Level.PROJECT_FILE:
+            raise Problem(
+                ExitCode.DENIED,
+                "TOKEN_WITHHELD",
+                f"{TOKEN} is not shown to {settings.server}, which {settings.said['context'].place} has chosen",
+                hint=f"choose it yourself with --context or WEFT_CONTEXT, or unset {TOKEN}",
+            )
+        return token
+    server = address(settings.server)
+    context = settings.context
+    if context and address(context.server) == server and (token := _token_of(context)):
         return token
     if server.startswith("unix:"):
         return ""
@@ -76,9 +92,39 @@ def bearer_for(server: str) -> str:
     if login is None:
         return ""
     if login.expires_at - FRESH_S < time.time():
-        login = refreshed(login)
-        keep(server, login)
+        login = refreshed(login) if renew else None
+        if renew:
+            keep(server, login)
     return login.access_token if login else ""
+
+
+def shown_by(settings: Settings) -> str:
+    """Where what is shown to the server comes from, in words; empty for nothing."""
+    if os.environ.get(TOKEN):
+        is_withheld = settings.server_level is Level.PROJECT_FILE
+        return f"{TOKEN}, which is not shown to a server that a project's file has chosen" if is_withheld else TOKEN
+    server, context = address(settings.server), settings.context
+    if context and address(context.server) == server and (context.token or context.token_file):
+        return f"context {context.name} ({context.token_file or context.place})"
+    return f"login at {server}" if not server.startswith("unix:") and login_at(server) else ""
+
+
+def address(server: str) -> str:
+    """A bare path is a socket."""
+    return f"unix:{server}" if server.startswith(("/", "./")) else server
+
+
+def _token_of(context: Context) -> str:
+    if not context.token_file:
+        return context.token
+    path = Path(context.token_file).expanduser()
+    try:
+        check_secret(path)
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Problem(
+            ExitCode.ERROR, "TOKEN_UNREADABLE", f"{path}, the token of context {context.name}: {error}", hint=""
+        ) from None
 
 
 def refreshed(login: Login) -> Login | None:
@@ -122,26 +168,27 @@ def post(url: str, form: dict[str, str], ca: str) -> tuple[int, dict[str, Any]]:
         ) from None
 
 
-def tls_for(server: str) -> "Tls | None":
+def tls_for(settings: Settings) -> "Tls | None":
     """TLS for everything but sockets and this machine's own addresses, and for these when it is asked for."""
-    from weftwork.client.client import Tls
-
+    server = address(settings.server)
     host = server.removeprefix(HTTPS).rpartition(":")[0].strip("[]")
-    is_asked = server.startswith(HTTPS) or CA in os.environ
+    is_asked = server.startswith(HTTPS) or settings.path("ca")
     if server.startswith("unix:") or (_is_here(host) and not is_asked):
         return None
-    ca, certificate, key = (_content(name) for name in (CA, CERTIFICATE, KEY))
-    return Tls(ca, certificate, key)
+    from weftwork.client import Tls
+
+    return Tls(*(_content(settings, key) for key in TLS))
 
 
-def _content(variable: str) -> bytes | None:
-    path = os.environ.get(variable)
+def _content(settings: Settings, key: str) -> bytes | None:
+    path = settings.path(key)
     if not path:
         return None
     try:
-        return Path(path).read_bytes()
+        return Path(path).expanduser().read_bytes()
     except OSError as error:
-        raise Problem(ExitCode.USAGE, "BAD_USAGE", f"{variable}: {path}: {error.strerror}", hint="") from None
+        place = settings.said[key].place
+        raise Problem(ExitCode.USAGE, "BAD_USAGE", f"{place}: {path}: {error.strerror}", hint="") from None
 
 
 def _is_here(host: str) -> bool:

@@ -8,6 +8,7 @@ import click
 from weftwork.cli.changes import NO_AGENT, show_plan
 from weftwork.cli.command import Command, Group
 from weftwork.cli.document import API_VERSION, Document, document, fields_of
+from weftwork.cli.listing import listing
 from weftwork.cli.nouns import Column, field
 from weftwork.cli.options import How, mutating
 from weftwork.cli.output import is_text, print_data, print_rows
@@ -49,6 +50,7 @@ def history() -> None:
 
 
 @history.command("list", examples=("weft history list", "weft history list --limit 100", "weft history list -o json"))
+@listing(_COLUMNS)
 @click.option("--limit", type=click.IntRange(1), default=COUNT, show_default=True, help="How many, from the newest on.")
 async def list_revisions(limit: int) -> None:
     """List the project's revisions, the newest first."""

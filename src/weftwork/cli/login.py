@@ -1,16 +1,15 @@
 """`weft login`, `logout` and `whoami`: OpenID Connect's device flow, so that a terminal anywhere will do."""
 
-import asyncio
 import time
 
 import click
 
 from weftwork.cli.command import Command
-from weftwork.cli.credentials import Login, keep, login_at, post, taken
+from weftwork.cli.credentials import Login, address, keep, login_at, post, taken
 from weftwork.cli.document import fields_of
 from weftwork.cli.output import is_text, print_data
 from weftwork.cli.problems import ExitCode, Problem, printable
-from weftwork.cli.session import address, connected
+from weftwork.cli.session import connected
 from weftwork.cli.settings import current
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -54,6 +53,8 @@ async def login(ca: str) -> None:
 
 
 async def _confirmed(empty: Login, device: dict[str, object]) -> Login:
+    import asyncio
+
     interval_s = float(str(device.get("interval", 5)))
     until = time.monotonic() + float(str(device.get("expires_in", 600)))
     form = {"grant_type": GRANT, "device_code": str(device["device_code"]), "client_id": empty.client_id}

@@ -6,6 +6,7 @@ from weftwork.cli.changes import change, remove
 from weftwork.cli.command import Group
 from weftwork.cli.completion import complete_kind
 from weftwork.cli.endpoints import External, Internal, parse_external, parse_internal
+from weftwork.cli.listing import watched_listing
 from weftwork.cli.nouns import DNAT, PORT, SNAT
 from weftwork.cli.options import How, Parsed, mutating
 from weftwork.cli.output import print_list
@@ -32,6 +33,7 @@ async def create(external: str, disabled: bool, how: How) -> None:
 
 
 @snat.command("list", examples=("weft snat list", "weft snat list -o json", "weft -P acme/shop snat list"))
+@watched_listing(SNAT)
 async def list_snats() -> None:
     """List the project's SNAT."""
     async with connected() as session:
@@ -93,6 +95,7 @@ async def create_dnat(external: External, to: Internal, how: How) -> None:
 
 
 @dnat.command("list", examples=("weft dnat list", "weft dnat list -o wide", "weft dnat list -o name"))
+@watched_listing(DNAT)
 async def list_dnats() -> None:
     """List the project's DNATs."""
     async with connected() as session:

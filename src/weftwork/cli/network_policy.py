@@ -7,6 +7,7 @@ import click
 
 from weftwork.cli.changes import change, remove
 from weftwork.cli.command import Group
+from weftwork.cli.listing import watched_listing
 from weftwork.cli.nouns import NETWORK_POLICY
 from weftwork.cli.options import How, Parsed, mutating, named, subnet_option
 from weftwork.cli.output import print_list, print_one
@@ -59,6 +60,7 @@ async def create(
 
 
 @network_policy.command("list", examples=("weft np list", "weft np list -o wide", "weft np list -o json"))
+@watched_listing(NETWORK_POLICY)
 async def list_policies() -> None:
     """List the project's network policies."""
     async with connected() as session:

@@ -5,6 +5,7 @@ import click
 from weftwork.cli.changes import change, remove
 from weftwork.cli.command import Group
 from weftwork.cli.document import document
+from weftwork.cli.listing import listing, watched_listing
 from weftwork.cli.nouns import PEERING, PEERING_OFFER
 from weftwork.cli.options import How, mutating, named, removing
 from weftwork.cli.output import print_list, print_one
@@ -33,6 +34,7 @@ async def create(peer: str, name: str, how: How) -> None:
 
 
 @peering.command("list", examples=("weft peering list", "weft peering list -o json", "weft -P acme/shop peering list"))
+@watched_listing(PEERING)
 async def list_peerings() -> None:
     """List the project's own halves."""
     async with connected() as session:
@@ -40,6 +42,7 @@ async def list_peerings() -> None:
 
 
 @peering.command(examples=("weft peering offers", "weft peering offers -o json", "weft peering offers -o name"))
+@listing(PEERING_OFFER.columns)
 async def offers() -> None:
     """List the halves that other projects made towards this one."""
     async with connected() as session:

@@ -5,6 +5,7 @@ import click
 from weftwork.cli.changes import change, remove
 from weftwork.cli.command import Group
 from weftwork.cli.completion import complete_kind
+from weftwork.cli.listing import watched_listing
 from weftwork.cli.nouns import PORT
 from weftwork.cli.options import How, groups_option, mutating, named, removing, subnet_option
 from weftwork.cli.output import print_list, print_one
@@ -43,6 +44,7 @@ async def create(name: str, subnet: str, groups: tuple[str, ...], address: str, 
 
 
 @port.command("list", examples=("weft port list", "weft port list --subnet back -o wide", "weft port list -o name"))
+@watched_listing(PORT)
 @subnet_option("Only the ports of this subnet.")
 async def list_ports(subnet: str) -> None:
     """List the project's ports."""

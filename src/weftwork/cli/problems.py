@@ -1,5 +1,6 @@
 """How a command fails: an exit code that scripts can branch on, and text that says what to do next."""
 
+import shutil
 from collections.abc import Sequence
 from enum import IntEnum
 
@@ -51,7 +52,25 @@ class Problem(Exception):
 
 def note(text: str) -> None:
     """Whatever is not data: progress, warnings, errors."""
+    erase()
     click.echo(printable(text), err=True)
+
+
+_drawn = [False]
+"""Whether stderr, a terminal, shows a line that is to be drawn over."""
+
+
+def draw(text: str) -> None:
+    """A line of a terminal that the next one, or a note, takes the place of."""
+    room = shutil.get_terminal_size().columns - 1
+    click.echo(f"\r\x1b[K{printable(text)[:room]}", err=True, nl=False)
+    _drawn[0] = True
+
+
+def erase() -> None:
+    if _drawn[0]:
+        click.echo("\r\x1b[K", err=True, nl=False)
+        _drawn[0] = False
 
 
 def printable(text: str) -> str:

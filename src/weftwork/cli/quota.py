@@ -4,6 +4,7 @@ import click
 
 from weftwork.cli.command import Group
 from weftwork.cli.document import Document, document
+from weftwork.cli.listing import listing
 from weftwork.cli.nouns import Column, field
 from weftwork.cli.output import is_text, print_data, print_rows
 from weftwork.cli.problems import note
@@ -37,6 +38,7 @@ def quota() -> None:
 
 
 @quota.command(examples=("weft quota show", "weft -P acme/web quota show", "weft quota show -o json"))
+@listing(_COLUMNS)
 async def show() -> None:
     """Show the project's limits, and what it uses of them."""
     async with connected() as session:

@@ -10,6 +10,7 @@ from weftwork.cli.changes import change, remove, show_plan
 from weftwork.cli.command import Group
 from weftwork.cli.completion import complete_kind
 from weftwork.cli.document import API_VERSION, Document, document, fields_of
+from weftwork.cli.listing import watched_listing
 from weftwork.cli.nouns import REACH_TEST, Column, field
 from weftwork.cli.options import How, mutating, named
 from weftwork.cli.output import is_text, print_data, print_list, print_one, print_rows
@@ -66,6 +67,7 @@ async def create(name: str, source: str, must: str, destination: str, service: s
 @reach_test.command(
     "list", examples=("weft reach-test list", "weft reach-test list -o json", "weft -P acme/shop reach-test list")
 )
+@watched_listing(REACH_TEST)
 async def list_tests() -> None:
     """List the project's reach tests."""
     async with connected() as session:

@@ -35,13 +35,17 @@ def reference() -> None:
 
 
 def markdown(root: click.Command) -> str:
-    context = click.Context(root, info_name="weft", terminal_width=HELP_WIDTH, max_content_width=HELP_WIDTH)
-    sections = [_section(ctx, command) for ctx, command in _commands(context)]
+    sections = [_section(ctx, command) for ctx, command in every_command(root)]
     return "\n\n".join((_INTRODUCTION.rstrip(), *sections))
 
 
 def _section(ctx: click.Context, command: click.Command) -> str:
     return f"## {ctx.command_path}\n\n```text\n{command.get_help(ctx)}\n```"
+
+
+def every_command(root: click.Command) -> Iterator[tuple[click.Context, click.Command]]:
+    """Each that is shown, nouns before their verbs."""
+    yield from _commands(click.Context(root, info_name="weft", terminal_width=HELP_WIDTH, max_content_width=HELP_WIDTH))
 
 
 def _commands(ctx: click.Context) -> Iterator[tuple[click.Context, click.Command]]:

@@ -8,10 +8,13 @@ from weftwork.cli.audit import audit
 from weftwork.cli.command import Command, LocalCommand, Root
 from weftwork.cli.completion import completion
 from weftwork.cli.conditions import wait, watch
+from weftwork.cli.configuration import config
+from weftwork.cli.context import context
 from weftwork.cli.document import API_VERSION
 from weftwork.cli.explain import explain
 from weftwork.cli.history import history, rollback
 from weftwork.cli.login import login, logout, whoami
+from weftwork.cli.manual import man
 from weftwork.cli.nat import dnat, snat
 from weftwork.cli.network_policy import network_policy
 from weftwork.cli.output import is_text, print_data
@@ -42,6 +45,8 @@ _COMMANDS = (
     quota,
     token,
     audit,
+    context,
+    config,
     login,
     logout,
     whoami,
@@ -51,6 +56,7 @@ _COMMANDS = (
     wait,
     watch,
     completion,
+    man,
     reference,
 )
 

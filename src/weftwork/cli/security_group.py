@@ -9,6 +9,7 @@ from weftwork.cli.changes import change, remove
 from weftwork.cli.command import Group
 from weftwork.cli.completion import complete_kind
 from weftwork.cli.document import Document
+from weftwork.cli.listing import watched_listing
 from weftwork.cli.nouns import SECURITY_GROUP, Column, rule_text
 from weftwork.cli.options import How, Parsed, mutating, named, removing
 from weftwork.cli.output import print_list, print_one, print_rows
@@ -67,6 +68,7 @@ async def create(
 
 
 @security_group.command("list", examples=("weft sg list", "weft sg list -o wide", "weft sg list -o json"))
+@watched_listing(SECURITY_GROUP)
 async def list_groups() -> None:
     """List the project's security groups."""
     async with connected() as session:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from weftwork.base.tenancy import ProjectKey
-from weftwork.cli.credentials import bearer_for, tls_for
+from weftwork.cli.credentials import address, bearer_for, tls_for
 from weftwork.cli.document import Document, document
 from weftwork.cli.nouns import NETWORK_POLICY, PEERING, PORT, REACH_TEST, SECURITY_GROUP, SUBNET, VPC, Noun
 from weftwork.cli.problems import ExitCode, Problem
@@ -83,29 +83,35 @@ class Session:
         )
 
     async def list(self, noun: Noun, **filters: str) -> list[Document]:
-        found: AsyncIterator[Any]
+        return [one async for one in self.each(noun, **filters)]
+
+    async def each(self, noun: Noun, **filters: str) -> AsyncIterator[Document]:
+        """Page by page."""
+        async for one in self._listing(noun, **filters):
+            yield document(one)
+
+    def _listing(self, noun: Noun, **filters: str) -> AsyncIterator[Any]:
         match noun.kind:
             case "vpc":
-                found = self.client.list_vpcs(**filters)
+                return self.client.list_vpcs(**filters)
             case "subnet":
-                found = self.client.list_subnets(self.project)
+                return self.client.list_subnets(self.project)
             case "port":
-                found = self.client.list_ports(self.project, **filters)
+                return self.client.list_ports(self.project, **filters)
             case "security-group":
-                found = self.client.list_security_groups(self.project)
+                return self.client.list_security_groups(self.project)
             case "network-policy":
-                found = self.client.list_network_policies(self.project)
+                return self.client.list_network_policies(self.project)
             case "peering":
-                found = self.client.list_peerings(self.project)
+                return self.client.list_peerings(self.project)
             case "reach-test":
-                found = self.client.list_reach_tests(self.project)
+                return self.client.list_reach_tests(self.project)
             case "subnet-share":
-                found = self.client.list_subnet_shares(self.project)
+                return self.client.list_subnet_shares(self.project)
             case "snat":
-                found = self.client.list_snats(self.project)
+                return self.client.list_snats(self.project)
             case _:
-                found = self.client.list_dnats(self.project)
-        return [document(one) async for one in found]
+                return self.client.list_dnats(self.project)
 
 
 @asynccontextmanager
@@ -114,18 +120,12 @@ async def connected(*, bearer: str | None = None) -> AsyncIterator[Session]:
     from weftwork.client import ApiError, Client
 
     settings = current()
-    target = address(settings.server)
-    shown = bearer_for(target) if bearer is None else bearer
+    shown = bearer_for(settings) if bearer is None else bearer
     try:
-        async with await Client.connect(target, bearer=shown, tls=tls_for(target)) as client:
+        async with await Client.connect(address(settings.server), bearer=shown, tls=tls_for(settings)) as client:
             yield Session(client, settings.project)
     except ApiError as error:
         raise problem_of(error, settings.server) from None
-
-
-def address(server: str) -> str:
-    """A bare path is a socket."""
-    return f"unix:{server}" if server.startswith(("/", "./")) else server
 
 
 def problem_of(error: "ApiError", server: str) -> Problem:

@@ -5,6 +5,7 @@ import click
 from weftwork.cli.changes import change, remove
 from weftwork.cli.command import Group
 from weftwork.cli.document import document
+from weftwork.cli.listing import listing, watched_listing
 from weftwork.cli.nouns import SHARED_SUBNET, SUBNET, SUBNET_SHARE
 from weftwork.cli.options import How, mutating, named, removing
 from weftwork.cli.output import print_list, print_one
@@ -62,6 +63,7 @@ async def create(
 
 
 @subnet.command("list", examples=("weft subnet list", "weft subnet list -o wide", "weft subnet list -o name"))
+@watched_listing(SUBNET)
 async def list_subnets() -> None:
     """List the project's subnets."""
     async with connected() as session:
@@ -131,6 +133,7 @@ async def unshare(name: str, to: str, how: How) -> None:
 
 
 @subnet.command(examples=("weft subnet shares", "weft subnet shares -o json", "weft subnet shares -o name"))
+@watched_listing(SUBNET_SHARE)
 async def shares() -> None:
     """List whom the project's subnets are shared with."""
     async with connected() as session:
@@ -138,6 +141,7 @@ async def shares() -> None:
 
 
 @subnet.command(examples=("weft subnet shared", "weft subnet shared -o json", "weft -P acme/shop subnet shared"))
+@listing(SHARED_SUBNET.columns)
 async def shared() -> None:
     """List other projects' subnets that this one may have ports in, by `weft port create --subnet ID`."""
     async with connected() as session:

@@ -4,6 +4,7 @@ import click
 
 from weftwork.cli.command import Command, Group
 from weftwork.cli.document import Document, document, fields_of
+from weftwork.cli.listing import listing
 from weftwork.cli.nouns import Column, field
 from weftwork.cli.output import is_text, print_data, print_rows
 from weftwork.cli.plans import print_steps
@@ -32,6 +33,7 @@ def target() -> None:
 
 
 @target.command("list", examples=("weft target list", "weft target list -o wide", "weft target list -o json"))
+@listing(_TARGET_COLUMNS)
 async def list_targets() -> None:
     """List the drivers of all hosts, and how far they are."""
     async with connected() as session:
@@ -76,6 +78,7 @@ def _print_state(state: Document) -> None:
 
 
 @click.command(cls=Command, examples=("weft leaks", "weft leaks --exit-code", "weft leaks -o json"))
+@listing(_LEAK_COLUMNS)
 @click.option("--exit-code", is_flag=True, help="Exit with 10 if there are any.")
 async def leaks(exit_code: bool) -> None:
     """List whatever of ours has no owner, across the store and the hosts."""

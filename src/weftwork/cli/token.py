@@ -7,6 +7,7 @@ import click
 
 from weftwork.cli.command import Group
 from weftwork.cli.document import Document, document, fields_of
+from weftwork.cli.listing import listing
 from weftwork.cli.nouns import Column, field
 from weftwork.cli.output import is_text, print_data, print_rows
 from weftwork.cli.problems import note
@@ -80,6 +81,7 @@ async def create(name: str, role: str, org: str, expires: int) -> None:
 
 
 @token.command("list", examples=("weft token list", "weft token list --org acme", "weft token list --all -o json"))
+@listing(_COLUMNS)
 @click.option("--org", default="", help="Of this organisation and its projects.")
 @click.option("--all", "everything", is_flag=True, help="Of the whole deployment.")
 async def list_tokens(org: str, everything: bool) -> None:

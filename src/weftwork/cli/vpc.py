@@ -5,6 +5,7 @@ import click
 from weftwork.cli.changes import change, remove
 from weftwork.cli.command import Group
 from weftwork.cli.completion import complete_kind
+from weftwork.cli.listing import watched_listing
 from weftwork.cli.nouns import VPC
 from weftwork.cli.options import How, mutating, named, removing
 from weftwork.cli.output import print_list, print_one
@@ -38,6 +39,7 @@ async def create(name: str, cidr: str, how: How) -> None:
 
 
 @vpc.command("list", examples=("weft vpc list", "weft -P acme/shop vpc list", "weft vpc list -o json"))
+@watched_listing(VPC)
 async def list_vpcs() -> None:
     """List VPCs: the project's if one is given, else all."""
     async with connected() as session:

@@ -2,7 +2,7 @@
 
 A block marked `console` is typed into a shell; one marked `console no-test` is not (tests/unit/docs counts these).
 
-The shell has network namespaces, /run, /var/lib and /etc of its own, so the machine keeps its own.
+The shell has network namespaces, /run, /var/lib, /etc and a home of its own, so the machine keeps its own.
 """
 
 import re
@@ -27,6 +27,8 @@ READY_ATTEMPTS = 100
 _PRIVATE = """
 mount -t tmpfs none /run && mkdir /run/netns && mount -t tmpfs none /var/lib
 cp -a /etc {folder}/etc && mount --bind {folder}/etc /etc
+mkdir {folder}/home && cd {folder}/home && export HOME={folder}/home
+unset XDG_CONFIG_HOME XDG_STATE_HOME
 ip link set lo up && export PATH={folder}/bin:$PATH && exec bash
 """
 

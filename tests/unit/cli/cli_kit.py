@@ -11,9 +11,9 @@ from weftwork.cli.command import Command, Group
 NOWHERE = "unix:/nonexistent/weftwork.sock"
 
 
-def run(*args: str, server: str = NOWHERE, **env: str | None) -> Result:
+def run(*args: str, server: str | None = NOWHERE, **env: str | None) -> Result:
     """`weft ARGS`, with nothing of the caller's environment that would matter."""
-    clean = {"WEFT_SERVER": server, "WEFT_PROJECT": None, "NO_COLOR": None, **env}
+    clean = {"WEFT_SERVER": server, "WEFT_PROJECT": None, "NO_COLOR": None, "XDG_CONFIG_HOME": "/nonexistent", **env}
     return CliRunner().invoke(weft(), list(args), env=clean, prog_name="weft")
 
 
