@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
+from secrets import token_hex
 from typing import Generic, TypeVar
 from uuid import uuid4
 
@@ -175,12 +176,13 @@ class Network:
         draft = self.guarded(decision.draft) + besides
         held = self.choices.held
         held.update(decision.holds)
+        under_way = self.quota_guard.begin(draft)
         try:
-            with self.quota_guard.under_way(draft):
-                revision = await self.store.commit(Transaction(draft.compares, (*draft.writes, *self._lines(draft))))
-                # Whether or not the view follows in time: what was committed stays committed.
-                await self.view.wait_for(revision)
+            revision = await self.store.commit(Transaction(draft.compares, (*draft.writes, *self._lines(draft))))
+            # Whether or not the view follows in time: what was committed stays committed.
+            await self.view.wait_for(revision)
         finally:
+            self.quota_guard.end(under_way)
             held.difference_update(decision.holds)
         return Stored(decision.value, revision)
 
@@ -199,7 +201,7 @@ class Network:
 
     def _lines(self, draft: Draft) -> Iterator[Put]:
         """In the journal."""
-        return lines_of(self.view, draft.writes, author=self.author, at_s=self.clock.now_s(), token=uuid4().hex[:16])
+        return lines_of(self.view, draft.writes, author=self.author, at_s=self.clock.now_s(), token=token_hex(8))
 
     def guarded(self, draft: Draft) -> Draft:
         """Refusals BACKEND_UNSUPPORTED, QUOTA_EXCEEDED, and REACH_TEST_FAILED unless that is overridden."""

@@ -20,5 +20,5 @@ def overlaid(intent: Intent, writes: Iterable[Write]) -> Intent:
         if key.owner not in copied:
             copied.add(key.owner)
             overlay[key.owner] = overlay.get(key.owner, ProjectIntent()).copy()
-        overlay[key.owner].put(key, rows.decode(key, write.value) if isinstance(write, Put) else None)
+        overlay[key.owner].put(key, rows.decode_again(key, write.value) if isinstance(write, Put) else None)
     return overlay

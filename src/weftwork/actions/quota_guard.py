@@ -5,9 +5,9 @@ that would both take the last place, one is decided anew and refused, whichever 
 what this process has under way is counted, too, and another server may be behind by as much as `MARGIN`.
 """
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sized
-from contextlib import contextmanager
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sized
+from operator import attrgetter
 
 from weftwork.access.quotas import ProjectQuota, exceeded
 from weftwork.actions import rows
@@ -16,7 +16,7 @@ from weftwork.actions.index import ProjectIndex
 from weftwork.actions.view import IntentView
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model import keys
-from weftwork.model.intent import Thing
+from weftwork.model.intent import ProjectIntent, Thing
 from weftwork.model.keys import Kind, ThingKey, parse_thing_key
 from weftwork.model.nat import Dnat, Snat
 from weftwork.model.security_group import SecurityGroup
@@ -26,6 +26,18 @@ MARGIN = 256
 """Places that must be free beyond what is under way for a change not to compare."""
 _KINDS_OF: Mapping[str, tuple[Kind, ...]] = {"rule": ("security-group",), "external-address": ("snat", "dnat")}
 """Whose making makes more of a resource that is no kind of its own."""
+
+_SHELVES: Mapping[str, Callable[[ProjectIntent], Sized]] = {
+    "subnet": attrgetter("subnets"),
+    "port": attrgetter("ports"),
+    "security-group": attrgetter("groups"),
+    "dnat": attrgetter("dnats"),
+    "peering": attrgetter("peerings"),
+    "network-policy": attrgetter("policies"),
+    "reach-test": attrgetter("reach_tests"),
+    "subnet-share": attrgetter("shares"),
+}
+"""Where a project has what counts by its number."""
 
 Wanted = Mapping[tuple[ProjectKey, str], int]
 
@@ -68,22 +80,22 @@ class QuotaGuard:
         there = {one for one in draft.compares if isinstance(one, Empty)}
         return draft + Draft(tuple(one for one in seen.values() if one not in there)) if seen else draft
 
-    @contextmanager
-    def under_way(self, draft: Draft) -> Iterator[None]:
-        """Counted until the view shows it."""
+    def begin(self, draft: Draft) -> Wanted:
+        """Count it, until the view shows it: then `end` what this returned."""
         more = self.more_of(draft)
-        self._under_way.update(more)
-        try:
-            yield
-        finally:
-            for key, count in more.items():
-                self._under_way[key] -= count
-                if not self._under_way[key]:
-                    del self._under_way[key]
+        for key, count in more.items():
+            self._under_way[key] += count
+        return more
 
-    def more_of(self, draft: Draft) -> dict[tuple[ProjectKey, str], int]:
+    def end(self, more: Wanted) -> None:
+        for key, count in more.items():
+            self._under_way[key] -= count
+            if not self._under_way[key]:
+                del self._under_way[key]
+
+    def more_of(self, draft: Draft) -> Wanted:
         """What the draft makes more of than it takes away."""
-        more: Counter[tuple[ProjectKey, str]] = Counter()
+        more: dict[tuple[ProjectKey, str], int] = defaultdict(int)
         external: dict[ProjectKey, tuple[ProjectIndex | None, dict[ThingKey, Thing | None]]] = {}
         for write in draft.writes:
             key = parse_thing_key(write.key)
@@ -92,7 +104,7 @@ class QuotaGuard:
             before = self._view.find(key)
             more[key.owner, key.kind] += isinstance(write, Put) - (before is not None)
             if key.kind in ("security-group", "snat", "dnat"):
-                after = rows.decode(key, write.value) if isinstance(write, Put) else None
+                after = rows.decode_again(key, write.value) if isinstance(write, Put) else None
                 more[key.owner, "rule"] += _rules(after) - _rules(before)
                 if key.kind != "security-group":
                     external.setdefault(key.owner, (self._view.project(key.owner), {}))[1][key] = after
@@ -119,17 +131,7 @@ def _used(here: ProjectIndex | None, resource: str) -> int:
             return len({one.external_ip for one in _nats(here)})
         case "snat":
             return int(intent.snat is not None)
-    shelves: Mapping[str, Sized] = {
-        "subnet": intent.subnets,
-        "port": intent.ports,
-        "security-group": intent.groups,
-        "dnat": intent.dnats,
-        "peering": intent.peerings,
-        "network-policy": intent.policies,
-        "reach-test": intent.reach_tests,
-        "subnet-share": intent.shares,
-    }
-    return len(shelves[resource])
+    return len(_SHELVES[resource](intent))
 
 
 def _nats(here: ProjectIndex) -> Iterator[Snat | Dnat]:

@@ -78,7 +78,7 @@ def changes_of(owner: ProjectKey, writes: Iterable[Write]) -> Changes:
     """The project's things that are written; claims are none."""
     keys = ((write, parse_thing_key(write.key)) for write in writes)
     return {
-        key: rows.decode(key, write.value) if isinstance(write, Put) else None
+        key: rows.decode_again(key, write.value) if isinstance(write, Put) else None
         for write, key in keys
         if key is not None and key.owner == owner
     }

@@ -71,6 +71,8 @@ class ReachGuard:
         written = (parse_thing_key(write.key) for write in draft.writes)
         new = {(key.owner, peer_in(key)) for key in written if key is not None and key.kind == "peering"}
         intent = self._view.intent
+        if not new and not (owner in intent and intent[owner].peerings):
+            return set()
 
         def halves(one: ProjectKey) -> set[ProjectKey]:
             there = intent[one].peerings.keys() if one in intent else ()

@@ -4,6 +4,7 @@ Beside the things stand claims, which make a choice exclusive by one compare eac
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from weftwork.base.addresses import Address, Cidr
@@ -64,8 +65,9 @@ class ThingKey:
         return f"{ROOT}{_FOLDERS[self.kind]}/{self.owner}{tail}"
 
 
+@lru_cache(maxsize=4096)
 def parse_thing_key(key: str) -> ThingKey | None:
-    """The thing a store key names; None for claims and whatever else."""
+    """The thing a store key names; None for claims and whatever else. A change's guards ask again and again."""
     parts = key.removeprefix(ROOT).split("/")
     kind = _KINDS.get(parts[0])
     if kind is None or len(parts) not in _PARTS.get(kind, (3, 4)):
