@@ -69,25 +69,26 @@ async def page_of(
         return await _in_order(names, get, size, page_token, sift, sift.order)
     start = bisect_right(names, _name_in(page_token)) if page_token else 0
     if sift is not None and sift.matches is not None:
-        return await _matching(names[start:], get, size, sift.matches)
+        return await _matching(names, start, get, size, sift.matches)
     shown = names[start : start + size]
     items = tuple(one for name in shown if (one := get(name)) is not None)
     return Page(items, _token_of(shown[-1]) if start + size < len(names) else "")
 
 
-async def _matching(names: Sequence[str], get: Get[T], size: int, matches: Callable[[Stored[T]], bool]) -> Page[T]:
+async def _matching(
+    names: Sequence[str], start: int, get: Get[T], size: int, matches: Callable[[Stored[T]], bool]
+) -> Page[T]:
+    """Looks no further than to what fills the page: whether more of it matches is the next page's affair."""
     items: list[Stored[T]] = []
-    last = ""
-    for at, name in enumerate(names):
-        if at % AT_ONCE == AT_ONCE - 1:
+    for at in range(start, len(names)):
+        if (at - start) % AT_ONCE == AT_ONCE - 1:
             await asyncio.sleep(0)
-        thing = get(name)
+        thing = get(names[at])
         if thing is None or not matches(thing):
             continue
-        if len(items) == size:
-            return Page(tuple(items), _token_of(last))
         items.append(thing)
-        last = name
+        if len(items) == size:
+            return Page(tuple(items), _token_of(names[at]) if at + 1 < len(names) else "")
     return Page(tuple(items), "")
 
 
