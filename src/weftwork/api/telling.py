@@ -30,13 +30,14 @@ _ACTIONS = {
 
 
 def condition(value: Condition) -> pb.Condition:
+    type_, status, reason, message, revision, since_s = value
     return pb.Condition(
-        type=value.type,
-        status=_STATUSES[value.status],
-        reason=value.reason,
-        message=value.message,
-        observed_revision=value.observed_revision,
-        last_transition=value.last_transition_s,
+        type=type_,
+        status=_STATUSES[status],
+        reason=reason,
+        message=message,
+        observed_revision=revision,
+        last_transition=since_s,
     )
 
 

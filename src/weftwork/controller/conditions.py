@@ -13,6 +13,8 @@ from weftwork.seams.channel import Report
 from weftwork.seams.clock import Clock
 from weftwork.seams.conditions import Condition, ConditionChange, Status
 
+_NO_AGENT = "no agent is connected to this server"
+
 
 class ConditionBoard:
     """Implements `seams.conditions.Conditions` for one host; `publisher` is None where no agent runs."""
@@ -21,6 +23,7 @@ class ConditionBoard:
         self._view = view
         self._publisher = publisher
         self._clock = clock
+        self._began_s = clock.now_s()
         self._report = Report(host="", generation=0)
         self._waiting: dict[ThingKey, int] = {}
         self._failing: frozenset[ThingKey] = frozenset()
@@ -83,17 +86,18 @@ class ConditionBoard:
         return Condition("Peered", Status.TRUE, "", "", revision, since)
 
     def _programmed(self, key: ThingKey, revision: int) -> Condition:
-        status, reason, message = self._judge(key, revision)
+        if self._publisher is None:
+            since = max(self._accepted_at(key), self._began_s)
+            return Condition("Programmed", Status.UNKNOWN, "NO_AGENT", _NO_AGENT, revision, since)
+        status, reason, message = self._judge(self._publisher, key, revision)
         before = self._since.get(key)
         if before is None or before[0] is not status:
             before = (status, self._clock.now_s())
             self._since[key] = before
         return Condition("Programmed", status, reason, message, revision, before[1])
 
-    def _judge(self, key: ThingKey, revision: int) -> tuple[Status, str, str]:
-        if self._publisher is None:
-            return Status.UNKNOWN, "NO_AGENT", "no agent is connected to this server"
-        alarm = self._publisher.alarm_of(key)
+    def _judge(self, publisher: Publisher, key: ThingKey, revision: int) -> tuple[Status, str, str]:
+        alarm = publisher.alarm_of(key)
         if alarm is not None:
             return Status.FALSE, "ISOLATION_VIOLATED", told(alarm)
         failure = self._failure_of(key)

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from weftwork.model.keys import ThingKey
 
@@ -14,8 +14,7 @@ class Status(Enum):
     UNKNOWN = "Unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
+class Condition(NamedTuple):
     """`type` is `Accepted`, `Programmed` or, of a peering, `Peered`; `observed_revision` is the intent's."""
 
     type: str
