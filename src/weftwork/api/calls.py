@@ -1,11 +1,11 @@
 """What happens around every call, whichever door it comes through: limits, and how the caller wants it done."""
 
 import time
-from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from google.protobuf.message import DecodeError, Message
 
@@ -48,9 +48,8 @@ class Gate:
     in_flight: int = 0
     turned_away: int = 0
 
-    @contextmanager
-    def admit(self, call: Call) -> Iterator[None]:
-        """Refuses, or counts the call while it lasts."""
+    def admit(self, call: Call) -> "Gate":
+        """Refuses, or returns what counts the call while it lasts."""
         if not self.is_ready:
             self.turned_away += 1
             raise codes.NOT_READY.refusal("the server still reads its store")
@@ -60,11 +59,13 @@ class Gate:
         if call.request_bytes > MESSAGE_BYTES_MAX:
             message = f"the request has {call.request_bytes} bytes, at most {MESSAGE_BYTES_MAX} are accepted"
             raise codes.MESSAGE_TOO_LARGE.refusal(message)
+        return self
+
+    def __enter__(self) -> None:
         self.in_flight += 1
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.in_flight -= 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +90,9 @@ class Calls:
     ) -> tuple[Message, bool]:
         """The answer, and whether what was to be waited for has come."""
         with (
-            self._timed(operation.method),
+            _Timed(self.metrics, operation.method),
             self.gate.admit(call),
-            self._noted(operation.method, call) as passage,
+            _Passage(operation.method, call.credentials, self.refusals) as passage,
         ):
             principal = passage.principal = await self.guard.principal_for(operation.method, call.credentials)
             with self.guard.paced(principal, call.credentials):
@@ -121,7 +122,7 @@ class Calls:
             return answer_again(doors, mutation, replayed)
 
     async def watch(self, watch: Watch, call: Call, parse: Callable[[], Any]) -> AsyncGenerator[Message, None]:
-        with self.gate.admit(call), self._noted(watch.method, call) as passage:
+        with self.gate.admit(call), _Passage(watch.method, call.credentials, self.refusals) as passage:
             principal = passage.principal = await self.guard.principal_for(watch.method, call.credentials)
             with self.guard.paced(principal, call.credentials):
                 request = _parsed(parse)
@@ -136,43 +137,58 @@ class Calls:
         assert passage.principal is not None
         passage.tenant = authorise(passage.principal, method, request, overrides=call.overrides_reach_tests)
 
-    @contextmanager
-    def _noted(self, method: str, call: Call) -> Iterator["_Passage"]:
-        """What is refused inside goes into the audit log."""
-        passage = _Passage()
-        try:
-            yield passage
-        except Refusal as refusal:
-            if self.refusals is not None and refusal.kind is not Kind.UNAVAILABLE:
-                self.refusals.take(passage.principal, call.credentials, method, passage.tenant, refusal)
-            raise
-
-    @contextmanager
-    def _timed(self, method: str) -> Iterator[None]:
-        start, code = time.perf_counter(), OK
-        try:
-            yield
-        except (Refusal, Failure) as error:
-            code = error.code
-            raise
-        except Exception:
-            code = "INTERNAL"
-            raise
-        finally:
-            self.metrics.call(method, code, time.perf_counter() - start)
-
     def _doors_for(self, call: Call, principal: Principal, method: str) -> Doors:
         author = Author(principal.name, call.credentials.peer, method)
         network = self.doors.network.on_behalf(author, principal, overrides_reach_tests=call.overrides_reach_tests)
         return replace(self.doors, network=network)
 
 
-@dataclass(slots=True)
-class _Passage:
-    """How far a call came: who makes it, and for which tenant."""
+# Classes, and not generators: every call passes through all of them.
 
-    principal: Principal | None = None
-    tenant: str = ""
+
+class _Passage:
+    """How far a call came: who makes it, and for which tenant. What is refused inside goes into the audit log."""
+
+    __slots__ = ("_credentials", "_method", "_refusals", "principal", "tenant")
+
+    def __init__(self, method: str, credentials: Credentials, refusals: RefusalLog | None) -> None:
+        self._method = method
+        self._credentials = credentials
+        self._refusals = refusals
+        self.principal: Principal | None = None
+        self.tenant = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if self._refusals is not None and isinstance(error, Refusal) and error.kind is not Kind.UNAVAILABLE:
+            self._refusals.take(self.principal, self._credentials, self._method, self.tenant, error)
+
+
+class _Timed:
+    """What comes of a call, and how long that took."""
+
+    __slots__ = ("_method", "_metrics", "_start")
+
+    def __init__(self, metrics: Metrics, method: str) -> None:
+        self._metrics = metrics
+        self._method = method
+
+    def __enter__(self) -> None:
+        self._start = time.perf_counter()
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        match error:
+            case None:
+                code = OK
+            case Refusal() | Failure():
+                code = error.code
+            case Exception():
+                code = "INTERNAL"
+            case _:
+                code = OK
+        self._metrics.call(self._method, code, time.perf_counter() - self._start)
 
 
 def _parsed(parse: Callable[[], Any]) -> Any:

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
@@ -27,6 +27,7 @@ BEARER_MAX = 12 * 1024
 FAILED_LOGINS = Limits(calls_per_s=2.0, burst=50)
 """From one address."""
 NOBODY = Principal("nobody")
+_FREE = nullcontext()
 
 T = TypeVar("T")
 
@@ -53,10 +54,16 @@ class NoLogins:
 
 @dataclass(slots=True)
 class Tenant:
-    """What one tenant has going on."""
+    """What one tenant has going on; entered, one call more."""
 
     bucket: Bucket
     in_flight: int = 0
+
+    def __enter__(self) -> None:
+        self.in_flight += 1
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self.in_flight -= 1
 
 
 @dataclass(slots=True)
@@ -67,20 +74,15 @@ class Throttle:
     now_s: Callable[[], float] = time.monotonic
     tenants: dict[str, Tenant] = field(default_factory=dict)
 
-    @contextmanager
-    def admit(self, name: str) -> Iterator[None]:
-        """Refusal TOO_MANY_REQUESTS, or the call counts while it lasts."""
+    def admit(self, name: str) -> Tenant:
+        """Refusal TOO_MANY_REQUESTS, or what counts the call while it lasts."""
         tenant = self._of(name)
         if tenant.in_flight >= self.limits.in_flight:
             raise codes.TOO_MANY_REQUESTS.refusal(f"{self.limits.in_flight} calls and watches of {name} are going on")
         if tenant.bucket.take(self.now_s()):
             rate = f"{self.limits.calls_per_s:g} calls a second"
             raise codes.TOO_MANY_REQUESTS.refusal(f"{name} makes more than {rate}")
-        tenant.in_flight += 1
-        try:
-            yield
-        finally:
-            tenant.in_flight -= 1
+        return tenant
 
     def count(self, name: str) -> None:
         self._of(name).bucket.take(self.now_s())
@@ -147,24 +149,18 @@ class Guard:
             return NOBODY
         return await self.authenticate(credentials)
 
-    @contextmanager
-    def paced(self, principal: Principal, credentials: Credentials) -> Iterator[None]:
+    def paced(self, principal: Principal, credentials: Credentials) -> AbstractContextManager[None]:
         """By who calls, whatever they ask for; who has not said so, by address. The machine's administrator is free."""
         if principal is LOCAL:
-            yield
-            return
+            return _FREE
         name = credentials.peer.rpartition(":")[0] if principal is NOBODY else principal.name
-        with self.throttle.admit(name):
-            yield
+        return self.throttle.admit(name)
 
-    @contextmanager
-    def shared(self, principal: Principal, tenant: str) -> Iterator[None]:
+    def shared(self, principal: Principal, tenant: str) -> AbstractContextManager[None]:
         """By the tenant, whoever calls for it."""
         if principal is LOCAL or not tenant:
-            yield
-            return
-        with self.throttle.admit(f"project {tenant}"):
-            yield
+            return _FREE
+        return self.throttle.admit(f"project {tenant}")
 
     async def while_valid(self, principal: Principal, events: AsyncIterator[T]) -> AsyncGenerator[T, None]:
         """The events, until what proved the caller does so no more. Refusal NOT_AUTHENTICATED."""
@@ -205,9 +201,12 @@ def bearer_in(authorization: str) -> str:
     return secret
 
 
+_UNTHOUGHT_OF = Rule(Role.FLEET_ADMIN, Where.FLEET)
+
+
 def rule_of(method: str) -> Rule:
     """A call that nobody has thought of is the fleet administrator's."""
-    return TABLE.get(method, Rule(Role.FLEET_ADMIN, Where.FLEET))
+    return TABLE.get(method, _UNTHOUGHT_OF)
 
 
 def authorise(principal: Principal, method: str, request: Any, *, overrides: bool = False) -> str:

@@ -42,6 +42,8 @@ class Metrics:
             buckets=CALL_BUCKETS_S,
             registry=self._registry,
         )
+        self._calls_of: dict[tuple[str, str], Histogram] = {}
+        """Looked up by us: the registry takes a lock for it, and every call is one."""
         self._drivers = Histogram(
             "weft_driver_operation_duration_seconds",
             "Time that a driver took to observe its target, to apply a plan, or until that was in force.",
@@ -58,7 +60,10 @@ class Metrics:
         )
 
     def call(self, method: str, code: str, seconds: float) -> None:
-        self._calls.labels(method, code).observe(seconds)
+        series = self._calls_of.get((method, code))
+        if series is None:
+            series = self._calls_of[method, code] = self._calls.labels(method, code)
+        series.observe(seconds)
 
     @contextmanager
     def operation(self, driver: str, operation: str) -> Iterator[None]:
