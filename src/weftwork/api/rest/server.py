@@ -8,22 +8,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from weftwork.access.caller import Transport
 from weftwork.api.calls import Calls
 from weftwork.api.listening import UNIX, make_room, remove_sockets
-from weftwork.api.rest.door import ALWAYS, RestDoor
-from weftwork.api.rest.messages import to_text
+from weftwork.api.rest.door import RestDoor, refused
 from weftwork.api.rest.pages import routes
-from weftwork.api.rest.problems import MEDIA_TYPE, problem_of
+from weftwork.api.rest.problems import problem_of
 from weftwork.api.rest.protocol import BoundedHttp
 from weftwork.api.rest.watching_over import watching_over
 from weftwork.base import codes
@@ -49,12 +47,11 @@ def application(calls: Calls, transport: Transport, figures: Figures | None = No
     return everything
 
 
-async def _refuse(request: Request, error: Exception) -> Response:
+async def _refuse(request: Request, error: Exception) -> Any:
     """What Starlette refuses: methods of pages."""
     assert isinstance(error, HTTPException)
-    problem = problem_of(codes.METHOD_NOT_ALLOWED.refusal("a page is only read"), request.url.path)
-    headers = {**ALWAYS, **(error.headers or {})}
-    return Response(to_text(problem.document), problem.status, headers, MEDIA_TYPE)
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    return refused(problem_of(codes.METHOD_NOT_ALLOWED.refusal("a page is only read"), request.url.path), **headers)
 
 
 class RestServer:
