@@ -41,15 +41,21 @@ class Doors:
 
     def port(self, stored: Stored[Port]) -> pb.Port:
         port = stored.value
-        project, settings = self.network.view.intent.get(port.home), self.network.settings
-        own = project.vpc.netns if project and project.vpc else ""
         return encode.port(
             port,
             stored.revision,
             self._conditions(ThingKey("port", port.owner, port.id), stored.revision),
-            netns=own if settings.device_netns is None else settings.device_netns,
-            mtu_bytes=settings.mtu_bytes,
+            netns=self.netns_of(port),
+            mtu_bytes=self.network.settings.mtu_bytes,
         )
+
+    def netns_of(self, port: Port) -> str:
+        """The namespace that the port's device is in, if it has one."""
+        everywhere = self.network.settings.device_netns
+        if everywhere is not None or port.attachment is None:
+            return everywhere or ""
+        project = self.network.view.intent.get(port.home)
+        return project.vpc.netns if project and project.vpc else ""
 
     def security_group(self, stored: Stored[SecurityGroup]) -> pb.SecurityGroup:
         key = ThingKey("security-group", stored.value.owner, stored.value.name)

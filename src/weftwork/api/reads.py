@@ -8,12 +8,14 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from weftwork.actions import reads
+from weftwork.actions.pages import Page
 from weftwork.api import history, network_policies, peerings, reach_tests, shares, telling
 from weftwork.api.doors import Doors
 from weftwork.api.explain import explain
 from weftwork.api.listing import paging
 from weftwork.api.mutations import MUTATIONS
 from weftwork.base import codes
+from weftwork.model.port import Port
 from weftwork.rpc import decode
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
 from weftwork.rpc.generated.weftwork.v1 import history_pb2, network_policy_pb2, peering_pb2, reach_test_pb2, sharing_pb2
@@ -53,11 +55,15 @@ async def _get_port(doors: Doors, request: pb.GetPortRequest) -> pb.Port:
     return doors.port(await reads.get_port(doors.network, owner=decode.owner(request), port=port))
 
 
-async def _list_ports(doors: Doors, request: pb.ListPortsRequest) -> pb.ListPortsResponse:
+async def page_of_ports(doors: Doors, request: pb.ListPortsRequest) -> Page[Port]:
     subnet = decode.reference(request.subnet_id, "subnet_id") if request.subnet_id else ""
-    page = await reads.list_ports(
+    return await reads.list_ports(
         doors.network, owner=decode.owner(request), subnet=subnet, **paging(request, pb.Port, doors.port)
     )
+
+
+async def _list_ports(doors: Doors, request: pb.ListPortsRequest) -> pb.ListPortsResponse:
+    page = await page_of_ports(doors, request)
     return pb.ListPortsResponse(ports=map(doors.port, page.items), next_page_token=page.next_page_token)
 
 
@@ -135,6 +141,7 @@ class Read:
 
 
 _NETWORK = "/overlay_network.v1.NetworkService/"
+LIST_PORTS = _NETWORK + "ListPorts"
 _TARGETS = "/weftwork.v1.TargetService/"
 
 READS: Mapping[str, Read] = {
@@ -145,7 +152,7 @@ READS: Mapping[str, Read] = {
         Read(_NETWORK + "GetSubnet", pb.GetSubnetRequest, _get_subnet),
         Read(_NETWORK + "ListSubnets", pb.ListSubnetsRequest, _list_subnets),
         Read(_NETWORK + "GetPort", pb.GetPortRequest, _get_port),
-        Read(_NETWORK + "ListPorts", pb.ListPortsRequest, _list_ports),
+        Read(LIST_PORTS, pb.ListPortsRequest, _list_ports),
         Read(_NETWORK + "GetSecurityGroup", pb.GetSecurityGroupRequest, _get_security_group),
         Read(_NETWORK + "ListSecurityGroups", pb.ListSecurityGroupsRequest, _list_security_groups),
         Read("/weftwork.v1.NatService/ListSnats", weft.ListNatsRequest, _list_snats),

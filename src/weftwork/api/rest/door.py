@@ -8,7 +8,7 @@ from ipaddress import ip_address
 
 from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -18,8 +18,10 @@ from weftwork.api.guard import bearer_in
 from weftwork.api.mutations import MUTATIONS
 from weftwork.api.operations import OPERATIONS
 from weftwork.api.rest import problems
+from weftwork.api.rest.direct import DIRECT, Text
 from weftwork.api.rest.messages import to_text, written
 from weftwork.api.rest.paths import Found, Paths
+from weftwork.api.rest.protocol import IS_WHOLE
 from weftwork.api.rest.requests import Asked, query_of, request_of
 from weftwork.api.rest.routes import ROUTES, Route
 from weftwork.api.terms import IDEMPOTENCY_KEY, IF_MATCH, etag
@@ -76,7 +78,7 @@ class RestDoor:
         if route is None or (is_head and route.watch):
             return not_allowed(found)
         _check_accepted(headers.get("accept", ""), EVENTS if route.watch else JSON)
-        body = await _body(Request(scope, receive), headers) if route.has_body else b""
+        body = await _body(scope, receive, headers) if route.has_body else b""
         credentials = Credentials(self._transport, _peer(scope), bearer_in(headers.get("authorization", "")))
         asked = Asked(route, found.words, query_of(scope["query_string"]), headers, body, credentials)
         return await (self._stream(asked) if route.watch else self._unary(asked))
@@ -87,7 +89,8 @@ class RestDoor:
         if _is_dry(asked):
             return told(await self._calls.answer(PLAN, call, lambda: _plan_of(asked)), HTTPStatus.OK)
         besides = OF_MUTATIONS if route.is_mutation else NONE
-        answer, is_met = await self._calls.answer_when(route.operation, call, lambda: request_of(asked, besides), wait)
+        operation = DIRECT.get(route.operation.method, route.operation)
+        answer, is_met = await self._calls.answer_when(operation, call, lambda: request_of(asked, besides), wait)
         return told(answer, route.status if is_met else HTTPStatus.ACCEPTED)
 
     async def _stream(self, asked: Asked) -> ASGIApp:
@@ -124,7 +127,9 @@ class Answer:
         await send({"type": "http.response.body", "body": self.body})
 
 
-def told(answer: Message, status: HTTPStatus) -> Answer:
+def told(answer: Message | Text, status: HTTPStatus) -> Answer:
+    if isinstance(answer, Text):
+        return Answer(status, answer.content, JSON)
     if isinstance(answer, Empty):
         return Answer(status)
     document = written(answer)
@@ -181,24 +186,41 @@ def _check_accepted(accept: str, offered: str) -> None:
     raise codes.NOT_ACCEPTABLE.refusal(f"the answer is {offered}, which {decode.quoted(accept)} does not accept")
 
 
-async def _body(request: Request, headers: Mapping[str, str]) -> bytes:
+async def _body(scope: Scope, receive: Receive, headers: Mapping[str, str]) -> bytes:
     """Refusals MESSAGE_TOO_LARGE, UNSUPPORTED_MEDIA_TYPE, REQUEST_TOO_SLOW."""
     announced = headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > MESSAGE_BYTES_MAX:
         raise _too_large()
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_S):
-            async for piece in request.stream():
-                body += piece
-                if len(body) > MESSAGE_BYTES_MAX:
-                    raise _too_large()
-    except TimeoutError:
-        raise codes.REQUEST_TOO_SLOW.refusal(f"the body was not here after {BODY_S:g} seconds") from None
+    is_whole = scope.get("extensions", {}).get(IS_WHOLE)
+    # A timer costs as much as all else here, so only who has to be waited for gets one.
+    body = await (_received(receive) if is_whole is not None and is_whole() else _received_in_time(receive))
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != JSON and (kind or body):
         raise codes.UNSUPPORTED_MEDIA_TYPE.refusal(f"the body is {decode.quoted(kind)}, and not {JSON}")
-    return bytes(body)
+    return body
+
+
+async def _received_in_time(receive: Receive) -> bytes:
+    """Refusals MESSAGE_TOO_LARGE, REQUEST_TOO_SLOW."""
+    try:
+        async with asyncio.timeout(BODY_S):
+            return await _received(receive)
+    except TimeoutError:
+        raise codes.REQUEST_TOO_SLOW.refusal(f"the body was not here after {BODY_S:g} seconds") from None
+
+
+async def _received(receive: Receive) -> bytes:
+    """Raises ClientDisconnect. Refusal MESSAGE_TOO_LARGE."""
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        body += message.get("body", b"")
+        if len(body) > MESSAGE_BYTES_MAX:
+            raise _too_large()
+        if not message.get("more_body", False):
+            return bytes(body)
 
 
 def _too_large() -> Exception:

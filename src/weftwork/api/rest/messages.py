@@ -125,8 +125,15 @@ def _write_one(field: FieldDescriptor) -> Write:
 
 
 def _writer_later(descriptor: Descriptor) -> Write:
-    """Messages may hold each other."""
-    return lambda message: _writer(descriptor)(message)
+    """Messages may hold each other, so that the one inside is made when it is needed."""
+    known: list[Write] = []
+
+    def write(message: Message) -> Json:
+        if not known:
+            known.append(_writer(descriptor))
+        return known[0](message)  # type: ignore[no-any-return]
+
+    return write
 
 
 def _same(value: Any) -> Any:

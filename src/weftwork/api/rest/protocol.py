@@ -1,13 +1,17 @@
 """HTTP/1.1 as uvicorn speaks it, within bounds: a head that is too long, or takes too long, ends its connection."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 HEAD_BYTES_MAX = 64 * 1024
 HEAD_S = 15.0
 """From the connection, or the first byte of a further request, to the end of its head."""
+
+
+IS_WHOLE = "weftwork.is_whole"
+"""An extension of the ASGI scope: says whether all of the body is here, so that nobody has to wait for it."""
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -17,6 +21,8 @@ class BoundedHttp(HttpToolsProtocol):
         super().__init__(*args, **more)
         self._head_bytes = 0
         self._in_head = True
+        self._has_begun = False
+        """The first bytes of a head are here, and its last are not: only then is a clock worth what it costs."""
         self._late: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -30,15 +36,23 @@ class BoundedHttp(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._in_head:
             self._head_bytes += len(data)
-            self._expect_head()
         super().data_received(data)
+        if self._has_begun:
+            self._expect_head()
         if self._in_head and self._head_bytes > HEAD_BYTES_MAX and not self.transport.is_closing():
             self.send_400_response(f"The head of a request has at most {HEAD_BYTES_MAX} bytes.")
 
+    def on_message_begin(self) -> None:
+        self._has_begun = True
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
-        self._in_head = False
+        self._in_head = self._has_begun = False
         self._stop_clock()
         super().on_headers_complete()
+        cycle = self.cycle
+        if cycle is not None and cycle.scope is self.scope:
+            cast("dict[str, Any]", self.scope)["extensions"] = {IS_WHOLE: lambda: not cycle.more_body}
 
     def on_message_complete(self) -> None:
         self._in_head = True
