@@ -9,8 +9,8 @@ import pytest
 
 from weftwork.client.errors import ApiError
 from weftwork.client.messages import Port
-from weftwork.program.linux import GUARD_REASONS
 from weftwork.testing.cloud import Cloud
+from weftwork.testing.drops import dropped
 from weftwork.testing.guests import Guest, arp, ethernet, icmp_echo, ipv4, run, udp
 from weftwork.testing.patience import patient
 from weftwork.testing.vmm import Vmm
@@ -220,14 +220,3 @@ def test_what_is_dropped_is_counted_for_its_port_and_reason(tenant: Callable) ->
     counted = {reason: after.get((port.device, reason), 0) - before.get((port.device, reason), 0) for reason in LIES}
     assert counted == {reason: number for number, reason in enumerate(LIES, 1)}
     assert all(after.get((other.device, reason), 0) == before.get((other.device, reason), 0) for reason in LIES)
-
-
-def dropped(netns: str) -> dict[tuple[str, str], int]:
-    """Packets by device and reason, as an operator reads them."""
-    shown = run("ip", "netns", "exec", netns, "nft", "-j", "list", "set", "bridge", "weftwork", "dropped")
-    found = [one["set"].get("elem", []) for one in json.loads(shown)["nftables"] if "set" in one]
-    elements = [one["elem"] for elements in found for one in elements]
-    return {
-        (one["val"]["concat"][0], GUARD_REASONS[int(one["val"]["concat"][1]) - 1]): one["counter"]["packets"]
-        for one in elements
-    }

@@ -57,6 +57,7 @@ GUARD_REASONS = (
     "ethertype",
     "dhcp_rate",
     "misdirected",
+    "past_policy",
 )
 """Why a VPC's bridge table drops a frame: the names of its counters.
 

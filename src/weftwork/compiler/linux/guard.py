@@ -4,8 +4,10 @@ Every device under a bridge of a VPC is a port, so what the sets do not hold is 
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from ipaddress import IPv4Address
 
+from weftwork.compiler.settings import HostProfile
 from weftwork.model.port import Port
 from weftwork.program.linux import GUARD_REASONS, Family, NftChain, NftElement, NftSet, NftTable
 from weftwork.program.resource import Resource
@@ -86,13 +88,32 @@ _HOOKS = {
 }
 
 
-def guard_of_vpc(scope: str) -> Iterator[Resource]:
+# Where br_netfilter shows bridged packets to the policy, who unloads it or clears its sysctl would take them past the
+# policy. So what it shows gets a priority, and what has none is not delivered. A guest's packet comes without any: it
+# crossed namespaces, or a TAP. Forwarding sets the priority anew, so routed packets lose it.
+_SHOWN = "bead:10"
+"""The class of no queueing discipline; its last digit is that of the best effort."""
+_SHOW = NftChain(
+    "",
+    Family.INET,
+    "shown",
+    "type filter hook prerouting priority raw; policy accept;",
+    (f"meta priority set {_SHOWN}",),
+)
+_ONLY_SHOWN = (f"meta protocol ip meta priority none {_refuse('past_policy')}", "meta priority set none")
+
+
+def guard_of_vpc(scope: str, profile: HostProfile) -> Iterator[Resource]:
     yield NftTable(scope, Family.BRIDGE)
     yield NftSet(scope, Family.BRIDGE, "guard", "ifname . ether_addr . ipv4_addr")
     yield NftSet(scope, Family.BRIDGE, "guard_mac", "ifname . ether_addr")
     yield NftSet(scope, Family.BRIDGE, "dropped", "ifname . mark", flags=("dynamic", "timeout"))
     yield NftSet(scope, Family.BRIDGE, "dhcp_rate", "ifname", flags=("dynamic", "timeout"))
-    for name, rules in _CHAINS.items():
+    chains = dict(_CHAINS)
+    if profile.filter_mode == "br_netfilter":
+        yield replace(_SHOW, scope=scope)
+        chains["delivery"] = _ONLY_SHOWN + chains["delivery"]
+    for name, rules in chains.items():
         yield NftChain(scope, Family.BRIDGE, name, _HOOKS.get(name, ""), rules)
 
 

@@ -15,7 +15,7 @@ def compile_vpc(vpc: Vpc, profile: HostProfile) -> Iterator[Resource]:
     scope = names.scope_of(vpc)
     yield Namespace(scope, names.owner_mark(vpc.owner))
     yield from sysctls.router(scope, profile)
-    yield from guard_of_vpc(scope)
+    yield from guard_of_vpc(scope, profile)
     yield from policy_of_vpc(scope, profile)
     if profile.layout == "vlan":
         yield Bridge(scope, names.VLAN_BRIDGE, names.gateway_mac(vpc), profile.mtu_bytes, vlan_filtering=True)

@@ -47,6 +47,8 @@ class Sent:
     frame: Packet
     counter: str
     """Why it is dropped; empty for what passes."""
+    is_shown: bool = True
+    """By br_netfilter, to the inet table, where it is to be."""
 
     @property
     def passes(self) -> bool:
@@ -56,7 +58,9 @@ class Sent:
 def wrong(scope: Scope, guest: Guest) -> Iterator[Sent]:
     """The frames that pass and should not, or the other way round, or are dropped for another reason."""
     table = scope.tables[Family.BRIDGE]
-    for sent in _battery(guest):
+    for sent in _battery(guest, by_netfilter=scope.bridges_call_inet()):
+        if sent.hook == "forward" and sent.is_shown and scope.bridges_call_inet():
+            scope.tables[Family.INET].run("prerouting", sent.frame)
         passes = table.run(sent.hook, sent.frame) is None
         said = (sent.frame.counted, sent.frame.mark)
         counts = ([sent.counter], 1 + GUARD_REASONS.index(sent.counter)) if sent.counter in GUARD_REASONS else ([], 0)
@@ -64,7 +68,7 @@ def wrong(scope: Scope, guest: Guest) -> Iterator[Sent]:
             yield sent
 
 
-def _battery(guest: Guest) -> Iterator[Sent]:
+def _battery(guest: Guest, *, by_netfilter: bool) -> Iterator[Sent]:
     for words, frame, counter in (*_arp(guest), *_addresses(guest), *_payloads(guest), *_other_types(guest)):
         yield Sent(words, "prerouting", replace(frame, iif=guest.device, counted=[]), counter)
     yield Sent("an honest frame from a device that is no port", "prerouting", _ip(guest, iif=_OTHER), "spoofed_mac")
@@ -77,6 +81,11 @@ def _battery(guest: Guest) -> Iterator[Sent]:
     yield Sent("a broadcast to all ports", "forward", broadcast, _UNCOUNTED)
     strange = replace(_ip(guest, to=guest.mac, iif=_OTHER), oif=guest.device, destination=guest.gateway)
     yield Sent("a packet for another to this port", "forward", strange, "misdirected")
+    if by_netfilter:
+        delivered = replace(_ip(guest, to=guest.mac, iif=_OTHER), oif=guest.device, destination=guest.address)
+        yield Sent(
+            "a packet to this port that the policy never sees", "forward", delivered, "past_policy", is_shown=False
+        )
 
 
 def _arp(guest: Guest) -> Iterator[tuple[str, Packet, str]]:

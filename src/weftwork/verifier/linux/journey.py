@@ -221,7 +221,8 @@ class Journey:
         way = scope.way(packet.destination)
         if way is None:
             return Lost(scope.name, "routing", "no route")
-        packet.oif = way.interface
+        # The kernel sets it anew by the type of service.
+        packet.oif, packet.priority = way.interface, "none"
         stop = scope.tables[Family.INET].run("forward", packet)
         return _lost(scope, stop, packet) if stop else self._out(scope, packet)
 
