@@ -10,6 +10,9 @@ suites = $(if $(wildcard $(1)),$(2) $(PYTEST) $(3) $(wildcard $(1)) || test $$? 
 SPREAD := -n auto
 # In a network of its own, so that no test can reach the machine's.
 APART := $(PYTHON) tools/private_network.py
+# So is each of several workers: they are like machines that do not see each other.
+WORKERS := $(shell nproc)
+APART_EACH := --dist worksteal --tx '$(WORKERS)*popen//python=$(APART) $(PYTHON)'
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
@@ -31,16 +34,17 @@ check: $(VENV)/project ## format, lint, types, import rules, generated code, and
 	$(call suites,tests/unit tests/property tests/golden,,$(SPREAD))
 
 test: packages-test check ## everything: the checks, and every other suite
-	$(call suites,tests/contract tests/sim,$(APART))
-	$(call suites,tests/system,$(APART))
-	$(call suites,$(OVN_TESTS),WEFT_TEST_VARIANTS=ovn $(APART))
+	$(call suites,tests/contract tests/sim,,$(APART_EACH))
+	$(call suites,tests/system,,$(APART_EACH) -m 'not shared')
+	$(call suites,tests/system,,$(APART_EACH) -m shared)
+	$(call suites,$(OVN_TESTS),WEFT_TEST_VARIANTS=ovn,$(APART_EACH))
 	$(call stock,900,bridges vlan,-m stock -k 'not (br_netfilter and vlan)' tests/system)
 
 # What speaks of packets, whatever carries them, and what an OVN of our own must survive.
 OVN_TESTS := $(foreach of,groups dhcp isolation nat spoofing changes ports ovn_daemons,tests/system/test_$(of).py)
 
 test-ovn: packages-test $(VENV)/project ## the packet tests over an OVN of our own
-	$(call suites,$(OVN_TESTS),WEFT_TEST_VARIANTS=ovn $(APART))
+	$(call suites,$(OVN_TESTS),WEFT_TEST_VARIANTS=ovn,$(APART_EACH))
 
 crash: packages-test $(VENV)/project ## kill the node at every crash point there is (10 minutes; `make test` tries a part of them)
 	WEFT_CRASH_ALL=1 $(call suites,tests/system/crash,$(APART))

@@ -23,13 +23,16 @@ CHOSEN = os.environ.get("WEFT_TEST_VARIANTS", "default").split()
 _numbers = itertools.count(1)
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A machine has one agent: tests with a node of their own come before those that share the session's."""
+    """A machine has one agent: tests with a node of their own come before those that share the session's (`shared`)."""
     here = Path(__file__).parent
     items.sort(key=lambda item: "node" in getattr(item, "fixturenames", ()))
     for item in items:
         if here in item.path.parents:
             item.add_marker(pytest.mark.system)
+            if "node" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.shared)
             if item.get_closest_marker("linux") and _variant_of(item) == "ovn":
                 item.add_marker(pytest.mark.skip(reason="looks at the Linux data plane itself"))
 

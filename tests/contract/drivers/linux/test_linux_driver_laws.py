@@ -147,7 +147,7 @@ def test_what_an_operator_breaks_is_seen_and_repaired(guests: tuple[str, ...], b
     tell(story)
 
 
-@pytest.mark.parametrize("lost", [A, EXTERNAL, GUESTS[0]])
+@pytest.mark.parametrize("lost", [A, EXTERNAL, GUESTS[0]], ids=["of a VPC", "of the outside", "of a guest"])
 def test_a_lost_namespace_is_made_again_with_what_hung_on_it(guests: tuple[str, ...], lost: str) -> None:
     desired = external() | vpc()
 
