@@ -1,7 +1,8 @@
 """What happens around every call, whichever door it comes through: limits, and how the caller wants it done."""
 
+import logging
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -19,8 +20,12 @@ from weftwork.api.refusals import RefusalLog
 from weftwork.api.terms import answer_again, changing, terms_of
 from weftwork.api.waiting import Wait, when_programmed
 from weftwork.base import codes
-from weftwork.base.errors import Failure, Kind, Refusal
+from weftwork.base.errors import Failure, Refusal
+from weftwork.telemetry.logs import told
 from weftwork.telemetry.metrics import OK, Metrics
+from weftwork.telemetry.traces import NoSpans, Spans
+
+log = logging.getLogger(__name__)
 
 MESSAGE_BYTES_MAX = 1 << 20
 CALLS_MAX = 2048
@@ -81,6 +86,7 @@ class Calls:
     refusals: RefusalLog | None = None
     """Where what is refused is noted; None: nowhere."""
     metrics: Metrics = field(default_factory=Metrics)
+    spans: Spans = field(default_factory=NoSpans)
 
     async def answer(self, operation: Operation, call: Call, parse: Callable[[], Any]) -> Message:
         return (await self.answer_when(operation, call, parse))[0]
@@ -89,11 +95,9 @@ class Calls:
         self, operation: Operation, call: Call, parse: Callable[[], Any], wait: Wait | None = None
     ) -> tuple[Message, bool]:
         """The answer, and whether what was to be waited for has come."""
-        with (
-            _Timed(self.metrics, operation.method),
-            self.gate.admit(call),
-            _Passage(operation.method, call.credentials, self.refusals) as passage,
-        ):
+        passage = _Passage(operation.method, call.credentials, self.refusals)
+        told_as = _Told(self, passage, is_change=operation.mutation is not None)
+        with told_as, passage, self.gate.admit(call):
             principal = passage.principal = await self.guard.principal_for(operation.method, call.credentials)
             with self.guard.paced(principal, call.credentials):
                 request = _parsed(parse)
@@ -122,7 +126,7 @@ class Calls:
             return answer_again(doors, mutation, replayed)
 
     async def watch(self, watch: Watch, call: Call, parse: Callable[[], Any]) -> AsyncGenerator[Message, None]:
-        with self.gate.admit(call), _Passage(watch.method, call.credentials, self.refusals) as passage:
+        with _Passage(watch.method, call.credentials, self.refusals) as passage, self.gate.admit(call):
             principal = passage.principal = await self.guard.principal_for(watch.method, call.credentials)
             with self.guard.paced(principal, call.credentials):
                 request = _parsed(parse)
@@ -149,11 +153,11 @@ class Calls:
 class _Passage:
     """How far a call came: who makes it, and for which tenant. What is refused inside goes into the audit log."""
 
-    __slots__ = ("_credentials", "_method", "_refusals", "principal", "tenant")
+    __slots__ = ("_refusals", "credentials", "method", "principal", "tenant")
 
     def __init__(self, method: str, credentials: Credentials, refusals: RefusalLog | None) -> None:
-        self._method = method
-        self._credentials = credentials
+        self.method = method
+        self.credentials = credentials
         self._refusals = refusals
         self.principal: Principal | None = None
         self.tenant = ""
@@ -162,33 +166,55 @@ class _Passage:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if self._refusals is not None and isinstance(error, Refusal) and error.kind is not Kind.UNAVAILABLE:
-            self._refusals.take(self.principal, self._credentials, self._method, self.tenant, error)
+        if self._refusals is not None and isinstance(error, Refusal):
+            self._refusals.take(self.principal, self.credentials, self.method, self.tenant, error)
 
 
-class _Timed:
-    """What comes of a call, and how long that took."""
+class _Told:
+    """What comes of a call, and how long that took: in the metrics, the log and the traces."""
 
-    __slots__ = ("_method", "_metrics", "_start")
+    __slots__ = ("_calls", "_is_change", "_passage", "_span", "_start")
 
-    def __init__(self, metrics: Metrics, method: str) -> None:
-        self._metrics = metrics
-        self._method = method
+    def __init__(self, calls: Calls, passage: _Passage, *, is_change: bool) -> None:
+        self._calls = calls
+        self._passage = passage
+        self._is_change = is_change
 
     def __enter__(self) -> None:
         self._start = time.perf_counter()
+        self._span = self._calls.spans.begin(self._passage.method.strip("/"))
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        level = logging.INFO if self._is_change else logging.DEBUG
         match error:
             case None:
                 code = OK
-            case Refusal() | Failure():
+            case Refusal():
                 code = error.code
+            case Failure():
+                code, level = error.code, logging.WARNING
             case Exception():
-                code = "INTERNAL"
+                code, level = "INTERNAL", logging.WARNING
             case _:
                 code = OK
-        self._metrics.call(self._method, code, time.perf_counter() - self._start)
+        seconds = time.perf_counter() - self._start
+        method = self._passage.method
+        self._calls.metrics.call(method, code, seconds)
+        if log.isEnabledFor(level):
+            log.log(level, "%s: %s", method, code, extra=_line(self._passage, code, seconds))
+        self._span.end("" if code == OK else code)
+
+
+def _line(passage: _Passage, code: str, seconds: float) -> Mapping[str, Any]:
+    """Of the request's own words none: they are the tenant's."""
+    return told(
+        method=passage.method,
+        code=code,
+        seconds=round(seconds, 6),
+        who=passage.principal.name if passage.principal else "",
+        peer=passage.credentials.peer,
+        project=passage.tenant,
+    )
 
 
 def _parsed(parse: Callable[[], Any]) -> Any:

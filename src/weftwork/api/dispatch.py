@@ -17,6 +17,7 @@ from weftwork.api.errors import answer_to
 from weftwork.api.guard import bearer_in
 from weftwork.api.operations import OPERATIONS, WATCHES, Operation, Watch
 from weftwork.api.terms import IDEMPOTENCY_KEY, IF_MATCH
+from weftwork.telemetry.trail import REQUEST_ID, TRACEPARENT, Trail, begin, trail_of
 
 AUTHORIZATION = "authorization"
 OVERRIDE = "weft-override-reach-tests"
@@ -46,11 +47,13 @@ def _unary(calls: Calls, operation: Operation) -> Any:
     parse = operation.request.FromString
 
     async def handle(request: bytes, context: "Context") -> bytes:
+        trail = _begun(context)
+        context.set_trailing_metadata(_mark(trail))
         try:
             answer = await calls.answer(operation, _call(request, context), partial(parse, request))
             return answer.SerializeToString()
         except Exception as error:
-            return await _abort(context, error, operation.method)
+            return await _abort(context, error, operation.method, trail)
 
     return handle
 
@@ -59,11 +62,13 @@ def _stream(calls: Calls, watch: Watch) -> Any:
     parse = watch.request.FromString
 
     async def handle(request: bytes, context: "Context") -> AsyncIterator[bytes]:
+        trail = _begun(context)
+        await context.send_initial_metadata(_mark(trail))
         try:
             async for event in calls.watch(watch, _call(request, context), partial(parse, request)):
                 yield event.SerializeToString()
         except Exception as error:
-            await _abort(context, error, watch.method)
+            await _abort(context, error, watch.method, trail)
 
     return handle
 
@@ -77,6 +82,18 @@ def _call(request: bytes, context: "Context") -> Call:
         if_match=_text(metadata.get(IF_MATCH)),
         idempotency_key=_text(metadata.get(IDEMPOTENCY_KEY)),
     )
+
+
+def _begun(context: "Context") -> Trail:
+    """Each call has its task, which is the request's from here on."""
+    metadata = dict(context.invocation_metadata() or ())
+    trail = trail_of(_text(metadata.get(REQUEST_ID)) or "", _text(metadata.get(TRACEPARENT)) or "")
+    begin(trail)
+    return trail
+
+
+def _mark(trail: Trail) -> tuple[tuple[str, str], ...]:
+    return ((REQUEST_ID, trail.request_id),)
 
 
 def _text(value: str | bytes | None) -> str | None:
@@ -103,6 +120,6 @@ def _certificate(context: "Context") -> str:
     return names[0].decode(errors="replace") if names else ""
 
 
-async def _abort(context: "Context", error: Exception, path: str) -> NoReturn:
+async def _abort(context: "Context", error: Exception, path: str, trail: Trail) -> NoReturn:
     answer = answer_to(error, path)
-    await context.abort(answer.code, answer.message, answer.metadata)
+    await context.abort(answer.code, answer.message, (*answer.metadata, *_mark(trail)))

@@ -15,6 +15,7 @@ from google.rpc.status_pb2 import Status
 
 from weftwork.base import codes
 from weftwork.base.errors import Failure, Kind, Refusal
+from weftwork.telemetry.trail import current
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +120,7 @@ def _failed(error: Failure) -> Answer:
 
 
 def _unexpected(error: BaseException, method: str) -> Answer:
-    request_id = uuid4().hex
+    request_id = current().request_id or uuid4().hex
     log.error("%s failed, request %s", method, request_id, exc_info=error)
     hint = f"Tell your operator this number: {request_id}."
     info = _info("INTERNAL", hint, {"request_id": request_id})

@@ -27,6 +27,7 @@ from weftwork.seams.conditions import Conditions
 from weftwork.seams.insight import Insight
 from weftwork.seams.tracer import Tracer
 from weftwork.telemetry.metrics import Metrics
+from weftwork.telemetry.traces import NoSpans, Spans
 
 STOP_S = 5.0
 """How long calls in flight may take to end when the server stops."""
@@ -95,6 +96,7 @@ async def serve(
     tracer: Tracer | None = None,
     entrance: Entrance | None = None,
     metrics: Metrics | None = None,
+    spans: Spans | None = None,
     is_ready: bool = True,
 ) -> Server:
     """Without an entrance, whoever reaches it over loopback is the administrator.
@@ -107,7 +109,7 @@ async def serve(
     server = grpc.aio.server(options=_OPTIONS)
     entrance = entrance or Entrance()
     doors = Doors(network, conditions, insight, tracer, entrance.tokens, entrance.login)
-    calls = Calls(doors, gate, entrance.guard, entrance.refusals, metrics or Metrics())
+    calls = Calls(doors, gate, entrance.guard, entrance.refusals, metrics or Metrics(), spans or NoSpans())
     services = handlers(calls)
     for service, methods in services.items():
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, methods),))

@@ -46,13 +46,17 @@ from weftwork.controller.figures import DeploymentFigures
 from weftwork.controller.insight import ControllerInsight, Hosted
 from weftwork.controller.leading import Fence, FencedDriver, lead
 from weftwork.controller.publisher import Publisher
-from weftwork.controller.retention import Retention
+from weftwork.controller.retention import Kept, Retention, always
 from weftwork.controller.tracing import ControllerTracer
 from weftwork.drivers.linux.rules_watch import RulesWatch
 from weftwork.reconciler.reconciler import Pace
 from weftwork.seams.channel import Report
 from weftwork.seams.store import Store
+from weftwork.store.noting import NotingStore
+from weftwork.telemetry.journeys import Following
+from weftwork.telemetry.logs import start_logging
 from weftwork.telemetry.metrics import Metrics
+from weftwork.telemetry.traces import NoSpans, Spans, open_spans
 
 log = logging.getLogger(__name__)
 
@@ -110,22 +114,31 @@ async def run_node(settings: Settings, *, with_agent: bool, adopts: Sequence[str
             watch = stack.enter_context(_watching_rules(listeners)) if wants_watch else None
             opening = open_backend(settings, ours, watch) if with_agent else open_northbound(settings, ours)
             backend = await stack.enter_async_context(opening)
-            await stack.enter_async_context(_running(settings, opened, listeners, backend, with_agent=with_agent))
+            spans = await stack.enter_async_context(_spans(settings))
+            running = _running(settings, opened, listeners, backend, spans, with_agent=with_agent)
+            await stack.enter_async_context(running)
             await _told_to_stop()
 
 
 @asynccontextmanager
 async def _running(
-    settings: Settings, opened: OpenedStore, listeners: _Listeners, backend: Backend | None, *, with_agent: bool
+    settings: Settings,
+    opened: OpenedStore,
+    listeners: _Listeners,
+    backend: Backend | None,
+    spans: Spans,
+    *,
+    with_agent: bool,
 ) -> AsyncIterator[None]:
-    store = opened.store
+    following = Following(spans=spans)
+    store: Store = NotingStore(opened.store, following)
     view = IntentView()
     await view.start(store)
     fence = Fence()
     clock = SystemClock()
     network = Network(store, view, clock, network_settings(settings, with_agent=with_agent))
     metrics = Metrics()
-    hosted = _host(settings, backend, view, listeners, fence, metrics) if backend else None
+    hosted = _host(settings, backend, view, listeners, fence, metrics, following) if backend else None
     board = ConditionBoard(view, hosted.publisher if hosted else None, clock)
     insight = ControllerInsight(store, view, network.reach, hosted)
     listeners.board, listeners.insight = board, insight
@@ -140,12 +153,15 @@ async def _running(
             addresses=_addresses(settings),
             tracer=tracer,
             metrics=metrics,
+            spans=spans,
             entrance=await stack.enter_async_context(open_entrance(settings, network)),
         )
         stack.push_async_callback(server.stop)
         figures = DeploymentFigures(view, insight, network.settings)
         async with await serve_rest(server.calls, _rest_addresses(settings), figures), asyncio.TaskGroup() as tasks:
-            retention = Retention(store, clock, keep_days=settings.storage_history_days)
+            # A server without an agent never leads, and its line of what it lets go is everybody's.
+            kept = Kept(settings.storage_history_days, settings.storage_audit_days)
+            retention = Retention(store, clock, kept, leads=fence.is_open if hosted else always)
             loops = [tasks.create_task(board.run()), tasks.create_task(_forgetting(store, clock))]
             loops.append(tasks.create_task(retention.run()))
             if backend is not None and hosted is not None:
@@ -158,6 +174,21 @@ async def _running(
             finally:
                 for loop in loops:
                     loop.cancel()
+
+
+@asynccontextmanager
+async def _spans(settings: Settings) -> AsyncIterator[Spans]:
+    """What waits is sent in the end, as far as somebody takes it."""
+    endpoint = settings.telemetry_otlp_endpoint
+    if not endpoint:
+        yield NoSpans()
+        return
+    spans = open_spans(endpoint, share=settings.telemetry_trace_percent / 100)
+    log.info("traces go to %s", endpoint)
+    try:
+        yield spans
+    finally:
+        await asyncio.to_thread(spans.close)
 
 
 async def _forgetting(store: Store, clock: SystemClock) -> None:
@@ -193,13 +224,20 @@ def _watching_rules(listeners: _Listeners) -> Iterator[RulesWatch | None]:
 
 
 def _host(
-    settings: Settings, backend: Backend, view: IntentView, listeners: _Listeners, fence: Fence, metrics: Metrics
+    settings: Settings,
+    backend: Backend,
+    view: IntentView,
+    listeners: _Listeners,
+    fence: Fence,
+    metrics: Metrics,
+    following: Following,
 ) -> Hosted:
-    parts = [replace(part, driver=TimedDriver(part.name, part.driver, metrics)) for part in backend.parts]
+    spans = following.spans
+    parts = [replace(part, driver=TimedDriver(part.name, part.driver, metrics, spans)) for part in backend.parts]
     driver = FencedDriver(CompositeDriver(parts), fence)
-    agent = LocalAgent(socket.gethostname(), driver, listeners.take, Pace(audit_s=settings.agent_audit_s))
+    agent = LocalAgent(socket.gethostname(), driver, listeners.take, Pace(audit_s=settings.agent_audit_s), following)
     listeners.agent = agent
-    publisher = Publisher(view, backend.compile_slice, agent, backend.judge)
+    publisher = Publisher(view, backend.compile_slice, agent, backend.judge, following)
     return Hosted(agent, publisher, {part.name: part.kinds for part in backend.parts}, backend.others)
 
 
@@ -299,7 +337,7 @@ def _agent_process() -> str:
 def start(settings: Settings, *, with_agent: bool, adopts: Sequence[str] = ()) -> int:
     """Run a node as this process; its exit code."""
     gc.disable()  # Until what was in the store is in memory: all of it stays.
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    start_logging(settings.telemetry_log_format, settings.telemetry_log_level)
     code = 0
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

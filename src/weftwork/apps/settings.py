@@ -21,6 +21,7 @@ from weftwork.base.addresses import Address, Cidr
 from weftwork.base.errors import Kind, Refusal
 from weftwork.compiler.settings import FilterMode, Layout
 from weftwork.drivers.ovsdb.endpoint import parse_endpoints
+from weftwork.telemetry.logs import FORMS, LEVELS, Form, Level
 
 STORES: tuple[Literal["sqlite", "etcd", "postgres"], ...] = ("sqlite", "etcd", "postgres")
 BACKENDS: tuple[Literal["linux", "ovn"], ...] = ("linux", "ovn")
@@ -89,6 +90,8 @@ class Settings:
     """How long the others wait for a leader that is gone."""
     storage_history_days: int = 90
     """How long lines of the journal are kept; 0: for ever."""
+    storage_audit_days: int = 90
+    """How long refusals and changes of access are; 0: for ever."""
     network_cidr_pool: Cidr = IPv4Network("10.0.0.0/8")
     network_default_subnet_size: int = 24
     network_reserved: tuple[Cidr, ...] = tuple(IPv4Network(one) for one in RESERVED)
@@ -113,6 +116,13 @@ class Settings:
     network_ovn_certificate: str = ""
     network_ovn_private_key: str = ""
     network_ovn_ca_certificate: str = ""
+    telemetry_log_format: Form = "auto"
+    """auto: text on a terminal, JSON elsewhere."""
+    telemetry_log_level: Level = "info"
+    telemetry_otlp_endpoint: str = ""
+    """http(s)://HOST:PORT of a collector that speaks OTLP over gRPC; empty: no traces."""
+    telemetry_trace_percent: float = 100.0
+    """How many of the traces that begin here are told; a caller's trace says it for itself."""
     agent_audit_s: float = 10.0
     agent_watch_rules: Literal["on", "off"] = "on"
 
@@ -129,6 +139,8 @@ ENVIRONMENT = {
     "OVERLAY_NETWORK_CHAINFIRE_ENDPOINT": "storage_chainfire_endpoint",
     "OVERLAY_NETWORK_CIDR_POOL": "network_cidr_pool",
     "OVERLAY_NETWORK_LISTEN_ADDR": "server_listen_addr",
+    "OTEL_EXPORTER_OTLP_ENDPOINT": "telemetry_otlp_endpoint",
+    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "telemetry_otlp_endpoint",
 } | {f"WEFT_{field.name.upper()}": field.name for field in fields(Settings)}
 """The specification's names, and `WEFT_<SECTION>_<KEY>` for every setting."""
 
@@ -406,6 +418,13 @@ def _limits(value: object) -> tuple[tuple[str, int], ...]:
     return tuple(pairs)
 
 
+def _percent(value: object) -> float:
+    number = float(value) if isinstance(value, str | int | float) else -1.0
+    if not 0.0 <= number <= 100.0:
+        raise ValueError("is not a number from 0 to 100")
+    return number
+
+
 def _calls_per_s(value: object) -> float:
     number = float(value) if isinstance(value, str | int | float) else 0.0
     if not 1.0 <= number <= 1e6:
@@ -458,6 +477,7 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
     "access_calls_in_flight": _whole(1, 2048),
     "quotas_default": _limits,
     "storage_history_days": _whole(0, 36_500),
+    "storage_audit_days": _whole(0, 36_500),
     "network_cidr_pool": _cidr,
     "network_default_subnet_size": _whole(8, 30),
     "network_reserved": _cidrs,
@@ -471,6 +491,10 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
     "network_ovn_switch_endpoint": _endpoints,
     "network_ovn_gateway_chassis": _names,
     "network_filter_mode": _one_of(FILTER_MODES),
+    "telemetry_log_format": _one_of(FORMS),
+    "telemetry_log_level": _one_of(LEVELS),
+    "telemetry_otlp_endpoint": lambda value: _url(value) if value else "",
+    "telemetry_trace_percent": _percent,
     "agent_audit_s": _seconds,
     "agent_watch_rules": _one_of(("on", "off")),
 }

@@ -24,6 +24,7 @@ from weftwork.client import messages
 from weftwork.client.access import AccessCalls
 from weftwork.client.errors import ApiError, api_error
 from weftwork.client.messages import ConditionEvent, PlanResponse, ResourceRef, SecurityRule
+from weftwork.client.trace import traced
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as network
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2_grpc
 from weftwork.rpc.generated.weftwork.v1 import (
@@ -607,7 +608,7 @@ class Client:
     ) -> AsyncIterator[ConditionEvent]:
         """First the conditions as they are, then every change, until the caller stops."""
         request = weftwork.WatchConditionsRequest(**_in(project), kind=kind, id=id)
-        call = self._conditions.WatchConditions(request, metadata=self._bearer)
+        call = self._conditions.WatchConditions(request, metadata=self._metadata())
         try:
             async for event in call:
                 yield event
@@ -702,6 +703,9 @@ class Client:
                 return
             request.page_token = page.next_page_token
 
+    def _metadata(self, *more: tuple[str, str]) -> tuple[tuple[str, str], ...]:
+        return (*self._bearer, *more, *traced())
+
     async def _call(
         self,
         rpc: Callable[..., Awaitable[T]],
@@ -719,7 +723,7 @@ class Client:
                 return await rpc(
                     request,
                     timeout=max(0.001, deadline - loop.time()),
-                    metadata=(*self._bearer, (OVERRIDE, "yes")) if overriding else self._bearer,
+                    metadata=self._metadata((OVERRIDE, "yes")) if overriding else self._metadata(),
                 )
             except grpc.aio.AioRpcError as error:
                 failed = api_error(error)

@@ -9,6 +9,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, PreconditionFail
 from google.rpc.status_pb2 import Status
 
 STATUS_KEY = "grpc-status-details-bin"
+REQUEST_ID = "x-request-id"
 
 
 class ApiError(Exception):
@@ -16,6 +17,7 @@ class ApiError(Exception):
 
     `reason` is the stable code (`CIDR_OVERLAP`), `field` the request's field it speaks of, `dependents` the objects
     that stand in the way, one line each. `retry_after_s` is the server's word on when to try again; 0 if none.
+    `request_id` is how the server's log calls the request; empty if it did not answer.
     """
 
     def __init__(
@@ -28,6 +30,7 @@ class ApiError(Exception):
         field: str = "",
         dependents: Sequence[str] = (),
         retry_after_s: float = 0.0,
+        request_id: str = "",
     ) -> None:
         super().__init__(f"{reason}: {message}" + (f" {hint}" if hint else ""))
         self.code = code
@@ -37,6 +40,7 @@ class ApiError(Exception):
         self.field = field
         self.dependents = tuple(dependents)
         self.retry_after_s = retry_after_s
+        self.request_id = request_id
 
 
 def api_error(error: grpc.aio.AioRpcError) -> ApiError:
@@ -58,6 +62,7 @@ def api_error(error: grpc.aio.AioRpcError) -> ApiError:
         field=bad.field_violations[0].field if bad.field_violations else "",
         dependents=[violation.subject for violation in precondition.violations],
         retry_after_s=retry.retry_delay.ToTimedelta().total_seconds(),
+        request_id=_request_id(error),
     )
 
 
@@ -71,6 +76,10 @@ _HINTS = {
     grpc.StatusCode.DEADLINE_EXCEEDED: "The call may still have been carried out: look before you repeat it.",
     grpc.StatusCode.UNIMPLEMENTED: "The server is older than this client.",
 }
+
+
+def _request_id(error: grpc.aio.AioRpcError) -> str:
+    return next((str(value) for key, value in error.trailing_metadata() or () if key == REQUEST_ID), "")
 
 
 def _status(error: grpc.aio.AioRpcError) -> Status | None:

@@ -12,6 +12,7 @@ from weftwork.model.keys import ThingKey
 from weftwork.program.resource import Program, SliceId
 from weftwork.seams.channel import AgentLink, ProgramChange
 from weftwork.seams.lease import Term
+from weftwork.telemetry.journeys import Following
 from weftwork.verifier.violation import Change, Violation
 
 
@@ -38,8 +39,16 @@ AT_ONCE_MAX = 200
 class Publisher:
     """Keeps one host's program equal to the compiled intent, but for what the judge keeps back."""
 
-    def __init__(self, view: IntentView, compile_slice: Compile, agent: AgentLink, judge: Judge | None = None) -> None:
+    def __init__(
+        self,
+        view: IntentView,
+        compile_slice: Compile,
+        agent: AgentLink,
+        judge: Judge | None = None,
+        following: Following | None = None,
+    ) -> None:
         self._view = view
+        self._following = following or Following()
         self.review = Review(judge)
         self._is_begun = False
         self.compile_slice = compile_slice
@@ -84,6 +93,10 @@ class Publisher:
         self._hand_over(ProgramChange(self._generation, True, passed.added, term=self._term.number))
 
     async def publish(self, change: ViewChange) -> None:
+        with self._following.work("publish", after=self._generation, up_to=change.revision):
+            await self._publish(change)
+
+    async def _publish(self, change: ViewChange) -> None:
         slices = frozenset(slice_id for key in change.keys for slice_id in affected_by(key, self._view.intent))
         compiled = {slice_id: self.compile_slice(self._view.intent, slice_id) for slice_id in slices}
         delta = self._assembly.replace_slices(compiled)

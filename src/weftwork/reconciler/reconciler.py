@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from weftwork.base.errors import Failure
@@ -41,11 +42,26 @@ class Progress:
     failures: Mapping[Key, Failure]
 
 
+Around = Callable[[int, int], AbstractContextManager[None]]
+"""What a round is done in that brings the target from one generation to another."""
+
+
+def _in_nothing(tried: int, generation: int) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 class Reconciler:
     """One loop over one driver. `submit` from the event loop's thread only."""
 
-    def __init__(self, driver: Driver, report: Callable[[Progress], None], pace: Pace = Pace()) -> None:
+    def __init__(
+        self,
+        driver: Driver,
+        report: Callable[[Progress], None],
+        pace: Pace = Pace(),
+        around: Around = _in_nothing,
+    ) -> None:
         self._driver = driver
+        self._around = around
         self._report = report
         self._pace = pace
         self._desired: Ledger | None = None
@@ -141,7 +157,8 @@ class Reconciler:
             await self._wait_for_work()
             try:
                 async with self._driver_lock:
-                    settling = await self._round()
+                    with self._around(self._tried_generation, self._generation):
+                        settling = await self._round()
                 await settling
             except Failure as failure:
                 log.warning("target out of reach: %s", failure)

@@ -1,16 +1,21 @@
 """What is old goes, what is younger stays and still leads back; each at its own cost."""
 
+import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
-from weftwork.actions import history, ports, vpcs
+from weftwork.actions import audit, history, ports, vpcs
+from weftwork.actions.journal import Author
 from weftwork.actions.network import Network
+from weftwork.base import codes
 from weftwork.base.errors import Refusal
-from weftwork.controller.retention import DAY_S, Retention
+from weftwork.controller.retention import DAY_S, Kept, Retention
 from weftwork.model import keys
+from weftwork.seams.store import Transaction
 from weftwork.testing.network_kit import BLUE, RED, HandClock, network_at
 
 
@@ -20,8 +25,8 @@ async def network(tmp_path: Path) -> AsyncIterator[Network]:
         yield one
 
 
-def retention(network: Network, keep_days: int = 10) -> Retention:
-    return Retention(network.store, network.clock, keep_days=keep_days)
+def retention(network: Network, journal_days: int = 10, audit_days: int = 0) -> Retention:
+    return Retention(network.store, network.clock, Kept(journal_days, audit_days))
 
 
 def pass_days(network: Network, days: int) -> None:
@@ -76,5 +81,28 @@ async def test_marks_do_not_pile_up(network: Network) -> None:
 
 
 async def test_for_ever_is_for_ever(network: Network) -> None:
-    await retention(network, keep_days=0).run()
+    await retention(network, journal_days=0).run()
+    assert not (await network.store.range(keys.journal_mark())).records
+
+
+async def test_refusals_have_a_time_of_their_own(network: Network) -> None:
+    await vpcs.create_vpc(network, owner=RED, name="", cidr=None)
+    refusal = codes.PORT_NOT_FOUND.refusal("no")
+    await network.store.commit(Transaction((), (audit.refusal_of(network, Author("ada"), str(RED), refusal, 0),)))
+    await retention(network, 0, 10).once()
+    await ports.create_port(network, owner=RED, name="later")
+    pass_days(network, 11)
+
+    assert await retention(network, 30, 20).once() == 0
+    assert await retention(network, 0, 10).once() == 1
+    assert not (await network.store.range(keys.audit())).records
+    assert await revisions(network)
+
+
+async def test_who_does_not_lead_lets_go_of_nothing(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("weftwork.controller.retention.FIRST_S", 0)
+    following = Retention(network.store, network.clock, Kept(10, 10), leads=lambda: False)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await following.run()
     assert not (await network.store.range(keys.journal_mark())).records

@@ -11,6 +11,7 @@ from google.protobuf.message import Message
 from starlette.requests import ClientDisconnect
 from starlette.responses import StreamingResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Message as Event
 
 from weftwork.access.caller import Credentials, Transport
 from weftwork.api.calls import MESSAGE_BYTES_MAX, Call, Calls
@@ -29,6 +30,7 @@ from weftwork.api.waiting import Wait
 from weftwork.base import codes
 from weftwork.rpc import decode
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
+from weftwork.telemetry.trail import REQUEST_ID, TRACEPARENT, begin, trail_of
 
 JSON = "application/json"
 LAST_EVENT = "last-event-id"
@@ -59,16 +61,18 @@ class RestDoor:
         self._paths = Paths(ROUTES)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        trail = trail_of(headers.get(REQUEST_ID, ""), headers.get(TRACEPARENT, ""))
+        begin(trail)
         try:
-            answer = await self._answer(scope, receive)
+            answer = await self._answer(scope, headers, receive)
         except ClientDisconnect:
             return
         except Exception as error:
             answer = refused(problems.problem_of(error, f"{scope['method']} {scope['path']}"))
-        await answer(scope, receive, send)
+        await answer(scope, receive, _marking(send, trail.request_id))
 
-    async def _answer(self, scope: Scope, receive: Receive) -> ASGIApp:
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    async def _answer(self, scope: Scope, headers: Mapping[str, str], receive: Receive) -> ASGIApp:
         check_site(headers, self._transport)
         found = self._paths.find(scope.get("raw_path") or scope["path"].encode())
         if found is None:
@@ -106,6 +110,18 @@ class RestDoor:
             await _ended(first, events)
             raise
         return StreamingResponse(_told_events(first, events), media_type=EVENTS, headers=ALWAYS)
+
+
+def _marking(send: Send, request_id: str) -> Send:
+    """Every answer says which request it is to."""
+    mark = (REQUEST_ID.encode(), request_id.encode())
+
+    async def marked(message: Event) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message.get("headers", ()), mark]
+        await send(message)
+
+    return marked
 
 
 class Answer:

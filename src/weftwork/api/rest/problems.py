@@ -10,6 +10,7 @@ from weftwork.api.rest.messages import Json
 from weftwork.api.terms import etag
 from weftwork.base import codes
 from weftwork.base.errors import Failure, Kind, Refusal
+from weftwork.telemetry.trail import current
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ def _failed(error: Failure) -> Problem:
 
 
 def _unexpected(error: BaseException, where: str) -> Problem:
-    request_id = uuid4().hex
+    request_id = current().request_id or uuid4().hex
     log.error("%s failed, request %s", where, request_id, exc_info=error)
     hint = f"Tell your operator this number: {request_id}."
     return _problem(_document(INTERNAL, 500, "the server made a mistake", hint), {}, retry=False)
