@@ -11,7 +11,7 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,11 @@ import weftwork.api.server
 import weftwork.cli.root
 import weftwork.controller.insight
 import weftwork.controller.publisher  # noqa: F401
+from weftwork.drivers.chassis.datapath import Datapath
 from weftwork.drivers.dhcp import driver as dhcp
 from weftwork.drivers.linux import arp, conntrack, namespaces, netlink, nft, sysctls, taps
 from weftwork.drivers.linux import links as wire
+from weftwork.drivers.ovsdb import client as ovsdb
 from weftwork.model import keys
 from weftwork.seams.store import Transaction
 from weftwork.store.sqlite import SqliteStore
@@ -43,8 +45,10 @@ _MS_BIND = 4096
 class CrashingNode(Node):
     """A node that dies where `points` says."""
 
-    def __init__(self, folder: Path, *, external: tuple[str, str] | None = None, layout: str = "") -> None:
-        super().__init__(folder, external=external, layout=layout)
+    def __init__(
+        self, folder: Path, *, external: tuple[str, str] | None = None, layout: str = "", backend: str = ""
+    ) -> None:
+        super().__init__(folder, external=external, layout=layout, backend=backend)
         self.points = CrashPoints(folder)
 
     @property
@@ -117,6 +121,7 @@ def _install(points: CrashPoints) -> None:
     _wrap_store(points)
     _wrap_netlink(points)
     _wrap_namespaces(points)
+    _wrap_ovsdb(points)
     _wrap(nft, "run", lambda script, *_: "" if script.startswith("list") else "nft transaction", points)
     _wrap(sysctls, "write", lambda name, _: f"sysctl {name}", points)
     _wrap(taps, "create", lambda *_: "tap create", points)
@@ -205,6 +210,28 @@ def _netlink_name(protocol: int, request: netlink.Request) -> str:
 
 def _creates_link(request: netlink.Request) -> bool:
     return request.type == wire.NEW_LINK and bool(request.flags & netlink.EXCL)
+
+
+def _wrap_ovsdb(points: CrashPoints) -> None:
+    """Before a transaction is sent; and when the database has it, but nobody was told."""
+    transact = ovsdb.Client.transact
+
+    async def counted(self: ovsdb.Client, operations: Iterable[Mapping[str, Any]]) -> list[Any]:
+        wanted = list(operations)
+        if not any(map(_changes_rows, wanted)):
+            return await transact(self, wanted)
+        points.before(f"{self._database}: before the transaction")
+        answer = await transact(self, wanted)
+        points.before(f"{self._database}: committed, not told")
+        return answer
+
+    ovsdb.Client.transact = counted  # type: ignore[method-assign]
+    _wrap(Datapath, "call", lambda _, method, *__: "" if "dump" in method else f"datapath {method}", points)
+
+
+def _changes_rows(operation: Mapping[str, Any]) -> bool:
+    """What chassis are to catch up with is counted whenever there is time: that is no step of any call."""
+    return operation["op"] not in ("select", "wait") and operation.get("table") != "NB_Global"
 
 
 def _wrap_namespaces(points: CrashPoints) -> None:
