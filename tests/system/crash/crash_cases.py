@@ -299,7 +299,7 @@ def see_c(address: str = C_ADDRESS) -> Callable[[World, bool], None]:
         else:
             scope = port_scope(world)
             assert world.a.tcp(address, 80, timeout_s=SILENCE_S) is None
-            # Over OVN the datapath may remember them: whoever gets the address is judged anew (test_attacks.py).
+            # Over OVN a port's flows stay in its zone, which ovn-controller empties before another port gets it.
             assert not IS_LINUX or flows_of(scope, address) == 0, "flows of a guest that is gone"
 
     return see
