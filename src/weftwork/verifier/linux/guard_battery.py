@@ -70,7 +70,8 @@ def wrong(scope: Scope, guest: Guest) -> Iterator[Sent]:
 
 def _battery(guest: Guest, *, by_netfilter: bool) -> Iterator[Sent]:
     for words, frame, counter in (*_arp(guest), *_addresses(guest), *_payloads(guest), *_other_types(guest)):
-        yield Sent(words, "prerouting", replace(frame, iif=guest.device, counted=[]), counter)
+        frame.iif, frame.counted = guest.device, []
+        yield Sent(words, "prerouting", frame, counter)
     yield Sent("an honest frame from a device that is no port", "prerouting", _ip(guest, iif=_OTHER), "spoofed_mac")
     yield Sent("a frame to the gateway", "input", _ip(guest, iif=guest.device), "")
     yield Sent("a frame to the link itself", "input", _ip(guest, iif=guest.device, to=_LINK_LOCAL), "misdirected")

@@ -119,12 +119,19 @@ class Journey:
         self._hops = 0
         return self._in(scope, interface, packet)
 
-    def _asks(self, scope: Scope, device: str, arp: Arp) -> Stop | None:
-        """Does the guard let an ARP message of a guest in? None: it does."""
-        frame = Packet(
-            ether_source=arp.sender_mac, ether_destination=BROADCAST, ether_type=ETHER_ARP, arp=arp, iif=device
-        )
-        return scope.tables[Family.BRIDGE].run("prerouting", frame)
+    def _asks(self, scope: Scope, port: PortLink) -> Stop | None:
+        """Does the guard let an ARP question of a guest in? None: it does."""
+        way = (port.name, "")
+        if way not in scope.passes_arp:
+            frame = Packet(
+                ether_source=port.mac,
+                ether_destination=BROADCAST,
+                ether_type=ETHER_ARP,
+                arp=Arp(1, port.mac, scope.address_of(port.name) or 0),
+                iif=port.name,
+            )
+            scope.passes_arp[way] = scope.tables[Family.BRIDGE].run("prerouting", frame)
+        return scope.passes_arp[way]
 
     # --- bridging -----------------------------------------------------------------------------------------------
 
@@ -136,7 +143,7 @@ class Journey:
             return Lost(scope.name, "link", "no router is on the link")
         if scope.is_broadcast(leg.name, destination):
             return BROADCAST
-        stop = self._asks(scope, port.name, Arp(1, port.mac, scope.address_of(port.name) or 0))
+        stop = self._asks(scope, port)
         if stop:
             return Lost(scope.name, stop.chain, stop.rule)
         if not scope.on_link(leg.name, destination) or destination in scope.addresses[leg.name]:
@@ -151,17 +158,19 @@ class Journey:
 
     def _passes_arp(self, scope: Scope, sender: PortLink, receiver: PortLink) -> bool:
         """From one device of a bridge to another: past the guard, and forwarded."""
-        arp = Arp(2, sender.mac, scope.address_of(sender.name) or 0)
-        frame = Packet(
-            ether_source=sender.mac,
-            ether_destination=receiver.mac,
-            ether_type=ETHER_ARP,
-            arp=arp,
-            iif=sender.name,
-            oif=receiver.name,
-        )
-        table = scope.tables[Family.BRIDGE]
-        return table.run("prerouting", frame) is None and table.run("forward", frame) is None
+        way = (sender.name, receiver.name)
+        if way not in scope.passes_arp:
+            frame = Packet(
+                ether_source=sender.mac,
+                ether_destination=receiver.mac,
+                ether_type=ETHER_ARP,
+                arp=Arp(2, sender.mac, scope.address_of(sender.name) or 0),
+                iif=sender.name,
+                oif=receiver.name,
+            )
+            table = scope.tables[Family.BRIDGE]
+            scope.passes_arp[way] = table.run("prerouting", frame) or table.run("forward", frame)
+        return scope.passes_arp[way] is None
 
     def _flooded(self, scope: Scope, port: PortLink, vlan: int, leg: Leg | None, packet: Packet) -> Outcome:
         for name in scope.domain(port.bridge, vlan):

@@ -51,15 +51,20 @@ class Compare:
         if self.mask is not None:
             assert isinstance(value, int)
             value &= self.mask
-        if value == self.wanted[0][0]:
-            return not self.negated
-        return _within(value, self.wanted) != self.negated
+        return _within(value, self.wanted) is not self.negated
 
 
 def _within(value: Value, spans: tuple[tuple[Value, Value], ...]) -> bool:
+    """Asked more often than anything else: without generators."""
     if isinstance(value, str):
-        return any(_is_called(value, str(low)) for low, _ in spans)
-    return any(low <= value <= high for low, high in spans)  # type: ignore[operator]
+        for low, _ in spans:  # noqa: SIM110 - a generator costs more than it does
+            if value == low or _is_called(value, str(low)):
+                return True
+        return False
+    for low, high in spans:  # noqa: SIM110
+        if low <= value <= high:  # type: ignore[operator]
+            return True
+    return False
 
 
 def _is_called(value: str, wanted: str) -> bool:
@@ -207,8 +212,11 @@ def _set(sets: Sets, name: str, fields: tuple[Field, ...]) -> Elements:
     found = sets.get(name)
     if found is None:
         raise NotUnderstood(f"no set is called {name}")
-    if found.types != tuple(field.type for field in fields):
+    if len(found.types) != len(fields):
         raise NotUnderstood(f"{[field.words for field in fields]} in set {name} of {found.types}")
+    for field, type_ in zip(fields, found.types, strict=True):
+        if field.type != type_:
+            raise NotUnderstood(f"{[field.words for field in fields]} in set {name} of {found.types}")
     return found
 
 

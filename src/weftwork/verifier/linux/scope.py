@@ -25,7 +25,7 @@ from weftwork.program.linux import (
 )
 from weftwork.program.resource import Resource
 from weftwork.verifier.linux.sets import NotUnderstood
-from weftwork.verifier.linux.tables import Table
+from weftwork.verifier.linux.tables import Stop, Table
 
 Link = Bridge | VlanInterface | Uplink | PortLink
 GUARD_TYPES = ("ifname", "ether_addr", "ipv4_addr")
@@ -68,6 +68,9 @@ class Scope:
         self._devices: dict[str, None] = {}
         self._ways: list[tuple[int, int, Way]] | None = None
         self._local: set[int] | None = None
+        self._address_of: dict[str, int | None] = {}
+        self.passes_arp: dict[tuple[str, str], Stop | None] = {}
+        """What the guard says to ARP from one device to another, or to nobody, once somebody asked."""
 
     @property
     def mark(self) -> str:
@@ -78,6 +81,7 @@ class Scope:
         return not (self.marks or self.sysctls or self.links or any(one.declared for one in self.tables.values()))
 
     def put(self, resource: Resource) -> None:
+        self._forget_guests()
         match resource:
             case Namespace():
                 self.marks[resource.owner] += 1
@@ -106,6 +110,7 @@ class Scope:
                 raise NotUnderstood(f"resource {resource}")
 
     def drop(self, resource: Resource) -> None:
+        self._forget_guests()
         match resource:
             case Namespace():
                 self.marks[resource.owner] -= 1
@@ -183,6 +188,11 @@ class Scope:
 
     def address_of(self, device: str) -> int | None:
         """A guest's address, as most resources that speak of its device or of its MAC have it."""
+        if device not in self._address_of:
+            self._address_of[device] = self._most_heard(device)
+        return self._address_of[device]
+
+    def _most_heard(self, device: str) -> int | None:
         link = self.port(device)
         if link is None:
             return None
@@ -265,6 +275,12 @@ class Scope:
 
     def _forget_ways(self) -> None:
         self._ways = self._local = None
+
+    def _forget_guests(self) -> None:
+        if self._address_of:
+            self._address_of.clear()
+        if self.passes_arp:
+            self.passes_arp.clear()
 
     def _plugged(self, link: Link, *, present: bool) -> None:
         self._forget_ways()

@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network
 
 from weftwork.program.linux import NftSet
@@ -107,6 +108,7 @@ class Elements:
 _TYPES = frozenset(("ifname", "ether_addr", "ipv4_addr", "inet_proto", "inet_service", "mark", "classid", "nf_proto"))
 
 
+@lru_cache(maxsize=16384)
 def parse_value(type_: str, text: str) -> Value:
     """One value as nft prints it, numerically."""
     try:

@@ -48,8 +48,16 @@ class Base:
 class Chain:
     name: str
     base: Base | None
-    rules: tuple[Rule, ...]
-    texts: tuple[str, ...]
+    lines: tuple[tuple[Rule, str], ...]
+    """The rules with their texts."""
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        return tuple(rule for rule, _ in self.lines)
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(text for _, text in self.lines)
 
     @property
     def speaks_of(self) -> Iterator[str]:
@@ -151,23 +159,26 @@ class Table:
         """None: it came to the end of the chain, and whoever called goes on."""
         if not depth:
             raise NotUnderstood(f"chains call each other too deep at {chain.name}")
-        for rule, text in zip(chain.rules, chain.texts, strict=True):
-            verdict = _apply(rule, packet, self.sets)
-            if verdict is None:
+        sets = self.sets
+        for rule, text in chain.lines:
+            for step in rule:
+                verdict = step(packet, sets)
+                if verdict is not True:
+                    break
+            else:
                 continue
-            match verdict.kind:
-                case "accept":
-                    return verdict
-                case "drop":
-                    return Stop(chain.name, text)
-                case "return":
-                    return None
-                case "goto":
-                    return self._walk(self._called(verdict, text), packet, depth - 1)
-                case _:
-                    decided = self._walk(self._called(verdict, text), packet, depth - 1)
-                    if decided is not None:
-                        return decided
+            if verdict is False:
+                continue
+            kind = verdict.kind
+            if kind == "accept":
+                return verdict
+            if kind == "drop":
+                return Stop(chain.name, text)
+            if kind == "return":
+                return None
+            decided = self._walk(self._called(verdict, text), packet, depth - 1)
+            if kind == "goto" or decided is not None:
+                return decided
         return None
 
     def _called(self, verdict: Verdict, text: str) -> Chain:
@@ -183,16 +194,6 @@ class Table:
         return found
 
 
-def _apply(rule: Rule, packet: Packet, sets: Sets) -> Verdict | None:
-    for step in rule:
-        result = step(packet, sets)
-        if result is False:
-            return None
-        if result is not True:
-            return result
-    return None
-
-
 def _chain(resource: NftChain) -> Chain:
     base = None
     if resource.hook:
@@ -200,7 +201,7 @@ def _chain(resource: NftChain) -> Chain:
         if not found or found[2] not in _HOOKS:
             raise NotUnderstood(f"hook {resource.hook!r}")
         base = Base(found[1], found[2], _priority(resource.family, found[3]), found[4])
-    return Chain(resource.name, base, tuple(map(parse_rule, resource.rules)), resource.rules)
+    return Chain(resource.name, base, tuple((parse_rule(text), text) for text in resource.rules))
 
 
 def _priority(family: Family, text: str) -> int:
