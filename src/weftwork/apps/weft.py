@@ -23,6 +23,7 @@ def weft() -> Root:
 
 def main() -> None:
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # what it has to say, our errors say
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")  # our forks do not call: see controller/halves.py
     weft().main(prog_name="weft")
 
 

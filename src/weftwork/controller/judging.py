@@ -2,9 +2,11 @@
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Protocol, TypeVar
 
 from weftwork.base.addresses import Address, Cidr
+from weftwork.controller.halves import in_halves
 from weftwork.model.intent import Intent
 from weftwork.program.resource import Resource
 from weftwork.verifier.linux import judge as linux
@@ -49,7 +51,7 @@ class VerifierJudge:
 
 def linux_judge(gateway: Address | None = None, networks: Iterable[Cidr] = ()) -> VerifierJudge:
     """`gateway` is the way out of the external network, which holds `networks`."""
-    return VerifierJudge(ProgramView(gateway=gateway, networks=networks), linux.judge)
+    return VerifierJudge(ProgramView(gateway=gateway, networks=networks), partial(linux.judge, mapped=in_halves))
 
 
 def ovn_judge(

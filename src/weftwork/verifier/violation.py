@@ -1,11 +1,15 @@
 """What is wrong with a change of a program, and the packet that proves it."""
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
 from weftwork.program.resource import Program
 from weftwork.verifier.packet import Probe, Verdict
+
+Mapped = Callable[[Callable[[str], "tuple[Violation, ...]"], Sequence[str]], Iterable["tuple[Violation, ...]"]]
+"""The answers of a function to several questions, in their order: like `map`, but perhaps not one after the other."""
 
 
 class Change(Protocol):

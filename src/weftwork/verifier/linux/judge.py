@@ -32,7 +32,7 @@ from weftwork.verifier.linux.sets import NotUnderstood
 from weftwork.verifier.linux.touched import EPOCH, GUARDS, STAMP, Touched, touched_by
 from weftwork.verifier.linux.view import ProgramView
 from weftwork.verifier.packet import ICMP, Inside, Outside, Probe
-from weftwork.verifier.violation import Change, Fault, Violation
+from weftwork.verifier.violation import Change, Fault, Mapped, Violation
 
 EXTERNAL = "external"
 """The mark of the namespace of the external network."""
@@ -73,20 +73,34 @@ _IF_THERE = {
 }
 
 
-def judge(programs: ProgramView, change: Change, intent: Intent) -> tuple[Violation, ...]:
-    """What would be wrong if `change` came over `programs`, which are left as they are; `intent` is what should be."""
+def judge(programs: ProgramView, change: Change, intent: Intent, mapped: Mapped = map) -> tuple[Violation, ...]:
+    """What would be wrong if `change` came over `programs`, which are left as they are; `intent` is what should be.
+
+    `mapped` judges the namespaces, each of which is a question by itself.
+    """
     parts = _by_scope(change)
     ports = sum(isinstance(one, PortLink) for part in parts.values() for one in part)
     before = {name: _epochs(programs.scopes.get(name)) for name in parts}
-    found: list[Violation] = []
     intent = at_home(intent)
+    small = ports <= _PORTS_TO_PROBE
+
+    def of_scope(name: str) -> tuple[Violation, ...]:
+        found: list[Violation] = []
+        try:
+            found.extend(_judge_scope(programs, name, parts[name], intent, before[name], small=small))
+        except NotUnderstood as error:
+            found.append(_not_understood(name, error))
+        return tuple(found)
+
     try:
         with programs.changed(added=change.added, removed=change.removed):
-            for name in sorted(before):
-                found += _judge_scope(programs, name, parts[name], intent, before[name], small=ports <= _PORTS_TO_PROBE)
+            return tuple(one for found in mapped(of_scope, sorted(before)) for one in found)
     except NotUnderstood as error:
-        found.append(Violation(Fault.NOT_UNDERSTOOD, min(before, default=""), f"{error}."))
-    return tuple(found)
+        return (_not_understood(min(before, default=""), error),)
+
+
+def _not_understood(scope: str, error: NotUnderstood) -> Violation:
+    return Violation(Fault.NOT_UNDERSTOOD, scope, f"{error}.")
 
 
 def _by_scope(change: Change) -> Mapping[str, Sequence[Resource]]:
