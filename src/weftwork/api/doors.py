@@ -1,11 +1,11 @@
 """What every call works with, and how what the actions return is told."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from weftwork.actions.network import Network, Stored
 from weftwork.actions.tokens import TokenBook
 from weftwork.api import telling
-from weftwork.api.identity.desk import LoginDesk
 from weftwork.model.keys import ThingKey
 from weftwork.model.nat import Dnat, Snat
 from weftwork.model.port import Port
@@ -18,6 +18,9 @@ from weftwork.seams.conditions import Conditions
 from weftwork.seams.insight import Insight
 from weftwork.seams.tracer import Tracer
 
+if TYPE_CHECKING:
+    from weftwork.api.identity.desk import LoginDesk
+
 
 @dataclass(frozen=True, slots=True)
 class Doors:
@@ -28,7 +31,7 @@ class Doors:
     """None where no agent runs."""
     tokens: TokenBook | None = None
     """None where no API tokens are kept."""
-    login: LoginDesk | None = None
+    login: "LoginDesk | None" = None
     """None where nobody can log in."""
 
     def vpc(self, stored: Stored[Vpc]) -> pb.Vpc:

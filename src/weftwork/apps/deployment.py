@@ -8,11 +8,11 @@ import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from weftwork.apps.settings import Settings
 from weftwork.apps.stores import open_store
 from weftwork.base.errors import Failure, Kind, Refusal
-from weftwork.drivers.ovn.driver import OvnDriver
 from weftwork.model import keys
 from weftwork.program.plan import Plan
 from weftwork.program.resource import Program
@@ -20,6 +20,9 @@ from weftwork.seams.driver import Applied
 from weftwork.seams.marking import Marking, Standing
 from weftwork.seams.store import Conflict, Put, Store, Transaction, Unchanged
 from weftwork.store.sqlite.peek import peek
+
+if TYPE_CHECKING:
+    from weftwork.drivers.ovn.driver import OvnDriver
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +52,7 @@ class Deployment:
 class LaterTakenOver:
     """The driver of a northbound that is out of reach when we start: it is taken over before it is first observed."""
 
-    driver: OvnDriver
+    driver: "OvnDriver"
     ours: Deployment
     is_ours: bool = False
 
@@ -69,7 +72,7 @@ class LaterTakenOver:
         await self.driver.close()
 
 
-async def taken_over(ours: Deployment, northbound: OvnDriver, *here: Marking) -> OvnDriver | LaterTakenOver:
+async def taken_over(ours: Deployment, northbound: "OvnDriver", *here: Marking) -> "OvnDriver | LaterTakenOver":
     """The driver to use, once what is in reach is ours. Raises Refusal like `take_over`."""
     try:
         await ours.take_over(northbound, *here)

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from weftwork.access.claims import PATHS, parse_mapping
 from weftwork.access.quotas import check_limits
-from weftwork.api.identity.logins import ALGORITHMS
+from weftwork.api.identity.algorithms import ALGORITHMS
 from weftwork.base.addresses import Address, Cidr
 from weftwork.base.errors import Kind, Refusal
 from weftwork.compiler.settings import FilterMode, Layout

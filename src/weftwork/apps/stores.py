@@ -4,17 +4,18 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from weftwork.apps.settings import Settings
 from weftwork.base.errors import Failure
 from weftwork.seams.lease import Leadership
 from weftwork.seams.store import Store
-from weftwork.store.etcd import EtcdPlace, EtcdStore
-from weftwork.store.etcd.lease import EtcdLeadership
-from weftwork.store.postgres import PostgresPlace, PostgresStore
-from weftwork.store.postgres.lease import PostgresLeadership
 from weftwork.store.sqlite import SqliteStore
 from weftwork.store.term import AlwaysLeader
+
+if TYPE_CHECKING:
+    from weftwork.store.etcd import EtcdPlace
+    from weftwork.store.postgres import PostgresPlace
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +26,7 @@ class OpenedStore:
 
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[OpenedStore]:
-    """Raises Failure when it is out of reach, or not ours to open."""
+    """Raises Failure when it is out of reach, or not ours to open. The other kinds are not even imported."""
     opened = await _open(settings)
     try:
         yield opened
@@ -36,16 +37,24 @@ async def open_store(settings: Settings) -> AsyncIterator[OpenedStore]:
 async def _open(settings: Settings) -> OpenedStore:
     match settings.storage_backend:
         case "etcd":
+            from weftwork.store.etcd import EtcdStore
+            from weftwork.store.etcd.lease import EtcdLeadership
+
             etcd = await EtcdStore.open(etcd_place(settings))
             return OpenedStore(etcd, EtcdLeadership(etcd, settings.storage_lease_s))
         case "postgres":
+            from weftwork.store.postgres import PostgresStore
+            from weftwork.store.postgres.lease import PostgresLeadership
+
             postgres = await PostgresStore.open(postgres_place(settings))
             return OpenedStore(postgres, PostgresLeadership(postgres, settings.storage_lease_s))
         case "sqlite":
             return OpenedStore(await SqliteStore.open(Path(settings.storage_path)), AlwaysLeader())
 
 
-def etcd_place(settings: Settings) -> EtcdPlace:
+def etcd_place(settings: Settings) -> "EtcdPlace":
+    from weftwork.store.etcd import EtcdPlace
+
     return EtcdPlace(
         endpoints=settings.storage_etcd_endpoints,
         prefix=settings.storage_etcd_prefix,
@@ -57,7 +66,9 @@ def etcd_place(settings: Settings) -> EtcdPlace:
     )
 
 
-def postgres_place(settings: Settings) -> PostgresPlace:
+def postgres_place(settings: Settings) -> "PostgresPlace":
+    from weftwork.store.postgres import PostgresPlace
+
     return PostgresPlace(
         dsn=settings.storage_postgres_dsn,
         schema=settings.storage_postgres_schema,

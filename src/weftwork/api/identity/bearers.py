@@ -1,17 +1,20 @@
 """Whoever a bearer token is: an API token of ours, or a login, if the server has an issuer."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from weftwork.access.caller import Principal
 from weftwork.actions.tokens import TokenBook
-from weftwork.api.identity.logins import Logins
 from weftwork.base import codes
+
+if TYPE_CHECKING:
+    from weftwork.api.identity.logins import Logins
 
 
 @dataclass(frozen=True, slots=True)
 class Bearers:
     tokens: TokenBook
-    logins: Logins | None = None
+    logins: "Logins | None" = None
 
     async def principal(self, bearer: str) -> Principal:
         """Refusals NOT_AUTHENTICATED, IDENTITY_PROVIDER_UNAVAILABLE."""

@@ -11,6 +11,7 @@ import jwt
 
 from weftwork.access.caller import Principal
 from weftwork.access.claims import ClaimsMapping
+from weftwork.api.identity.algorithms import ALGORITHMS
 from weftwork.api.identity.issuer import Issuer
 from weftwork.base import codes
 from weftwork.base.errors import Refusal
@@ -19,7 +20,6 @@ LEEWAY_S = 30
 KNOWN_MAX = 4096
 """Logins that were checked and need not be again before they end, or the issuer's keys change."""
 NAME_MAX = 128
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 _ACCESS_TOKEN = ("at+jwt", "application/at+jwt")
 _REQUIRED = ("iss", "aud", "exp", "iat", "sub")
 
