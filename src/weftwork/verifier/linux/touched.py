@@ -108,7 +108,7 @@ def _element(look: Look, touched: Touched, element: NftElement) -> None:
     table = look.scope.tables[element.family]
     elements = table.sets.get(element.set)
     if elements is None:
-        touched.nat = touched.rules = True  # it goes with its set
+        _gone_with_its_set(touched, element.set)
         return
     key = elements.key_of(element.element)
     if element.set.startswith(MEMBERS):
@@ -141,6 +141,16 @@ def _element(look: Look, touched: Touched, element: NftElement) -> None:
         touched.groups.add(_group_of_set(element.set))
     else:
         raise NotUnderstood(f"set {element.set}")
+
+
+def _gone_with_its_set(touched: Touched, name: str) -> None:
+    """What the rules of a group or a policy compare with is looked at with them."""
+    if name.startswith(("in.", "out.")):
+        touched.groups.add(_group_of_set(name))
+    elif name.startswith(PREFIX):
+        touched.policies.add(_policy_of(name))
+    else:
+        touched.nat = touched.rules = True
 
 
 def _speaks_of(look: Look, touched: Touched, address: int, mac: str = "") -> list[str]:
