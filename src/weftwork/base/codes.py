@@ -411,6 +411,23 @@ INVALID_BATCH = _code(
     "Give it at least one change; put the changes of an inner batch into the outer one.",
 )
 
+# Project files.
+
+INVALID_PROJECT_FILE = _code(
+    Kind.INVALID,
+    "INVALID_PROJECT_FILE",
+    "Invalid project file",
+    "A file does not have the form of project files, or holds what they may not hold.",
+    "Correct the line that the message names; `weft schema` prints the form, `weft export` an example.",
+)
+REPLACE_NEEDED = _code(
+    Kind.CONFLICT,
+    "REPLACE_NEEDED",
+    "Replacement needed",
+    "What a file asks of an object cannot be had in place: it would have to be deleted and made again.",
+    "See in the message what would be lost, then apply with --replace; or leave the object as it is.",
+)
+
 # The history.
 
 REVISION_NOT_KNOWN = _code(

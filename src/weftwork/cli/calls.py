@@ -8,8 +8,8 @@ from weftwork.cli.document import Document
 from weftwork.cli.endpoints import external_name
 from weftwork.cli.nouns import rule_text
 from weftwork.cli.precedence import Level
-from weftwork.cli.rules import Direction, PortSpan
 from weftwork.cli.settings import current
+from weftwork.declare.rules import Direction, PortSpan
 
 PLACEHOLDER = "VM"
 """What a person has to fill in: no call knows to whom a port should go."""

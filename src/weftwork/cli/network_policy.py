@@ -11,8 +11,8 @@ from weftwork.cli.listing import watched_listing
 from weftwork.cli.nouns import NETWORK_POLICY
 from weftwork.cli.options import How, Parsed, mutating, named, subnet_option
 from weftwork.cli.output import print_list, print_one
-from weftwork.cli.policy_rules import PolicyRuleText, parse_policy_rules
 from weftwork.cli.session import connected
+from weftwork.declare.policy_rules import PolicyRuleText, parse_policy_rules
 
 if TYPE_CHECKING:
     from weftwork.client.messages import PolicyRule

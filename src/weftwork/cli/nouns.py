@@ -7,8 +7,8 @@ from typing import Any
 
 from weftwork.cli.document import Document
 from weftwork.cli.endpoints import external_name
-from weftwork.cli.policy_rules import WORDS, PeerKind, PolicyRuleText
-from weftwork.cli.rules import Direction, Peer, PortSpan, RuleText
+from weftwork.declare.policy_rules import WORDS, PeerKind, PolicyRuleText
+from weftwork.declare.rules import Direction, Peer, PortSpan, RuleText
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from weftwork.cli.listing import watched_listing
 from weftwork.cli.nouns import SECURITY_GROUP, Column, rule_text
 from weftwork.cli.options import How, Parsed, mutating, named, removing
 from weftwork.cli.output import print_list, print_one, print_rows
-from weftwork.cli.rules import PROTOCOLS, Direction, RuleText, expand_rules, parse_rules
 from weftwork.cli.session import connected
+from weftwork.declare.rules import PROTOCOLS, Direction, RuleText, expand_rules, parse_rules
 
 if TYPE_CHECKING:
     from weftwork.client.messages import SecurityRule

@@ -4,7 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weftwork.cli.rules import Direction, Peer, PortSpan, RuleText, expand_rules, parse_peer, parse_rules, parse_span
+from weftwork.declare.rules import (
+    Direction,
+    Peer,
+    PortSpan,
+    RuleText,
+    expand_rules,
+    parse_peer,
+    parse_rules,
+    parse_span,
+)
 
 spans = st.tuples(st.integers(0, 65535), st.integers(0, 65535)).map(lambda pair: PortSpan(min(pair), max(pair)))
 peers = st.one_of(

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from weftwork.cli.rules import PortSpan, expand_rules, parse_peer
+from weftwork.declare.rules import PortSpan, expand_rules, parse_peer
 
 PeerKind = Literal["cidr", "security_group", "subnet"]
 _ACTIONS = ("allow", "deny")

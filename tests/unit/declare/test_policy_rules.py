@@ -2,8 +2,8 @@
 
 import pytest
 
-from weftwork.cli.policy_rules import PolicyRuleText, parse_policy_rules
-from weftwork.cli.rules import PortSpan
+from weftwork.declare.policy_rules import PolicyRuleText, parse_policy_rules
+from weftwork.declare.rules import PortSpan
 
 
 @pytest.mark.parametrize("word", ["from", "to", "with"])
