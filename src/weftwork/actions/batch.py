@@ -19,7 +19,7 @@ from weftwork.base.errors import Refusal
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model import keys
 from weftwork.model.keys import parse_thing_key
-from weftwork.seams.store import Compare, Conflict, Empty, Put, Unchanged, Write
+from weftwork.seams.store import Compare, Conflict, Empty, Put, Remove, Unchanged, Write
 
 STEPS_MAX = 500
 
@@ -31,14 +31,18 @@ Step = Callable[[Network], Awaitable[Any]]
 async def run_batch(network: Network, steps: Sequence[Step]) -> Stored[tuple[Any, ...]]:
     """What each step answers, with the revision of them all.
 
+    Inside another batch, they are steps of that one.
+
     Refusals TOO_MANY_STEPS, and those of the steps, with the number of the step (from 1) as detail `step`.
     """
+    if isinstance(network, Batch):
+        return Stored(tuple([await step(network) for step in steps]), 0)
     if len(steps) > STEPS_MAX:
         raise codes.TOO_MANY_STEPS.refusal(f"{len(steps)} changes, at most {STEPS_MAX} fit in one batch")
     owners: set[ProjectKey] = set()
     is_refused = False
     for _ in range(ATTEMPTS):
-        batch = _Batch(network)
+        batch = Batch(network)
         decided_at = network.view.revision
         try:
             async with network.alone(owners):
@@ -50,13 +54,15 @@ async def run_batch(network: Network, steps: Sequence[Step]) -> Stored[tuple[Any
         except MacsNeeded as needed:
             await (network.choices.foresee_macs if network.is_dry else network.choices.reserve_macs)(needed.owner)
         except Conflict as conflict:
+            if any(one in batch.seen for one in conflict.failed):
+                raise codes.REVISION_CHANGED.refusal("somebody else changed it meanwhile") from None
             # From now on, nobody else of this process is faster.
             owners = batch.owners
             await network.view.wait_for(conflict.revision, timeout_s=1.0)
     raise codes.TOO_MANY_CONFLICTS.refusal(f"gave up after {ATTEMPTS} attempts: others were faster each time")
 
 
-async def _attempt(network: Network, batch: "_Batch", steps: Sequence[Step]) -> Stored[tuple[Any, ...]]:
+async def _attempt(network: Network, batch: "Batch", steps: Sequence[Step]) -> Stored[tuple[Any, ...]]:
     async def decide() -> Decision[tuple[Any, ...]]:
         # Whatever is waited for is behind us: from here on, the scratch view is as the network's.
         batch.begin()
@@ -71,7 +77,7 @@ async def _attempt(network: Network, batch: "_Batch", steps: Sequence[Step]) -> 
     return Stored(tuple(_dated(value, done.revision) for value in done.value), done.revision)
 
 
-async def _numbered(batch: "_Batch", number: int, step: Step) -> Any:
+async def _numbered(batch: "Batch", number: int, step: Step) -> Any:
     try:
         return await step(batch)
     except Refusal as refusal:
@@ -86,8 +92,8 @@ def _dated(value: Any, revision: int) -> Any:
     return Stored(value.value, revision) if isinstance(value, Stored) and not value.revision else value
 
 
-class _Batch(Network):
-    """Decides on a scratch view, and collects."""
+class Batch(Network):
+    """Decides on a scratch view, and collects. `seen` is compared besides what the steps compare."""
 
     def __init__(self, network: Network) -> None:
         super().__init__(network.store, network.view, network.clock, network.settings, network.new_id)
@@ -98,6 +104,7 @@ class _Batch(Network):
         self.is_dry = True
         self.owners: set[ProjectKey] = set()
         self.holds: set[str] = set()
+        self.seen: list[Compare] = []
         self._drafts: list[Draft] = []
 
     def begin(self) -> None:
@@ -121,7 +128,14 @@ class _Batch(Network):
 
     def merged(self) -> Draft:
         assert isinstance(self.choices, _Choices)
-        return _merged((*self._drafts, *self.choices.counters()), self.scratch.revision)
+        merged = _merged((*self._drafts, *self.choices.counters()), self.scratch.revision)
+        writes = tuple(one for one in merged.writes if not self._came_and_went(one))
+        return Draft((*merged.compares, *self.seen), writes) if writes else Draft()
+
+    def _came_and_went(self, write: Write) -> bool:
+        """A thing that a step made and a later one took away again."""
+        key = parse_thing_key(write.key)
+        return key is not None and isinstance(write, Remove) and self._network.view.find(key) is None
 
 
 class _Choices(Choices):

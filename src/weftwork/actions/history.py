@@ -106,7 +106,7 @@ async def diff(network: Network, *, owner: ProjectKey, old: int, new: int) -> tu
     """
     was = await things_at(network, owner=owner, revision=old)
     will = await things_at(network, owner=owner, revision=new or network.view.revision)
-    return tuple(_changes(was, will))
+    return tuple(changes_between(was, will))
 
 
 async def rollback(network: Network, *, owner: ProjectKey, revision: int) -> Stored[tuple[Changed, ...]]:
@@ -126,7 +126,7 @@ async def restore(network: Network, *, owner: ProjectKey, wanted: Things) -> Sto
     def decide() -> Decision[tuple[Changed, ...]]:
         here = network.view.project(owner) or ProjectIndex(owner)
         kept = _with_present_plugs(here, wanted)
-        changes = tuple(_changes({rows.key_of(one): one for one in here.things()}, kept))
+        changes = tuple(changes_between({rows.key_of(one): one for one in here.things()}, kept))
         if not changes:
             return Decision((), revision=network.view.revision)
         _check_stands(network, owner, here, kept)
@@ -281,7 +281,7 @@ def _nats(things: Things) -> list[Snat | Dnat]:
     return [one for one in things.values() if isinstance(one, Snat | Dnat)]
 
 
-def _changes(was: Things, will: Things) -> Iterator[Changed]:
+def changes_between(was: Things, will: Things) -> Iterator[Changed]:
     for key in dict.fromkeys((*was, *will)):
         before, after = was.get(key), will.get(key)
         if before is None or after is None or not is_same(before, after):

@@ -1,8 +1,10 @@
 """NAT: a VPC's guests behind one external address, and external ports that lead to one guest's."""
 
+from dataclasses import replace
+
 from weftwork.access.quotas import narrowed
 from weftwork.actions import rows
-from weftwork.actions.claims import Draft, creation
+from weftwork.actions.claims import Draft, change, creation
 from weftwork.actions.dependents import removals
 from weftwork.actions.external import release, use
 from weftwork.actions.find import vpc_of
@@ -39,6 +41,23 @@ async def create_snat(
         snat = Snat(owner, address, enabled, created_at=network.clock.now_s())
         draft = creation(snat) + use(network, owner, address) + _in_vpc(network, vpc)
         return Decision(snat, draft, holds=(keys.external_claim(address),))
+
+    return await network.run(owner, decide)
+
+
+async def update_snat(network: Network, *, owner: ProjectKey, enabled: bool) -> Stored[Snat]:
+    """Refusals VPC_NOT_FOUND, SNAT_NOT_FOUND."""
+
+    def decide() -> Decision[Snat]:
+        here, _ = vpc_of(network, owner)
+        old = here.intent.snat
+        if old is None:
+            raise codes.SNAT_NOT_FOUND.refusal(f"VPC {owner} has no SNAT")
+        revision = network.view.revision_of(rows.key_of(old))
+        if old.enabled == enabled:
+            return Decision(old, revision=revision)
+        new = replace(old, enabled=enabled)
+        return Decision(new, change(old, new, revision))
 
     return await network.run(owner, decide)
 
@@ -99,6 +118,30 @@ async def create_dnat(
         target_there = Draft((Unchanged(str(target), network.view.revision_of(target)),))
         draft = creation(dnat) + use(network, owner, address) + target_there + _in_vpc(network, vpc)
         return Decision(dnat, draft, holds=(keys.external_claim(address),))
+
+    return await network.run(owner, decide)
+
+
+async def redirect_dnat(
+    network: Network, *, owner: ProjectKey, dnat: str, internal_ip: Address, internal_port: int
+) -> Stored[Dnat]:
+    """Leads it elsewhere: new flows go there, and those to where it led end.
+
+    Refusals VPC_NOT_FOUND, DNAT_NOT_FOUND, INVALID_PORT_RANGE, IP_OUTSIDE_SUBNET, NAT_TARGET_NOT_FOUND.
+    """
+
+    def decide() -> Decision[Dnat]:
+        here, _ = vpc_of(network, owner)
+        old = here.intent.dnats.get(dnat)
+        if old is None:
+            raise codes.DNAT_NOT_FOUND.refusal(f"VPC {owner} has no DNAT {dnat}")
+        _check_transport(old.protocol, old.external_port, internal_port)
+        target = _target(here, owner, internal_ip)
+        new = replace(old, internal_ip=internal_ip, internal_port=internal_port)
+        if new == old:
+            return _unchanged(network, old)
+        target_there = Draft((Unchanged(str(target), network.view.revision_of(target)),))
+        return Decision(new, change(old, new, network.view.revision_of(rows.key_of(old))) + target_there)
 
     return await network.run(owner, decide)
 

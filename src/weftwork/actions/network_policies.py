@@ -70,6 +70,8 @@ async def update_network_policy(
     *,
     owner: ProjectKey,
     policy: str,
+    kind: PolicyKind | None = None,
+    subnet: str | None = None,
     priority: int | None = None,
     rules: tuple[PolicyRule, ...] | None = None,
     if_revision: int = 0,
@@ -82,10 +84,13 @@ async def update_network_policy(
         _check_priority(priority)
 
     def updated(here: ProjectIndex, old: NetworkPolicy) -> NetworkPolicy:
+        judged = kind or old.kind
         return replace(
             old,
+            kind=judged,
+            subnet=old.subnet if subnet is None else subnet_of(here, owner, subnet).name if subnet else WHOLE_PROJECT,
             priority=old.priority if priority is None else priority,
-            rules=old.rules if rules is None else _checked(here, owner, old.kind, rules),
+            rules=_checked(here, owner, judged, old.rules if rules is None else rules),
         )
 
     return await _change(network, owner, policy, updated, if_revision)

@@ -59,8 +59,8 @@ async def create_subnet(
     check_domain(domain_name)
     _check_servers(dns_servers, "dns_servers")
     _check_servers(ntp_servers, "ntp_servers")
-    if lease_time_s and lease_time_s not in LEASE_TIME_RANGE_S:
-        raise codes.INVALID_LEASE_TIME.refusal(f"a lease of {lease_time_s} s is not offered", field="lease_time_s")
+    if lease_time_s:
+        _check_lease_time(lease_time_s)
 
     def decide() -> Decision[Subnet]:
         here, vpc = vpc_of(network, owner)
@@ -83,6 +83,46 @@ async def create_subnet(
             return _same(network, existing, subnet)
         _check_place(network, here, vpc, subnet)
         return Decision(subnet, creation(subnet) + _touched(network, vpc))
+
+    return await network.run(owner, decide)
+
+
+async def update_subnet(
+    network: Network,
+    *,
+    owner: ProjectKey,
+    subnet: str,
+    dhcp_enabled: bool | None = None,
+    dns_servers: tuple[Address, ...] | None = None,
+    domain_name: str | None = None,
+    ntp_servers: tuple[Address, ...] | None = None,
+    lease_time_s: int | None = None,
+) -> Stored[Subnet]:
+    """Replaces what is given; guests hear of it with their next lease.
+
+    Refusals VPC_NOT_FOUND, SUBNET_NOT_FOUND, and those of the fields as in `create_subnet`.
+    """
+    _check_servers(dns_servers or (), "dns_servers")
+    _check_servers(ntp_servers or (), "ntp_servers")
+    check_domain(domain_name or "")
+    if lease_time_s is not None:
+        _check_lease_time(lease_time_s)
+
+    def decide() -> Decision[Subnet]:
+        here, _ = vpc_of(network, owner)
+        old = subnet_of(here, owner, subnet)
+        new = replace(
+            old,
+            dhcp_enabled=old.dhcp_enabled if dhcp_enabled is None else dhcp_enabled,
+            dns_servers=old.dns_servers if dns_servers is None else dns_servers,
+            domain_name=old.domain_name if domain_name is None else domain_name,
+            ntp_servers=old.ntp_servers if ntp_servers is None else ntp_servers,
+            lease_time_s=old.lease_time_s if lease_time_s is None else lease_time_s,
+        )
+        revision = network.view.revision_of(rows.key_of(old))
+        if new == old:
+            return Decision(old, revision=revision)
+        return Decision(new, change(old, new, revision))
 
     return await network.run(owner, decide)
 
@@ -145,6 +185,11 @@ def _checked(cidr: Cidr) -> IPv4Network:
     if why:
         raise codes.INVALID_CIDR.refusal(f"{cidr} cannot be used by guests: {why}", field="cidr")
     return cidr
+
+
+def _check_lease_time(lease_time_s: int) -> None:
+    if lease_time_s not in LEASE_TIME_RANGE_S:
+        raise codes.INVALID_LEASE_TIME.refusal(f"a lease of {lease_time_s} s is not offered", field="lease_time_s")
 
 
 def _check_servers(servers: tuple[Address, ...], field: str) -> None:

@@ -1,11 +1,12 @@
 """VPCs: one per project, with a default subnet and a default security group from the start."""
 
 from contextlib import suppress
+from dataclasses import replace
 from ipaddress import IPv4Network, IPv6Network
 
 from weftwork.access.quotas import narrowed
 from weftwork.actions import rows
-from weftwork.actions.claims import Draft, creation
+from weftwork.actions.claims import Draft, change, creation
 from weftwork.actions.dependents import in_use, lodged_in, removals
 from weftwork.actions.external import release
 from weftwork.actions.find import DEFAULT, vpc_of
@@ -59,6 +60,21 @@ async def create_vpc(network: Network, *, owner: ProjectKey, name: str, cidr: Ci
         if here is not None and here.intent.vpc is not None:
             return _same(network, here.intent.vpc, name, given)
         return _new(network, owner, name or owner.project, given)
+
+    return await network.run(owner, decide)
+
+
+async def rename_vpc(network: Network, *, owner: ProjectKey, name: str) -> Stored[Vpc]:
+    """Its name is for people: nothing refers to it. Refusals INVALID_NAME, VPC_NOT_FOUND."""
+    check_name(name, "VPC")
+
+    def decide() -> Decision[Vpc]:
+        _, vpc = vpc_of(network, owner)
+        revision = network.view.revision_of(rows.key_of(vpc))
+        if vpc.name == name:
+            return Decision(vpc, revision=revision)
+        renamed = replace(vpc, name=name, updated_at=network.clock.now_s())
+        return Decision(renamed, change(vpc, renamed, revision))
 
     return await network.run(owner, decide)
 
