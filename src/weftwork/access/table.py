@@ -71,6 +71,10 @@ TABLE: Mapping[str, Rule] = {
     **_rules(_WEFT + "HistoryService/", Role.VIEWER, "ListRevisions", "DiffRevisions"),
     # It can bring back, or take away, all that an admin made.
     **_rules(_WEFT + "HistoryService/", Role.ADMIN, "Rollback"),
+    **_rules(_WEFT + "SubnetService/", Role.OPERATOR, "UpdateSubnet"),
+    **_rules(_WEFT + "ProjectFileService/", Role.VIEWER, "ExportProject"),
+    # What of a file only an admin may do is asked for by the action.
+    **_rules(_WEFT + "ProjectFileService/", Role.OPERATOR, "ApplyProject"),
     **_rules(_WEFT + "PeeringService/", Role.VIEWER, "GetPeering", "ListPeerings", "ListPeeringOffers"),
     **_rules(_WEFT + "PeeringService/", Role.ADMIN, "CreatePeering", "DeletePeering"),
     **_rules(_WEFT + "SharingService/", Role.VIEWER, "ListSubnetShares", "ListSharedSubnets"),

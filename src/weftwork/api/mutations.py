@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from weftwork.actions import nat, ports, security_groups, subnets, vpcs
 from weftwork.actions.batch import run_batch
 from weftwork.actions.network import Network, Stored
-from weftwork.api import history, network_policies, peerings, reach_tests, shares
+from weftwork.api import history, network_policies, peerings, project_files, reach_tests, shares
 from weftwork.api.doors import Doors
 from weftwork.base import codes
 from weftwork.model.nat import Dnat, Snat
@@ -21,10 +21,19 @@ from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 from weftwork.rpc import decode
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
-from weftwork.rpc.generated.weftwork.v1 import history_pb2, network_policy_pb2, peering_pb2, reach_test_pb2, sharing_pb2
+from weftwork.rpc.generated.weftwork.v1 import (
+    history_pb2,
+    network_policy_pb2,
+    peering_pb2,
+    project_file_pb2,
+    reach_test_pb2,
+    sharing_pb2,
+    subnet_pb2,
+)
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 
 _UPDATABLE = frozenset({"description", "ingress_rules", "egress_rules"})
+_UPDATABLE_OF_SUBNETS = frozenset({"dhcp_enabled", "dns_servers", "domain_name", "ntp_servers", "lease_time_s"})
 
 
 async def _create_vpc(network: Network, request: pb.CreateVpcRequest) -> Stored[Vpc]:
@@ -60,6 +69,22 @@ async def _delete_subnet(network: Network, request: pb.DeleteSubnetRequest) -> N
         owner=decode.owner(request),
         subnet=decode.reference(request.subnet_id, "subnet_id"),
         cascade=request.cascade,
+    )
+
+
+async def _update_subnet(network: Network, request: subnet_pb2.UpdateSubnetRequest) -> Stored[Subnet]:
+    paths = decode.update_paths(request.update_mask.paths, _UPDATABLE_OF_SUBNETS)
+    dns_servers = decode.addresses(request.dns_servers, "dns_servers")
+    ntp_servers = decode.addresses(request.ntp_servers, "ntp_servers")
+    return await subnets.update_subnet(
+        network,
+        owner=decode.owner(request),
+        subnet=decode.reference(request.subnet_id, "subnet_id"),
+        dhcp_enabled=request.dhcp_enabled if "dhcp_enabled" in paths else None,
+        dns_servers=dns_servers if "dns_servers" in paths else None,
+        domain_name=request.domain_name if "domain_name" in paths else None,
+        ntp_servers=ntp_servers if "ntp_servers" in paths else None,
+        lease_time_s=(request.lease_time_s or decode.DEFAULT_LEASE_TIME_S) if "lease_time_s" in paths else None,
     )
 
 
@@ -350,6 +375,15 @@ MUTATIONS: Mapping[str, Mutation] = {
         reach_test_pb2.ApplyReachTestsRequest,
         reach_tests.apply,
         reach_tests.told_applied,
+    ),
+    "update_subnet": Mutation(
+        "/weftwork.v1.SubnetService/UpdateSubnet", subnet_pb2.UpdateSubnetRequest, _update_subnet, Doors.subnet
+    ),
+    "apply_project": Mutation(
+        project_files.SERVICE + "ApplyProject",
+        project_file_pb2.ApplyProjectRequest,
+        project_files.apply_files,
+        project_files.told_applied,
     ),
     "rollback": Mutation(
         history.SERVICE + "Rollback", history_pb2.RollbackRequest, history.rollback, history.told_rollback

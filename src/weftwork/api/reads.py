@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from weftwork.actions import reads
 from weftwork.actions.pages import Page
-from weftwork.api import history, network_policies, peerings, reach_tests, shares, telling
+from weftwork.api import history, network_policies, peerings, project_files, reach_tests, shares, telling
 from weftwork.api.doors import Doors
 from weftwork.api.explain import explain
 from weftwork.api.listing import paging
@@ -18,7 +18,14 @@ from weftwork.base import codes
 from weftwork.model.port import Port
 from weftwork.rpc import decode
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
-from weftwork.rpc.generated.weftwork.v1 import history_pb2, network_policy_pb2, peering_pb2, reach_test_pb2, sharing_pb2
+from weftwork.rpc.generated.weftwork.v1 import (
+    history_pb2,
+    network_policy_pb2,
+    peering_pb2,
+    project_file_pb2,
+    reach_test_pb2,
+    sharing_pb2,
+)
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 from weftwork.rpc.generated.weftwork.v1.explain_pb2 import ExplainRequest
 from weftwork.seams.insight import PlanPreview
@@ -177,6 +184,11 @@ READS: Mapping[str, Read] = {
         Read(shares.SERVICE + "ListSharedSubnets", sharing_pb2.ListSharesRequest, shares.list_shared),
         Read(history.SERVICE + "ListRevisions", history_pb2.ListRevisionsRequest, history.list_revisions),
         Read(history.SERVICE + "DiffRevisions", history_pb2.DiffRevisionsRequest, history.diff),
+        Read(
+            project_files.SERVICE + "ExportProject",
+            project_file_pb2.ExportProjectRequest,
+            project_files.export_project,
+        ),
         Read("/weftwork.v1.PlanService/Plan", weft.PlanRequest, _plan),
         Read(_TARGETS + "ListTargets", Empty, _list_targets),
         Read(_TARGETS + "GetTarget", weft.GetTargetRequest, _get_target),

@@ -16,6 +16,7 @@ SUBJECTS: Mapping[str, Kind] = {
     _NETWORK + "DeleteVpc": "vpc",
     _NETWORK + "GetSubnet": "subnet",
     _NETWORK + "DeleteSubnet": "subnet",
+    _OURS + "SubnetService/UpdateSubnet": "subnet",
     _NETWORK + "GetPort": "port",
     _NETWORK + "DeletePort": "port",
     _NETWORK + "AttachPort": "port",

@@ -33,7 +33,7 @@ async def change(
     session: Session, noun: Noun, mutation: "Mutation[Any]", how: How, *, fetch: Fetch | None = None
 ) -> None:
     """Create or change a thing, and print it. `fetch` gets it when the mutation's answer does not hold it."""
-    mutation = _as_told(mutation, how)
+    mutation = as_told(mutation, how)
     if how.dry_run:
         return await show_plan(mutation, how)
     message = await mutation
@@ -56,7 +56,7 @@ async def remove(
     ask: bool = False,
 ) -> None:
     """Delete `found`. A cascade that may be asked about is shown first."""
-    mutation = _as_told(mutation, how)
+    mutation = as_told(mutation, how)
     if how.dry_run:
         return await show_plan(mutation, how)
     if cascade and ask:
@@ -106,7 +106,7 @@ def owner_of(session: Session, noun: Noun, found: Document) -> ProjectKey:
     return ProjectKey(found["org_id"], found["project_id"]) if "org_id" in found else session.project
 
 
-def _as_told(mutation: "Mutation[T]", how: How) -> "Mutation[T]":
+def as_told(mutation: "Mutation[T]", how: How) -> "Mutation[T]":
     return mutation.overriding_reach_tests() if how.override_reach_tests else mutation
 
 

@@ -85,7 +85,7 @@ async def show(revision: int) -> None:
         return print_data(told)
     who = printable(told["who"] or told["where"])
     print(f"revision {told['revision']}, {_when(told)} UTC, by {who or 'nobody named'}: {told['call']}")
-    _print_changes(told["changes"])
+    print_changes(told["changes"])
     return None
 
 
@@ -100,7 +100,7 @@ async def diff(old: int, new: int, exit_code: bool) -> None:
     async with connected() as session:
         changes = [fields_of(one) for one in await session.client.diff_revisions(session.project, old, new)]
     if is_text():
-        _print_changes(changes)
+        print_changes(changes)
     else:
         print_data({"apiVersion": API_VERSION, "kind": "Diff", "changes": changes})
     if exit_code and changes:
@@ -132,27 +132,27 @@ async def rollback(revision: int, how: How) -> None:
             return await show_plan(mutation, how)
         done = document(await mutation)
         if how.wait:
-            await _wait(session, done, how.timeout_s)
+            await wait_for_changes(session, done, how.timeout_s, what="rollback")
     if not is_text():
         return print_data(done)
     print(f"project {session.project} is as it was at revision {revision}; this is revision {done['revision']}")
-    _print_changes(done["changes"])
+    print_changes(done["changes"])
     return None
 
 
-async def _wait(session: Session, done: Document, timeout_s: float) -> None:
-    """Until the hosts have what was made or changed."""
+async def wait_for_changes(session: Session, done: Document, timeout_s: float, *, what: str) -> None:
+    """Until the hosts have what was made or changed in the session's project."""
     for one in done["changes"]:
         if one["action"] == "delete":
             continue
         if not await _is_somebody_there(session, one, done["revision"]):
-            return note("note: no agent is connected to the server: the rollback is stored, not programmed")
+            return note(f"note: no agent is connected to the server: the {what} is stored, not programmed")
         event = await _event(session, one, done["revision"], timeout_s)
         if not event.met:
             raise Problem(
                 ExitCode.STILL_RUNNING,
                 "STILL_RUNNING",
-                f"the rollback is stored, but {one['kind']} {one['id']} is not programmed after {timeout_s:g} s",
+                f"the {what} is stored, but {one['kind']} {one['id']} is not programmed after {timeout_s:g} s",
                 hint="weft target show",
             )
     return None
@@ -170,7 +170,7 @@ async def _event(session: Session, change: Document, revision: int, timeout_s: f
     return await session.client.wait_for(where, type="Programmed", revision=revision, timeout_s=timeout_s)
 
 
-def _print_changes(changes: list[Document]) -> None:
+def print_changes(changes: list[Document]) -> None:
     if not changes:
         print("nothing is different")
     for one in changes:

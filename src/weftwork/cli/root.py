@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import click
 
+from weftwork.cli.apply import apply, diff, export, schema
 from weftwork.cli.audit import audit
 from weftwork.cli.command import Command, LocalCommand, Root
 from weftwork.cli.completion import completion
@@ -40,6 +41,10 @@ _COMMANDS = (
     dnat,
     peering,
     reach_test,
+    apply,
+    diff,
+    export,
+    schema,
     history,
     rollback,
     quota,

@@ -82,6 +82,50 @@ async def show(name: str) -> None:
 
 @subnet.command(
     examples=(
+        "weft subnet update back --dns 10.20.1.53 --domain shop.example",
+        "weft subnet update back --no-dns --lease-time 3600",
+        "weft subnet update quiet --dhcp --dry-run",
+    )
+)
+@named(SUBNET)
+@click.option("--dhcp/--no-dhcp", default=None, help="Answer DHCP, or not.")
+@click.option("--dns", multiple=True, metavar="ADDRESS", help="These name servers for its guests. Repeatable.")
+@click.option("--no-dns", is_flag=True, help="No name servers.")
+@click.option("--domain", default=None, help="The domain of its guests; '' for none.")
+@click.option("--ntp", multiple=True, metavar="ADDRESS", help="These time servers for its guests. Repeatable.")
+@click.option("--no-ntp", is_flag=True, help="No time servers.")
+@click.option("--lease-time", type=click.IntRange(60, 365 * 86400), metavar="SECONDS", help="How long a DHCP lease is.")
+@mutating
+async def update(
+    name: str,
+    dhcp: bool | None,
+    dns: tuple[str, ...],
+    no_dns: bool,
+    domain: str | None,
+    ntp: tuple[str, ...],
+    no_ntp: bool,
+    lease_time: int | None,
+    how: How,
+) -> None:
+    """Change what DHCP tells. Guests hear of it with their next lease; a range cannot be changed."""
+    dns_servers, ntp_servers = dns if dns or no_dns else None, ntp if ntp or no_ntp else None
+    if (dhcp, dns_servers, domain, ntp_servers, lease_time) == (None,) * 5:
+        raise click.UsageError("there is nothing to change: say what, such as --dns 10.20.1.53")
+    async with connected() as session:
+        mutation = session.client.update_subnet(
+            session.project,
+            name,
+            dhcp_enabled=dhcp,
+            dns_servers=dns_servers,
+            domain_name=domain,
+            ntp_servers=ntp_servers,
+            lease_time_s=lease_time,
+        )
+        await change(session, SUBNET, mutation, how)
+
+
+@subnet.command(
+    examples=(
         "weft subnet delete back",
         "weft subnet delete back --cascade",
         "weft subnet delete back --cascade --dry-run",

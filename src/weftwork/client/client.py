@@ -5,7 +5,7 @@ A mutation can be awaited, which carries it out, or planned, which shows what it
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import ip_address
@@ -33,13 +33,17 @@ from weftwork.rpc.generated.weftwork.v1 import (
     history_pb2_grpc,
     network_policy_pb2_grpc,
     peering_pb2_grpc,
+    project_file_pb2_grpc,
     reach_test_pb2_grpc,
     sharing_pb2_grpc,
+    subnet_pb2,
+    subnet_pb2_grpc,
     weftwork_pb2_grpc,
 )
 from weftwork.rpc.generated.weftwork.v1 import history_pb2 as history
 from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2 as policy
 from weftwork.rpc.generated.weftwork.v1 import peering_pb2 as peering
+from weftwork.rpc.generated.weftwork.v1 import project_file_pb2 as project_file
 from weftwork.rpc.generated.weftwork.v1 import reach_test_pb2 as reach_test
 from weftwork.rpc.generated.weftwork.v1 import sharing_pb2 as sharing
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weftwork
@@ -149,6 +153,9 @@ class Client:
         self._plan = weftwork_pb2_grpc.PlanServiceStub(channel)
         self._targets = weftwork_pb2_grpc.TargetServiceStub(channel)
         self._explain = explain_pb2_grpc.ExplainServiceStub(channel)
+        self._batches = weftwork_pb2_grpc.BatchServiceStub(channel)
+        self._subnets = subnet_pb2_grpc.SubnetServiceStub(channel)
+        self._project_files = project_file_pb2_grpc.ProjectFileServiceStub(channel)
         self._history = history_pb2_grpc.HistoryServiceStub(channel)
         self._reach_tests = reach_test_pb2_grpc.ReachTestServiceStub(channel)
         self._health: Any = health_pb2_grpc.HealthStub(channel)
@@ -246,6 +253,31 @@ class Client:
 
     async def get_subnet(self, project: Project, subnet: str) -> messages.Subnet:
         return await self._call(self._network.GetSubnet, network.GetSubnetRequest(**_in(project), subnet_id=subnet))
+
+    def update_subnet(
+        self,
+        project: Project,
+        subnet: str,
+        *,
+        dhcp_enabled: bool | None = None,
+        dns_servers: Sequence[str] | None = None,
+        domain_name: str | None = None,
+        ntp_servers: Sequence[str] | None = None,
+        lease_time_s: int | None = None,
+    ) -> Mutation[messages.Subnet]:
+        """Replaces what is given."""
+        given = {
+            "dhcp_enabled": dhcp_enabled,
+            "dns_servers": dns_servers,
+            "domain_name": domain_name,
+            "ntp_servers": ntp_servers,
+            "lease_time_s": lease_time_s,
+        }
+        said: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        request = subnet_pb2.UpdateSubnetRequest(
+            **_in(project), subnet_id=subnet, **said, update_mask=FieldMask(paths=list(said))
+        )
+        return self._mutation(self._subnets.UpdateSubnet, "update_subnet", request, retry=True)
 
     def list_subnets(self, project: Project) -> AsyncIterator[messages.Subnet]:
         request = network.ListSubnetsRequest(**_in(project))
@@ -601,6 +633,44 @@ class Client:
         request = history.RollbackRequest(**_in(project), revision=revision)
         return self._mutation(self._history.Rollback, "rollback", request, retry=True)
 
+    # --- Project files ------------------------------------------------------------------------------------------
+
+    def apply_project(
+        self,
+        project: Project,
+        files: Mapping[str, str],
+        *,
+        prune: bool = False,
+        replace: bool = False,
+        base_revision: int | None = None,
+    ) -> Mutation[messages.ApplyProjectResponse]:
+        """Makes the project what the files say: texts, by the names that mistakes are told by."""
+        request = _apply_project(project, files, prune, replace, base_revision)
+        # On a base, what did arrive would be refused the second time as somebody else's change.
+        retry = base_revision is None
+        return self._mutation(self._project_files.ApplyProject, "apply_project", request, retry=retry)
+
+    def apply_projects(
+        self,
+        projects: Mapping[ProjectKey, Mapping[str, str]],
+        *,
+        prune: bool = False,
+        replace: bool = False,
+        base_revisions: Mapping[ProjectKey, int],
+    ) -> Mutation[weftwork.BatchResponse]:
+        """All of them in one change, each only if nothing of it was changed since its revision."""
+        steps = [
+            weftwork.PlanRequest(apply_project=_apply_project(owner, files, prune, replace, base_revisions[owner]))
+            for owner, files in projects.items()
+        ]
+        request = weftwork.BatchRequest(mutations=steps)
+        return self._mutation(self._batches.Batch, "batch", request, retry=False)
+
+    async def export_project(self, project: Project) -> messages.ExportProjectResponse:
+        """The project as a file."""
+        request = project_file.ExportProjectRequest(**_in(project))
+        return await self._call(self._project_files.ExportProject, request)
+
     # --- Conditions and targets ---------------------------------------------------------------------------------
 
     async def watch_conditions(
@@ -783,6 +853,18 @@ def _project(project: Project) -> ProjectKey:
 def _in(project: Project) -> dict[str, Any]:
     key = _project(project)
     return {"org_id": key.org, "project_id": key.project}
+
+
+def _apply_project(
+    project: Project, files: Mapping[str, str], prune: bool, replace: bool, base_revision: int | None
+) -> project_file.ApplyProjectRequest:
+    return project_file.ApplyProjectRequest(
+        **_in(project),
+        files=[project_file.ProjectFile(name=name, text=text) for name, text in files.items()],
+        prune=prune,
+        replace=replace,
+        base_revision=base_revision,
+    )
 
 
 def _protocol(text: str) -> messages.Protocol.ValueType:

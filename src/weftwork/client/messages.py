@@ -18,6 +18,7 @@ from weftwork.rpc.generated.weftwork.v1.explain_pb2 import ExplainResponse, Expl
 from weftwork.rpc.generated.weftwork.v1.history_pb2 import ObjectChange, Revision, RollbackResponse
 from weftwork.rpc.generated.weftwork.v1.network_policy_pb2 import NetworkPolicy, PolicyRule
 from weftwork.rpc.generated.weftwork.v1.peering_pb2 import Peering, PeeringOffer
+from weftwork.rpc.generated.weftwork.v1.project_file_pb2 import ApplyProjectResponse, ExportProjectResponse
 from weftwork.rpc.generated.weftwork.v1.reach_test_pb2 import (
     ApplyReachTestsResponse,
     ReachTest,
@@ -36,6 +37,7 @@ from weftwork.rpc.generated.weftwork.v1.weftwork_pb2 import (
 )
 
 __all__ = [
+    "ApplyProjectResponse",
     "ApplyReachTestsResponse",
     "Attachment",
     "Condition",
@@ -43,6 +45,7 @@ __all__ = [
     "DnatConfig",
     "ExplainResponse",
     "Explanation",
+    "ExportProjectResponse",
     "Leak",
     "NetworkPolicy",
     "ObjectChange",

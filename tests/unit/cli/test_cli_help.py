@@ -14,7 +14,7 @@ from weftwork.cli.reference import markdown
 
 ROOT = Path(__file__).parents[3]
 VERBS = dict(commands())
-LOCAL_VERBS = ("completion", "version", "logout", "man", "context ", "config ")
+LOCAL_VERBS = ("completion", "version", "logout", "man", "schema", "context ", "config ")
 """Those that ask no server."""
 ASKING = {name: command for name, command in VERBS.items() if not name.startswith(LOCAL_VERBS)}
 

@@ -14,6 +14,8 @@ from weftwork.api.rest.messages import to_text
 from weftwork.api.rest.openapi import PATH, document
 from weftwork.api.rest.problems import PAGE
 from weftwork.base.codes import ALL, Code
+from weftwork.declare.schema import schema_text
+from weftwork.declare.told import SCHEMA
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -51,6 +53,7 @@ def routes() -> list[Route]:
     return [
         Route("/", _home),
         Route(PATH, _openapi),
+        Route(SCHEMA, _project_schema),
         Route(PAGE, _errors),
         *(Route(path, _file) for path in _FILES),
     ]
@@ -67,6 +70,11 @@ async def _openapi(request: Request) -> Response:
 @cache
 def _document() -> bytes:
     return to_text(document())
+
+
+async def _project_schema(request: Request) -> Response:
+    """The form of project files: no secret, so editors get it without a login."""
+    return Response(schema_text().encode(), headers=ALWAYS, media_type="application/schema+json")
 
 
 async def _file(request: Request) -> Response:

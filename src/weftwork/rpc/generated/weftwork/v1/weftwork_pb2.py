@@ -27,83 +27,85 @@ from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as overlay__ne
 from weftwork.rpc.generated.weftwork.v1 import history_pb2 as weftwork_dot_v1_dot_history__pb2
 from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2 as weftwork_dot_v1_dot_network__policy__pb2
 from weftwork.rpc.generated.weftwork.v1 import peering_pb2 as weftwork_dot_v1_dot_peering__pb2
+from weftwork.rpc.generated.weftwork.v1 import project_file_pb2 as weftwork_dot_v1_dot_project__file__pb2
 from weftwork.rpc.generated.weftwork.v1 import reach_test_pb2 as weftwork_dot_v1_dot_reach__test__pb2
 from weftwork.rpc.generated.weftwork.v1 import sharing_pb2 as weftwork_dot_v1_dot_sharing__pb2
+from weftwork.rpc.generated.weftwork.v1 import subnet_pb2 as weftwork_dot_v1_dot_subnet__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aweftwork/v1/weftwork.proto\x12\x0bweftwork.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a overlay_network/v1/network.proto\x1a\x19weftwork/v1/history.proto\x1a weftwork/v1/network_policy.proto\x1a\x19weftwork/v1/peering.proto\x1a\x1cweftwork/v1/reach_test.proto\x1a\x19weftwork/v1/sharing.proto\"h\n\x0fPlugPortRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0f\n\x07port_id\x18\x03 \x01(\t\x12\r\n\x05netns\x18\x04 \x01(\t\x12\x11\n\tinterface\x18\x05 \x01(\t\"H\n\x11UnplugPortRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0f\n\x07port_id\x18\x03 \x01(\t\"k\n\x18SetSecurityGroupsRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0f\n\x07port_id\x18\x03 \x01(\t\x12\x1a\n\x12security_group_ids\x18\x04 \x03(\t\"\xc4\x01\n\x12\x43hangeRulesRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x19\n\x11security_group_id\x18\x03 \x01(\t\x12\x37\n\ringress_rules\x18\x04 \x03(\x0b\x32 .overlay_network.v1.SecurityRule\x12\x36\n\x0c\x65gress_rules\x18\x05 \x03(\x0b\x32 .overlay_network.v1.SecurityRule\"~\n\x0fListNatsRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x1e \x01(\t\x12\x10\n\x08order_by\x18\x1f \x01(\t\"[\n\x11ListSnatsResponse\x12-\n\x05snats\x18\x01 \x03(\x0b\x32\x1e.overlay_network.v1.SnatConfig\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"[\n\x11ListDnatsResponse\x12-\n\x05\x64nats\x18\x01 \x03(\x0b\x32\x1e.overlay_network.v1.DnatConfig\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x0bResourceRef\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06org_id\x18\x02 \x01(\t\x12\x12\n\nproject_id\x18\x03 \x01(\t\x12\n\n\x02id\x18\x04 \x01(\t\"V\n\x16WatchConditionsRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\n\n\x02id\x18\x04 \x01(\t\"x\n\x17WaitForConditionRequest\x12*\n\x08resource\x18\x01 \x01(\x0b\x32\x18.weftwork.v1.ResourceRef\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x11\n\ttimeout_s\x18\x04 \x01(\x01\"\x8d\x01\n\x0e\x43onditionEvent\x12*\n\x08resource\x18\x01 \x01(\x0b\x32\x18.weftwork.v1.ResourceRef\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x08\x12\x31\n\nconditions\x18\x03 \x03(\x0b\x32\x1d.overlay_network.v1.Condition\x12\x0b\n\x03met\x18\x04 \x01(\x08\"\x8f\x11\n\x0bPlanRequest\x12:\n\ncreate_vpc\x18\x01 \x01(\x0b\x32$.overlay_network.v1.CreateVpcRequestH\x00\x12:\n\ndelete_vpc\x18\x02 \x01(\x0b\x32$.overlay_network.v1.DeleteVpcRequestH\x00\x12@\n\rcreate_subnet\x18\x03 \x01(\x0b\x32\'.overlay_network.v1.CreateSubnetRequestH\x00\x12@\n\rdelete_subnet\x18\x04 \x01(\x0b\x32\'.overlay_network.v1.DeleteSubnetRequestH\x00\x12<\n\x0b\x63reate_port\x18\x05 \x01(\x0b\x32%.overlay_network.v1.CreatePortRequestH\x00\x12<\n\x0b\x64\x65lete_port\x18\x06 \x01(\x0b\x32%.overlay_network.v1.DeletePortRequestH\x00\x12<\n\x0b\x61ttach_port\x18\x07 \x01(\x0b\x32%.overlay_network.v1.AttachPortRequestH\x00\x12<\n\x0b\x64\x65tach_port\x18\x08 \x01(\x0b\x32%.overlay_network.v1.DetachPortRequestH\x00\x12O\n\x15\x63reate_security_group\x18\t \x01(\x0b\x32..overlay_network.v1.CreateSecurityGroupRequestH\x00\x12O\n\x15update_security_group\x18\n \x01(\x0b\x32..overlay_network.v1.UpdateSecurityGroupRequestH\x00\x12O\n\x15\x64\x65lete_security_group\x18\x0b \x01(\x0b\x32..overlay_network.v1.DeleteSecurityGroupRequestH\x00\x12<\n\x0b\x63reate_snat\x18\x0c \x01(\x0b\x32%.overlay_network.v1.CreateSnatRequestH\x00\x12<\n\x0b\x64\x65lete_snat\x18\r \x01(\x0b\x32%.overlay_network.v1.DeleteSnatRequestH\x00\x12<\n\x0b\x63reate_dnat\x18\x0e \x01(\x0b\x32%.overlay_network.v1.CreateDnatRequestH\x00\x12<\n\x0b\x64\x65lete_dnat\x18\x0f \x01(\x0b\x32%.overlay_network.v1.DeleteDnatRequestH\x00\x12\x31\n\tplug_port\x18\x10 \x01(\x0b\x32\x1c.weftwork.v1.PlugPortRequestH\x00\x12\x35\n\x0bunplug_port\x18\x11 \x01(\x0b\x32\x1e.weftwork.v1.UnplugPortRequestH\x00\x12\x44\n\x13set_security_groups\x18\x12 \x01(\x0b\x32%.weftwork.v1.SetSecurityGroupsRequestH\x00\x12\x34\n\tadd_rules\x18\x13 \x01(\x0b\x32\x1f.weftwork.v1.ChangeRulesRequestH\x00\x12\x37\n\x0cremove_rules\x18\x14 \x01(\x0b\x32\x1f.weftwork.v1.ChangeRulesRequestH\x00\x12;\n\x0e\x63reate_peering\x18\x1e \x01(\x0b\x32!.weftwork.v1.CreatePeeringRequestH\x00\x12;\n\x0e\x64\x65lete_peering\x18\x1f \x01(\x0b\x32!.weftwork.v1.DeletePeeringRequestH\x00\x12H\n\x15\x63reate_network_policy\x18( \x01(\x0b\x32\'.weftwork.v1.CreateNetworkPolicyRequestH\x00\x12H\n\x15update_network_policy\x18) \x01(\x0b\x32\'.weftwork.v1.UpdateNetworkPolicyRequestH\x00\x12H\n\x15\x64\x65lete_network_policy\x18* \x01(\x0b\x32\'.weftwork.v1.DeleteNetworkPolicyRequestH\x00\x12>\n\x10\x61\x64\x64_policy_rules\x18+ \x01(\x0b\x32\".weftwork.v1.AddPolicyRulesRequestH\x00\x12\x44\n\x13remove_policy_rules\x18, \x01(\x0b\x32%.weftwork.v1.RemovePolicyRulesRequestH\x00\x12@\n\x11\x63reate_reach_test\x18\x32 \x01(\x0b\x32#.weftwork.v1.CreateReachTestRequestH\x00\x12@\n\x11\x64\x65lete_reach_test\x18\x33 \x01(\x0b\x32#.weftwork.v1.DeleteReachTestRequestH\x00\x12@\n\x11\x61pply_reach_tests\x18\x34 \x01(\x0b\x32#.weftwork.v1.ApplyReachTestsRequestH\x00\x12\x37\n\x0cshare_subnet\x18  \x01(\x0b\x32\x1f.weftwork.v1.ShareSubnetRequestH\x00\x12;\n\x0eunshare_subnet\x18! \x01(\x0b\x32!.weftwork.v1.UnshareSubnetRequestH\x00\x12\x30\n\x08rollback\x18< \x01(\x0b\x32\x1c.weftwork.v1.RollbackRequestH\x00\x12*\n\x05\x62\x61tch\x18= \x01(\x0b\x32\x19.weftwork.v1.BatchRequestH\x00\x42\n\n\x08mutation\";\n\x0c\x42\x61tchRequest\x12+\n\tmutations\x18\x01 \x03(\x0b\x32\x18.weftwork.v1.PlanRequest\"L\n\rBatchResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12)\n\x07results\x18\x02 \x03(\x0b\x32\x18.weftwork.v1.BatchResult\"\xe3\x04\n\x0b\x42\x61tchResult\x12)\n\x07nothing\x18\x01 \x01(\x0b\x32\x16.google.protobuf.EmptyH\x00\x12&\n\x03vpc\x18\x02 \x01(\x0b\x32\x17.overlay_network.v1.VpcH\x00\x12,\n\x06subnet\x18\x03 \x01(\x0b\x32\x1a.overlay_network.v1.SubnetH\x00\x12(\n\x04port\x18\x04 \x01(\x0b\x32\x18.overlay_network.v1.PortH\x00\x12;\n\x0esecurity_group\x18\x05 \x01(\x0b\x32!.overlay_network.v1.SecurityGroupH\x00\x12.\n\x04snat\x18\x06 \x01(\x0b\x32\x1e.overlay_network.v1.SnatConfigH\x00\x12.\n\x04\x64nat\x18\x07 \x01(\x0b\x32\x1e.overlay_network.v1.DnatConfigH\x00\x12\'\n\x07peering\x18\x08 \x01(\x0b\x32\x14.weftwork.v1.PeeringH\x00\x12\x34\n\x0enetwork_policy\x18\t \x01(\x0b\x32\x1a.weftwork.v1.NetworkPolicyH\x00\x12,\n\nreach_test\x18\n \x01(\x0b\x32\x16.weftwork.v1.ReachTestH\x00\x12\x43\n\x13\x61pplied_reach_tests\x18\x0b \x01(\x0b\x32$.weftwork.v1.ApplyReachTestsResponseH\x00\x12\x30\n\x0csubnet_share\x18\x0c \x01(\x0b\x32\x18.weftwork.v1.SubnetShareH\x00\x42\x08\n\x06\x61nswer\"n\n\x0cPlanResponse\x12\x0f\n\x07objects\x18\x01 \x03(\t\x12$\n\x05steps\x18\x02 \x03(\x0b\x32\x15.weftwork.v1.PlanStep\x12\'\n\x05reach\x18\x03 \x03(\x0b\x32\x18.weftwork.v1.ReachChange\"\x81\x01\n\x0bReachChange\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\'\n\x06gained\x18\x03 \x01(\x0b\x32\x17.weftwork.v1.ReachShare\x12%\n\x04lost\x18\x04 \x01(\x0b\x32\x17.weftwork.v1.ReachShare\"l\n\nReachShare\x12\r\n\x05pairs\x18\x01 \x01(\x04\x12\x10\n\x08outwards\x18\x02 \x01(\x04\x12\x10\n\x08\x66orwards\x18\x03 \x01(\x04\x12+\n\x08\x65xamples\x18\x04 \x03(\x0b\x32\x19.weftwork.v1.ReachExample\"D\n\x0cReachExample\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x0f\n\x07packets\x18\x03 \x01(\t\"\xdf\x01\n\x08PlanStep\x12\x0c\n\x04host\x18\x01 \x01(\t\x12,\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1c.weftwork.v1.PlanStep.Action\x12\r\n\x05scope\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\x10\n\x08old_text\x18\x06 \x01(\t\"Z\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x11\n\rACTION_CREATE\x10\x01\x12\x12\n\x0e\x41\x43TION_REPLACE\x10\x02\x12\x11\n\rACTION_DELETE\x10\x03\";\n\x13ListTargetsResponse\x12$\n\x07targets\x18\x01 \x03(\x0b\x32\x13.weftwork.v1.Target\"\x8b\x01\n\x06Target\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0e\n\x06\x64river\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12\x1a\n\x12\x64\x65sired_generation\x18\x04 \x01(\x04\x12\x11\n\tresources\x18\x05 \x01(\r\x12\x10\n\x08\x66\x61ilures\x18\x06 \x01(\r\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\"?\n\x10GetTargetRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0e\n\x06\x64river\x18\x02 \x01(\t\x12\r\n\x05scope\x18\x03 \x01(\t\"V\n\x0bTargetState\x12\x0f\n\x07\x64\x65sired\x18\x01 \x03(\t\x12\x10\n\x08observed\x18\x02 \x03(\t\x12$\n\x05steps\x18\x03 \x03(\x0b\x32\x15.weftwork.v1.PlanStep\"5\n\x11ListLeaksResponse\x12 \n\x05leaks\x18\x01 \x03(\x0b\x32\x11.weftwork.v1.Leak\"<\n\x04Leak\x12\r\n\x05where\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t2\xef\x01\n\x0bPortService\x12\x42\n\x08PlugPort\x12\x1c.weftwork.v1.PlugPortRequest\x1a\x18.overlay_network.v1.Port\x12\x46\n\nUnplugPort\x12\x1e.weftwork.v1.UnplugPortRequest\x1a\x18.overlay_network.v1.Port\x12T\n\x11SetSecurityGroups\x12%.weftwork.v1.SetSecurityGroupsRequest\x1a\x18.overlay_network.v1.Port2\xb9\x01\n\x14SecurityGroupService\x12N\n\x08\x41\x64\x64Rules\x12\x1f.weftwork.v1.ChangeRulesRequest\x1a!.overlay_network.v1.SecurityGroup\x12Q\n\x0bRemoveRules\x12\x1f.weftwork.v1.ChangeRulesRequest\x1a!.overlay_network.v1.SecurityGroup2\xa2\x01\n\nNatService\x12I\n\tListSnats\x12\x1c.weftwork.v1.ListNatsRequest\x1a\x1e.weftwork.v1.ListSnatsResponse\x12I\n\tListDnats\x12\x1c.weftwork.v1.ListNatsRequest\x1a\x1e.weftwork.v1.ListDnatsResponse2\xc0\x01\n\x10\x43onditionService\x12U\n\x0fWatchConditions\x12#.weftwork.v1.WatchConditionsRequest\x1a\x1b.weftwork.v1.ConditionEvent0\x01\x12U\n\x10WaitForCondition\x12$.weftwork.v1.WaitForConditionRequest\x1a\x1b.weftwork.v1.ConditionEvent2J\n\x0bPlanService\x12;\n\x04Plan\x12\x18.weftwork.v1.PlanRequest\x1a\x19.weftwork.v1.PlanResponse2\xe3\x01\n\rTargetService\x12G\n\x0bListTargets\x12\x16.google.protobuf.Empty\x1a .weftwork.v1.ListTargetsResponse\x12\x44\n\tGetTarget\x12\x1d.weftwork.v1.GetTargetRequest\x1a\x18.weftwork.v1.TargetState\x12\x43\n\tListLeaks\x12\x16.google.protobuf.Empty\x1a\x1e.weftwork.v1.ListLeaksResponse2N\n\x0c\x42\x61tchService\x12>\n\x05\x42\x61tch\x12\x19.weftwork.v1.BatchRequest\x1a\x1a.weftwork.v1.BatchResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aweftwork/v1/weftwork.proto\x12\x0bweftwork.v1\x1a\x1bgoogle/protobuf/empty.proto\x1a overlay_network/v1/network.proto\x1a\x19weftwork/v1/history.proto\x1a weftwork/v1/network_policy.proto\x1a\x19weftwork/v1/peering.proto\x1a\x1eweftwork/v1/project_file.proto\x1a\x1cweftwork/v1/reach_test.proto\x1a\x19weftwork/v1/sharing.proto\x1a\x18weftwork/v1/subnet.proto\"h\n\x0fPlugPortRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0f\n\x07port_id\x18\x03 \x01(\t\x12\r\n\x05netns\x18\x04 \x01(\t\x12\x11\n\tinterface\x18\x05 \x01(\t\"H\n\x11UnplugPortRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0f\n\x07port_id\x18\x03 \x01(\t\"k\n\x18SetSecurityGroupsRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0f\n\x07port_id\x18\x03 \x01(\t\x12\x1a\n\x12security_group_ids\x18\x04 \x03(\t\"\xc4\x01\n\x12\x43hangeRulesRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x19\n\x11security_group_id\x18\x03 \x01(\t\x12\x37\n\ringress_rules\x18\x04 \x03(\x0b\x32 .overlay_network.v1.SecurityRule\x12\x36\n\x0c\x65gress_rules\x18\x05 \x03(\x0b\x32 .overlay_network.v1.SecurityRule\"~\n\x0fListNatsRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x1e \x01(\t\x12\x10\n\x08order_by\x18\x1f \x01(\t\"[\n\x11ListSnatsResponse\x12-\n\x05snats\x18\x01 \x03(\x0b\x32\x1e.overlay_network.v1.SnatConfig\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"[\n\x11ListDnatsResponse\x12-\n\x05\x64nats\x18\x01 \x03(\x0b\x32\x1e.overlay_network.v1.DnatConfig\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"K\n\x0bResourceRef\x12\x0c\n\x04kind\x18\x01 \x01(\t\x12\x0e\n\x06org_id\x18\x02 \x01(\t\x12\x12\n\nproject_id\x18\x03 \x01(\t\x12\n\n\x02id\x18\x04 \x01(\t\"V\n\x16WatchConditionsRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\x0c\n\x04kind\x18\x03 \x01(\t\x12\n\n\x02id\x18\x04 \x01(\t\"x\n\x17WaitForConditionRequest\x12*\n\x08resource\x18\x01 \x01(\x0b\x32\x18.weftwork.v1.ResourceRef\x12\x0c\n\x04type\x18\x02 \x01(\t\x12\x10\n\x08revision\x18\x03 \x01(\x04\x12\x11\n\ttimeout_s\x18\x04 \x01(\x01\"\x8d\x01\n\x0e\x43onditionEvent\x12*\n\x08resource\x18\x01 \x01(\x0b\x32\x18.weftwork.v1.ResourceRef\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x08\x12\x31\n\nconditions\x18\x03 \x03(\x0b\x32\x1d.overlay_network.v1.Condition\x12\x0b\n\x03met\x18\x04 \x01(\x08\"\x85\x12\n\x0bPlanRequest\x12:\n\ncreate_vpc\x18\x01 \x01(\x0b\x32$.overlay_network.v1.CreateVpcRequestH\x00\x12:\n\ndelete_vpc\x18\x02 \x01(\x0b\x32$.overlay_network.v1.DeleteVpcRequestH\x00\x12@\n\rcreate_subnet\x18\x03 \x01(\x0b\x32\'.overlay_network.v1.CreateSubnetRequestH\x00\x12@\n\rdelete_subnet\x18\x04 \x01(\x0b\x32\'.overlay_network.v1.DeleteSubnetRequestH\x00\x12<\n\x0b\x63reate_port\x18\x05 \x01(\x0b\x32%.overlay_network.v1.CreatePortRequestH\x00\x12<\n\x0b\x64\x65lete_port\x18\x06 \x01(\x0b\x32%.overlay_network.v1.DeletePortRequestH\x00\x12<\n\x0b\x61ttach_port\x18\x07 \x01(\x0b\x32%.overlay_network.v1.AttachPortRequestH\x00\x12<\n\x0b\x64\x65tach_port\x18\x08 \x01(\x0b\x32%.overlay_network.v1.DetachPortRequestH\x00\x12O\n\x15\x63reate_security_group\x18\t \x01(\x0b\x32..overlay_network.v1.CreateSecurityGroupRequestH\x00\x12O\n\x15update_security_group\x18\n \x01(\x0b\x32..overlay_network.v1.UpdateSecurityGroupRequestH\x00\x12O\n\x15\x64\x65lete_security_group\x18\x0b \x01(\x0b\x32..overlay_network.v1.DeleteSecurityGroupRequestH\x00\x12<\n\x0b\x63reate_snat\x18\x0c \x01(\x0b\x32%.overlay_network.v1.CreateSnatRequestH\x00\x12<\n\x0b\x64\x65lete_snat\x18\r \x01(\x0b\x32%.overlay_network.v1.DeleteSnatRequestH\x00\x12<\n\x0b\x63reate_dnat\x18\x0e \x01(\x0b\x32%.overlay_network.v1.CreateDnatRequestH\x00\x12<\n\x0b\x64\x65lete_dnat\x18\x0f \x01(\x0b\x32%.overlay_network.v1.DeleteDnatRequestH\x00\x12\x31\n\tplug_port\x18\x10 \x01(\x0b\x32\x1c.weftwork.v1.PlugPortRequestH\x00\x12\x35\n\x0bunplug_port\x18\x11 \x01(\x0b\x32\x1e.weftwork.v1.UnplugPortRequestH\x00\x12\x44\n\x13set_security_groups\x18\x12 \x01(\x0b\x32%.weftwork.v1.SetSecurityGroupsRequestH\x00\x12\x34\n\tadd_rules\x18\x13 \x01(\x0b\x32\x1f.weftwork.v1.ChangeRulesRequestH\x00\x12\x37\n\x0cremove_rules\x18\x14 \x01(\x0b\x32\x1f.weftwork.v1.ChangeRulesRequestH\x00\x12;\n\x0e\x63reate_peering\x18\x1e \x01(\x0b\x32!.weftwork.v1.CreatePeeringRequestH\x00\x12;\n\x0e\x64\x65lete_peering\x18\x1f \x01(\x0b\x32!.weftwork.v1.DeletePeeringRequestH\x00\x12H\n\x15\x63reate_network_policy\x18( \x01(\x0b\x32\'.weftwork.v1.CreateNetworkPolicyRequestH\x00\x12H\n\x15update_network_policy\x18) \x01(\x0b\x32\'.weftwork.v1.UpdateNetworkPolicyRequestH\x00\x12H\n\x15\x64\x65lete_network_policy\x18* \x01(\x0b\x32\'.weftwork.v1.DeleteNetworkPolicyRequestH\x00\x12>\n\x10\x61\x64\x64_policy_rules\x18+ \x01(\x0b\x32\".weftwork.v1.AddPolicyRulesRequestH\x00\x12\x44\n\x13remove_policy_rules\x18, \x01(\x0b\x32%.weftwork.v1.RemovePolicyRulesRequestH\x00\x12@\n\x11\x63reate_reach_test\x18\x32 \x01(\x0b\x32#.weftwork.v1.CreateReachTestRequestH\x00\x12@\n\x11\x64\x65lete_reach_test\x18\x33 \x01(\x0b\x32#.weftwork.v1.DeleteReachTestRequestH\x00\x12@\n\x11\x61pply_reach_tests\x18\x34 \x01(\x0b\x32#.weftwork.v1.ApplyReachTestsRequestH\x00\x12\x37\n\x0cshare_subnet\x18  \x01(\x0b\x32\x1f.weftwork.v1.ShareSubnetRequestH\x00\x12;\n\x0eunshare_subnet\x18! \x01(\x0b\x32!.weftwork.v1.UnshareSubnetRequestH\x00\x12\x39\n\rupdate_subnet\x18\" \x01(\x0b\x32 .weftwork.v1.UpdateSubnetRequestH\x00\x12\x30\n\x08rollback\x18< \x01(\x0b\x32\x1c.weftwork.v1.RollbackRequestH\x00\x12*\n\x05\x62\x61tch\x18= \x01(\x0b\x32\x19.weftwork.v1.BatchRequestH\x00\x12\x39\n\rapply_project\x18> \x01(\x0b\x32 .weftwork.v1.ApplyProjectRequestH\x00\x42\n\n\x08mutation\";\n\x0c\x42\x61tchRequest\x12+\n\tmutations\x18\x01 \x03(\x0b\x32\x18.weftwork.v1.PlanRequest\"L\n\rBatchResponse\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12)\n\x07results\x18\x02 \x03(\x0b\x32\x18.weftwork.v1.BatchResult\"\xa1\x05\n\x0b\x42\x61tchResult\x12)\n\x07nothing\x18\x01 \x01(\x0b\x32\x16.google.protobuf.EmptyH\x00\x12&\n\x03vpc\x18\x02 \x01(\x0b\x32\x17.overlay_network.v1.VpcH\x00\x12,\n\x06subnet\x18\x03 \x01(\x0b\x32\x1a.overlay_network.v1.SubnetH\x00\x12(\n\x04port\x18\x04 \x01(\x0b\x32\x18.overlay_network.v1.PortH\x00\x12;\n\x0esecurity_group\x18\x05 \x01(\x0b\x32!.overlay_network.v1.SecurityGroupH\x00\x12.\n\x04snat\x18\x06 \x01(\x0b\x32\x1e.overlay_network.v1.SnatConfigH\x00\x12.\n\x04\x64nat\x18\x07 \x01(\x0b\x32\x1e.overlay_network.v1.DnatConfigH\x00\x12\'\n\x07peering\x18\x08 \x01(\x0b\x32\x14.weftwork.v1.PeeringH\x00\x12\x34\n\x0enetwork_policy\x18\t \x01(\x0b\x32\x1a.weftwork.v1.NetworkPolicyH\x00\x12,\n\nreach_test\x18\n \x01(\x0b\x32\x16.weftwork.v1.ReachTestH\x00\x12\x43\n\x13\x61pplied_reach_tests\x18\x0b \x01(\x0b\x32$.weftwork.v1.ApplyReachTestsResponseH\x00\x12\x30\n\x0csubnet_share\x18\x0c \x01(\x0b\x32\x18.weftwork.v1.SubnetShareH\x00\x12<\n\x0f\x61pplied_project\x18\r \x01(\x0b\x32!.weftwork.v1.ApplyProjectResponseH\x00\x42\x08\n\x06\x61nswer\"n\n\x0cPlanResponse\x12\x0f\n\x07objects\x18\x01 \x03(\t\x12$\n\x05steps\x18\x02 \x03(\x0b\x32\x15.weftwork.v1.PlanStep\x12\'\n\x05reach\x18\x03 \x03(\x0b\x32\x18.weftwork.v1.ReachChange\"\x81\x01\n\x0bReachChange\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\'\n\x06gained\x18\x03 \x01(\x0b\x32\x17.weftwork.v1.ReachShare\x12%\n\x04lost\x18\x04 \x01(\x0b\x32\x17.weftwork.v1.ReachShare\"l\n\nReachShare\x12\r\n\x05pairs\x18\x01 \x01(\x04\x12\x10\n\x08outwards\x18\x02 \x01(\x04\x12\x10\n\x08\x66orwards\x18\x03 \x01(\x04\x12+\n\x08\x65xamples\x18\x04 \x03(\x0b\x32\x19.weftwork.v1.ReachExample\"D\n\x0cReachExample\x12\x0e\n\x06source\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\x02 \x01(\t\x12\x0f\n\x07packets\x18\x03 \x01(\t\"\xdf\x01\n\x08PlanStep\x12\x0c\n\x04host\x18\x01 \x01(\t\x12,\n\x06\x61\x63tion\x18\x02 \x01(\x0e\x32\x1c.weftwork.v1.PlanStep.Action\x12\r\n\x05scope\x18\x03 \x01(\t\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x0c\n\x04text\x18\x05 \x01(\t\x12\x10\n\x08old_text\x18\x06 \x01(\t\"Z\n\x06\x41\x63tion\x12\x16\n\x12\x41\x43TION_UNSPECIFIED\x10\x00\x12\x11\n\rACTION_CREATE\x10\x01\x12\x12\n\x0e\x41\x43TION_REPLACE\x10\x02\x12\x11\n\rACTION_DELETE\x10\x03\";\n\x13ListTargetsResponse\x12$\n\x07targets\x18\x01 \x03(\x0b\x32\x13.weftwork.v1.Target\"\x8b\x01\n\x06Target\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0e\n\x06\x64river\x18\x02 \x01(\t\x12\x12\n\ngeneration\x18\x03 \x01(\x04\x12\x1a\n\x12\x64\x65sired_generation\x18\x04 \x01(\x04\x12\x11\n\tresources\x18\x05 \x01(\r\x12\x10\n\x08\x66\x61ilures\x18\x06 \x01(\r\x12\x0e\n\x06\x64\x65tail\x18\x07 \x01(\t\"?\n\x10GetTargetRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0e\n\x06\x64river\x18\x02 \x01(\t\x12\r\n\x05scope\x18\x03 \x01(\t\"V\n\x0bTargetState\x12\x0f\n\x07\x64\x65sired\x18\x01 \x03(\t\x12\x10\n\x08observed\x18\x02 \x03(\t\x12$\n\x05steps\x18\x03 \x03(\x0b\x32\x15.weftwork.v1.PlanStep\"5\n\x11ListLeaksResponse\x12 \n\x05leaks\x18\x01 \x03(\x0b\x32\x11.weftwork.v1.Leak\"<\n\x04Leak\x12\r\n\x05where\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\n\n\x02id\x18\x03 \x01(\t\x12\x0b\n\x03why\x18\x04 \x01(\t2\xef\x01\n\x0bPortService\x12\x42\n\x08PlugPort\x12\x1c.weftwork.v1.PlugPortRequest\x1a\x18.overlay_network.v1.Port\x12\x46\n\nUnplugPort\x12\x1e.weftwork.v1.UnplugPortRequest\x1a\x18.overlay_network.v1.Port\x12T\n\x11SetSecurityGroups\x12%.weftwork.v1.SetSecurityGroupsRequest\x1a\x18.overlay_network.v1.Port2\xb9\x01\n\x14SecurityGroupService\x12N\n\x08\x41\x64\x64Rules\x12\x1f.weftwork.v1.ChangeRulesRequest\x1a!.overlay_network.v1.SecurityGroup\x12Q\n\x0bRemoveRules\x12\x1f.weftwork.v1.ChangeRulesRequest\x1a!.overlay_network.v1.SecurityGroup2\xa2\x01\n\nNatService\x12I\n\tListSnats\x12\x1c.weftwork.v1.ListNatsRequest\x1a\x1e.weftwork.v1.ListSnatsResponse\x12I\n\tListDnats\x12\x1c.weftwork.v1.ListNatsRequest\x1a\x1e.weftwork.v1.ListDnatsResponse2\xc0\x01\n\x10\x43onditionService\x12U\n\x0fWatchConditions\x12#.weftwork.v1.WatchConditionsRequest\x1a\x1b.weftwork.v1.ConditionEvent0\x01\x12U\n\x10WaitForCondition\x12$.weftwork.v1.WaitForConditionRequest\x1a\x1b.weftwork.v1.ConditionEvent2J\n\x0bPlanService\x12;\n\x04Plan\x12\x18.weftwork.v1.PlanRequest\x1a\x19.weftwork.v1.PlanResponse2\xe3\x01\n\rTargetService\x12G\n\x0bListTargets\x12\x16.google.protobuf.Empty\x1a .weftwork.v1.ListTargetsResponse\x12\x44\n\tGetTarget\x12\x1d.weftwork.v1.GetTargetRequest\x1a\x18.weftwork.v1.TargetState\x12\x43\n\tListLeaks\x12\x16.google.protobuf.Empty\x1a\x1e.weftwork.v1.ListLeaksResponse2N\n\x0c\x42\x61tchService\x12>\n\x05\x42\x61tch\x12\x19.weftwork.v1.BatchRequest\x1a\x1a.weftwork.v1.BatchResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'weftwork.v1.weftwork_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_PLUGPORTREQUEST']._serialized_start=251
-  _globals['_PLUGPORTREQUEST']._serialized_end=355
-  _globals['_UNPLUGPORTREQUEST']._serialized_start=357
-  _globals['_UNPLUGPORTREQUEST']._serialized_end=429
-  _globals['_SETSECURITYGROUPSREQUEST']._serialized_start=431
-  _globals['_SETSECURITYGROUPSREQUEST']._serialized_end=538
-  _globals['_CHANGERULESREQUEST']._serialized_start=541
-  _globals['_CHANGERULESREQUEST']._serialized_end=737
-  _globals['_LISTNATSREQUEST']._serialized_start=739
-  _globals['_LISTNATSREQUEST']._serialized_end=865
-  _globals['_LISTSNATSRESPONSE']._serialized_start=867
-  _globals['_LISTSNATSRESPONSE']._serialized_end=958
-  _globals['_LISTDNATSRESPONSE']._serialized_start=960
-  _globals['_LISTDNATSRESPONSE']._serialized_end=1051
-  _globals['_RESOURCEREF']._serialized_start=1053
-  _globals['_RESOURCEREF']._serialized_end=1128
-  _globals['_WATCHCONDITIONSREQUEST']._serialized_start=1130
-  _globals['_WATCHCONDITIONSREQUEST']._serialized_end=1216
-  _globals['_WAITFORCONDITIONREQUEST']._serialized_start=1218
-  _globals['_WAITFORCONDITIONREQUEST']._serialized_end=1338
-  _globals['_CONDITIONEVENT']._serialized_start=1341
-  _globals['_CONDITIONEVENT']._serialized_end=1482
-  _globals['_PLANREQUEST']._serialized_start=1485
-  _globals['_PLANREQUEST']._serialized_end=3676
-  _globals['_BATCHREQUEST']._serialized_start=3678
-  _globals['_BATCHREQUEST']._serialized_end=3737
-  _globals['_BATCHRESPONSE']._serialized_start=3739
-  _globals['_BATCHRESPONSE']._serialized_end=3815
-  _globals['_BATCHRESULT']._serialized_start=3818
-  _globals['_BATCHRESULT']._serialized_end=4429
-  _globals['_PLANRESPONSE']._serialized_start=4431
-  _globals['_PLANRESPONSE']._serialized_end=4541
-  _globals['_REACHCHANGE']._serialized_start=4544
-  _globals['_REACHCHANGE']._serialized_end=4673
-  _globals['_REACHSHARE']._serialized_start=4675
-  _globals['_REACHSHARE']._serialized_end=4783
-  _globals['_REACHEXAMPLE']._serialized_start=4785
-  _globals['_REACHEXAMPLE']._serialized_end=4853
-  _globals['_PLANSTEP']._serialized_start=4856
-  _globals['_PLANSTEP']._serialized_end=5079
-  _globals['_PLANSTEP_ACTION']._serialized_start=4989
-  _globals['_PLANSTEP_ACTION']._serialized_end=5079
-  _globals['_LISTTARGETSRESPONSE']._serialized_start=5081
-  _globals['_LISTTARGETSRESPONSE']._serialized_end=5140
-  _globals['_TARGET']._serialized_start=5143
-  _globals['_TARGET']._serialized_end=5282
-  _globals['_GETTARGETREQUEST']._serialized_start=5284
-  _globals['_GETTARGETREQUEST']._serialized_end=5347
-  _globals['_TARGETSTATE']._serialized_start=5349
-  _globals['_TARGETSTATE']._serialized_end=5435
-  _globals['_LISTLEAKSRESPONSE']._serialized_start=5437
-  _globals['_LISTLEAKSRESPONSE']._serialized_end=5490
-  _globals['_LEAK']._serialized_start=5492
-  _globals['_LEAK']._serialized_end=5552
-  _globals['_PORTSERVICE']._serialized_start=5555
-  _globals['_PORTSERVICE']._serialized_end=5794
-  _globals['_SECURITYGROUPSERVICE']._serialized_start=5797
-  _globals['_SECURITYGROUPSERVICE']._serialized_end=5982
-  _globals['_NATSERVICE']._serialized_start=5985
-  _globals['_NATSERVICE']._serialized_end=6147
-  _globals['_CONDITIONSERVICE']._serialized_start=6150
-  _globals['_CONDITIONSERVICE']._serialized_end=6342
-  _globals['_PLANSERVICE']._serialized_start=6344
-  _globals['_PLANSERVICE']._serialized_end=6418
-  _globals['_TARGETSERVICE']._serialized_start=6421
-  _globals['_TARGETSERVICE']._serialized_end=6648
-  _globals['_BATCHSERVICE']._serialized_start=6650
-  _globals['_BATCHSERVICE']._serialized_end=6728
+  _globals['_PLUGPORTREQUEST']._serialized_start=309
+  _globals['_PLUGPORTREQUEST']._serialized_end=413
+  _globals['_UNPLUGPORTREQUEST']._serialized_start=415
+  _globals['_UNPLUGPORTREQUEST']._serialized_end=487
+  _globals['_SETSECURITYGROUPSREQUEST']._serialized_start=489
+  _globals['_SETSECURITYGROUPSREQUEST']._serialized_end=596
+  _globals['_CHANGERULESREQUEST']._serialized_start=599
+  _globals['_CHANGERULESREQUEST']._serialized_end=795
+  _globals['_LISTNATSREQUEST']._serialized_start=797
+  _globals['_LISTNATSREQUEST']._serialized_end=923
+  _globals['_LISTSNATSRESPONSE']._serialized_start=925
+  _globals['_LISTSNATSRESPONSE']._serialized_end=1016
+  _globals['_LISTDNATSRESPONSE']._serialized_start=1018
+  _globals['_LISTDNATSRESPONSE']._serialized_end=1109
+  _globals['_RESOURCEREF']._serialized_start=1111
+  _globals['_RESOURCEREF']._serialized_end=1186
+  _globals['_WATCHCONDITIONSREQUEST']._serialized_start=1188
+  _globals['_WATCHCONDITIONSREQUEST']._serialized_end=1274
+  _globals['_WAITFORCONDITIONREQUEST']._serialized_start=1276
+  _globals['_WAITFORCONDITIONREQUEST']._serialized_end=1396
+  _globals['_CONDITIONEVENT']._serialized_start=1399
+  _globals['_CONDITIONEVENT']._serialized_end=1540
+  _globals['_PLANREQUEST']._serialized_start=1543
+  _globals['_PLANREQUEST']._serialized_end=3852
+  _globals['_BATCHREQUEST']._serialized_start=3854
+  _globals['_BATCHREQUEST']._serialized_end=3913
+  _globals['_BATCHRESPONSE']._serialized_start=3915
+  _globals['_BATCHRESPONSE']._serialized_end=3991
+  _globals['_BATCHRESULT']._serialized_start=3994
+  _globals['_BATCHRESULT']._serialized_end=4667
+  _globals['_PLANRESPONSE']._serialized_start=4669
+  _globals['_PLANRESPONSE']._serialized_end=4779
+  _globals['_REACHCHANGE']._serialized_start=4782
+  _globals['_REACHCHANGE']._serialized_end=4911
+  _globals['_REACHSHARE']._serialized_start=4913
+  _globals['_REACHSHARE']._serialized_end=5021
+  _globals['_REACHEXAMPLE']._serialized_start=5023
+  _globals['_REACHEXAMPLE']._serialized_end=5091
+  _globals['_PLANSTEP']._serialized_start=5094
+  _globals['_PLANSTEP']._serialized_end=5317
+  _globals['_PLANSTEP_ACTION']._serialized_start=5227
+  _globals['_PLANSTEP_ACTION']._serialized_end=5317
+  _globals['_LISTTARGETSRESPONSE']._serialized_start=5319
+  _globals['_LISTTARGETSRESPONSE']._serialized_end=5378
+  _globals['_TARGET']._serialized_start=5381
+  _globals['_TARGET']._serialized_end=5520
+  _globals['_GETTARGETREQUEST']._serialized_start=5522
+  _globals['_GETTARGETREQUEST']._serialized_end=5585
+  _globals['_TARGETSTATE']._serialized_start=5587
+  _globals['_TARGETSTATE']._serialized_end=5673
+  _globals['_LISTLEAKSRESPONSE']._serialized_start=5675
+  _globals['_LISTLEAKSRESPONSE']._serialized_end=5728
+  _globals['_LEAK']._serialized_start=5730
+  _globals['_LEAK']._serialized_end=5790
+  _globals['_PORTSERVICE']._serialized_start=5793
+  _globals['_PORTSERVICE']._serialized_end=6032
+  _globals['_SECURITYGROUPSERVICE']._serialized_start=6035
+  _globals['_SECURITYGROUPSERVICE']._serialized_end=6220
+  _globals['_NATSERVICE']._serialized_start=6223
+  _globals['_NATSERVICE']._serialized_end=6385
+  _globals['_CONDITIONSERVICE']._serialized_start=6388
+  _globals['_CONDITIONSERVICE']._serialized_end=6580
+  _globals['_PLANSERVICE']._serialized_start=6582
+  _globals['_PLANSERVICE']._serialized_end=6656
+  _globals['_TARGETSERVICE']._serialized_start=6659
+  _globals['_TARGETSERVICE']._serialized_end=6886
+  _globals['_BATCHSERVICE']._serialized_start=6888
+  _globals['_BATCHSERVICE']._serialized_end=6966
 # @@protoc_insertion_point(module_scope)

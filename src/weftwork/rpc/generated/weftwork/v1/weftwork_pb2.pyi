@@ -13,8 +13,10 @@ from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as _network_pb
 from weftwork.rpc.generated.weftwork.v1 import history_pb2 as _history_pb2
 from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2 as _network_policy_pb2
 from weftwork.rpc.generated.weftwork.v1 import peering_pb2 as _peering_pb2
+from weftwork.rpc.generated.weftwork.v1 import project_file_pb2 as _project_file_pb2
 from weftwork.rpc.generated.weftwork.v1 import reach_test_pb2 as _reach_test_pb2
 from weftwork.rpc.generated.weftwork.v1 import sharing_pb2 as _sharing_pb2
+from weftwork.rpc.generated.weftwork.v1 import subnet_pb2 as _subnet_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -390,8 +392,10 @@ class PlanRequest(_message.Message):
     APPLY_REACH_TESTS_FIELD_NUMBER: _builtins.int
     SHARE_SUBNET_FIELD_NUMBER: _builtins.int
     UNSHARE_SUBNET_FIELD_NUMBER: _builtins.int
+    UPDATE_SUBNET_FIELD_NUMBER: _builtins.int
     ROLLBACK_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
+    APPLY_PROJECT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def create_vpc(self) -> _network_pb2.CreateVpcRequest: ...
     @_builtins.property
@@ -457,9 +461,13 @@ class PlanRequest(_message.Message):
     @_builtins.property
     def unshare_subnet(self) -> _sharing_pb2.UnshareSubnetRequest: ...
     @_builtins.property
+    def update_subnet(self) -> _subnet_pb2.UpdateSubnetRequest: ...
+    @_builtins.property
     def rollback(self) -> _history_pb2.RollbackRequest: ...
     @_builtins.property
     def batch(self) -> Global___BatchRequest: ...
+    @_builtins.property
+    def apply_project(self) -> _project_file_pb2.ApplyProjectRequest: ...
     def __init__(
         self,
         *,
@@ -495,14 +503,16 @@ class PlanRequest(_message.Message):
         apply_reach_tests: _reach_test_pb2.ApplyReachTestsRequest | None = ...,
         share_subnet: _sharing_pb2.ShareSubnetRequest | None = ...,
         unshare_subnet: _sharing_pb2.UnshareSubnetRequest | None = ...,
+        update_subnet: _subnet_pb2.UpdateSubnetRequest | None = ...,
         rollback: _history_pb2.RollbackRequest | None = ...,
         batch: Global___BatchRequest | None = ...,
+        apply_project: _project_file_pb2.ApplyProjectRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "apply_reach_tests", b"apply_reach_tests", "attach_port", b"attach_port", "batch", b"batch", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_reach_test", b"create_reach_test", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_subnet", b"create_subnet", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_reach_test", b"delete_reach_test", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_subnet", b"delete_subnet", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "rollback", b"rollback", "set_security_groups", b"set_security_groups", "share_subnet", b"share_subnet", "unplug_port", b"unplug_port", "unshare_subnet", b"unshare_subnet", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "apply_project", b"apply_project", "apply_reach_tests", b"apply_reach_tests", "attach_port", b"attach_port", "batch", b"batch", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_reach_test", b"create_reach_test", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_subnet", b"create_subnet", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_reach_test", b"delete_reach_test", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_subnet", b"delete_subnet", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "rollback", b"rollback", "set_security_groups", b"set_security_groups", "share_subnet", b"share_subnet", "unplug_port", b"unplug_port", "unshare_subnet", b"unshare_subnet", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group", "update_subnet", b"update_subnet"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "apply_reach_tests", b"apply_reach_tests", "attach_port", b"attach_port", "batch", b"batch", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_reach_test", b"create_reach_test", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_subnet", b"create_subnet", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_reach_test", b"delete_reach_test", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_subnet", b"delete_subnet", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "rollback", b"rollback", "set_security_groups", b"set_security_groups", "share_subnet", b"share_subnet", "unplug_port", b"unplug_port", "unshare_subnet", b"unshare_subnet", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "apply_project", b"apply_project", "apply_reach_tests", b"apply_reach_tests", "attach_port", b"attach_port", "batch", b"batch", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_reach_test", b"create_reach_test", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_subnet", b"create_subnet", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_reach_test", b"delete_reach_test", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_subnet", b"delete_subnet", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "rollback", b"rollback", "set_security_groups", b"set_security_groups", "share_subnet", b"share_subnet", "unplug_port", b"unplug_port", "unshare_subnet", b"unshare_subnet", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group", "update_subnet", b"update_subnet"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_mutation: _TypeAlias = _typing.Literal["create_vpc", "delete_vpc", "create_subnet", "delete_subnet", "create_port", "delete_port", "attach_port", "detach_port", "create_security_group", "update_security_group", "delete_security_group", "create_snat", "delete_snat", "create_dnat", "delete_dnat", "plug_port", "unplug_port", "set_security_groups", "add_rules", "remove_rules", "create_peering", "delete_peering", "create_network_policy", "update_network_policy", "delete_network_policy", "add_policy_rules", "remove_policy_rules", "create_reach_test", "delete_reach_test", "apply_reach_tests", "share_subnet", "unshare_subnet", "rollback", "batch"]  # noqa: Y015
+    _WhichOneofReturnType_mutation: _TypeAlias = _typing.Literal["create_vpc", "delete_vpc", "create_subnet", "delete_subnet", "create_port", "delete_port", "attach_port", "detach_port", "create_security_group", "update_security_group", "delete_security_group", "create_snat", "delete_snat", "create_dnat", "delete_dnat", "plug_port", "unplug_port", "set_security_groups", "add_rules", "remove_rules", "create_peering", "delete_peering", "create_network_policy", "update_network_policy", "delete_network_policy", "add_policy_rules", "remove_policy_rules", "create_reach_test", "delete_reach_test", "apply_reach_tests", "share_subnet", "unshare_subnet", "update_subnet", "rollback", "batch", "apply_project"]  # noqa: Y015
     _WhichOneofArgType_mutation: _TypeAlias = _typing.Literal["mutation", b"mutation"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_mutation) -> _WhichOneofReturnType_mutation | None: ...
 
@@ -571,6 +581,7 @@ class BatchResult(_message.Message):
     REACH_TEST_FIELD_NUMBER: _builtins.int
     APPLIED_REACH_TESTS_FIELD_NUMBER: _builtins.int
     SUBNET_SHARE_FIELD_NUMBER: _builtins.int
+    APPLIED_PROJECT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def nothing(self) -> _empty_pb2.Empty: ...
     @_builtins.property
@@ -595,6 +606,8 @@ class BatchResult(_message.Message):
     def applied_reach_tests(self) -> _reach_test_pb2.ApplyReachTestsResponse: ...
     @_builtins.property
     def subnet_share(self) -> _sharing_pb2.SubnetShare: ...
+    @_builtins.property
+    def applied_project(self) -> _project_file_pb2.ApplyProjectResponse: ...
     def __init__(
         self,
         *,
@@ -610,12 +623,13 @@ class BatchResult(_message.Message):
         reach_test: _reach_test_pb2.ReachTest | None = ...,
         applied_reach_tests: _reach_test_pb2.ApplyReachTestsResponse | None = ...,
         subnet_share: _sharing_pb2.SubnetShare | None = ...,
+        applied_project: _project_file_pb2.ApplyProjectResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "applied_reach_tests", b"applied_reach_tests", "dnat", b"dnat", "network_policy", b"network_policy", "nothing", b"nothing", "peering", b"peering", "port", b"port", "reach_test", b"reach_test", "security_group", b"security_group", "snat", b"snat", "subnet", b"subnet", "subnet_share", b"subnet_share", "vpc", b"vpc"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "applied_project", b"applied_project", "applied_reach_tests", b"applied_reach_tests", "dnat", b"dnat", "network_policy", b"network_policy", "nothing", b"nothing", "peering", b"peering", "port", b"port", "reach_test", b"reach_test", "security_group", b"security_group", "snat", b"snat", "subnet", b"subnet", "subnet_share", b"subnet_share", "vpc", b"vpc"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "applied_reach_tests", b"applied_reach_tests", "dnat", b"dnat", "network_policy", b"network_policy", "nothing", b"nothing", "peering", b"peering", "port", b"port", "reach_test", b"reach_test", "security_group", b"security_group", "snat", b"snat", "subnet", b"subnet", "subnet_share", b"subnet_share", "vpc", b"vpc"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "applied_project", b"applied_project", "applied_reach_tests", b"applied_reach_tests", "dnat", b"dnat", "network_policy", b"network_policy", "nothing", b"nothing", "peering", b"peering", "port", b"port", "reach_test", b"reach_test", "security_group", b"security_group", "snat", b"snat", "subnet", b"subnet", "subnet_share", b"subnet_share", "vpc", b"vpc"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["nothing", "vpc", "subnet", "port", "security_group", "snat", "dnat", "peering", "network_policy", "reach_test", "applied_reach_tests", "subnet_share"]  # noqa: Y015
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["nothing", "vpc", "subnet", "port", "security_group", "snat", "dnat", "peering", "network_policy", "reach_test", "applied_reach_tests", "subnet_share", "applied_project"]  # noqa: Y015
     _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
 
