@@ -4,6 +4,8 @@ A follower (one per store and process) fills it; a watch is a position in it, an
 """
 
 import asyncio
+import heapq
+import itertools
 from bisect import bisect_right
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -29,6 +31,9 @@ class Followed:
         self._revisions_max = revisions_max
         self._bytes_max = bytes_max
         self._waiting: set[asyncio.Future[None]] = set()
+        self._arrivals: list[tuple[int, int, asyncio.Future[None]]] = []
+        """Whoever waits for one revision, lowest first: each is woken once, however many there are."""
+        self._tickets = itertools.count()
         self.is_over = False
 
     def begin(self, revision: int) -> None:
@@ -58,12 +63,15 @@ class Followed:
 
     async def reached(self, revision: int, timeout_s: float) -> bool:
         """Whether everything up to `revision` was seen in time."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                while self.revision < revision and not self.is_over:
-                    await self._news()
-        except TimeoutError:
-            return False
+        if self.revision < revision and not self.is_over:
+            loop = asyncio.get_running_loop()
+            arrival: asyncio.Future[None] = loop.create_future()
+            heapq.heappush(self._arrivals, (revision, next(self._tickets), arrival))
+            late = loop.call_later(timeout_s, _release, arrival)
+            try:
+                await arrival
+            finally:
+                late.cancel()
         return self.revision >= revision
 
     async def watch(self, prefix: str, after: int, history: History) -> AsyncIterator[Change]:
@@ -91,9 +99,11 @@ class Followed:
         return [self._entries[index] for index in range(start, min(start + _SLICE, len(self._entries)))]
 
     def _wake(self) -> None:
+        """Watches first: whoever waited for a revision finds that the views have seen it."""
         for waiting in self._waiting:
-            if not waiting.done():
-                waiting.set_result(None)
+            _release(waiting)
+        while self._arrivals and (self.is_over or self._arrivals[0][0] <= self.revision):
+            _release(heapq.heappop(self._arrivals)[2])
 
     async def _news(self) -> None:
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -102,6 +112,11 @@ class Followed:
             await waiting
         finally:
             self._waiting.discard(waiting)
+
+
+def _release(waiting: asyncio.Future[None]) -> None:
+    if not waiting.done():
+        waiting.set_result(None)
 
 
 def _revision(entry: Entry) -> int:

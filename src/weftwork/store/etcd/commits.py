@@ -103,9 +103,9 @@ class Commits:
         """After a failure the slot is not used again: what was sent may still arrive."""
         deadline = asyncio.get_running_loop().time() + PATIENCE_S
         slot.number += 1
-        is_doubtful = False
+        is_doubtful = asks = False
         while True:
-            request = self._request(slot, transaction, is_doubtful)
+            request = self._request(slot, transaction, is_doubtful=is_doubtful, asks=asks)
             try:
                 answer: pb.TxnResponse = await self._etcd.attempt(request, lambda member: member.kv.Txn)
             except grpc.aio.AioRpcError as error:
@@ -114,12 +114,15 @@ class Commits:
                 if asyncio.get_running_loop().time() >= deadline:
                     raise failure_of(error, f"{self._etcd.place} (the commit may have happened)") from None
                 self.doubts += not is_doubtful
-                is_doubtful = True
+                is_doubtful = asks = True
                 await asyncio.sleep(_PAUSE_S)
                 continue
             if answer.succeeded:
                 slot.known = answer.header.revision
                 return slot.known
+            if not asks:
+                asks = True
+                continue
             if not is_doubtful:
                 return _conflict(transaction, answer.responses)
             fence = answer.responses[0].response_txn
@@ -137,9 +140,10 @@ class Commits:
             # Our fence: its answer was lost, so the compares are judged once more.
             slot.number += 1
 
-    def _request(self, slot: Slot, transaction: Transaction, is_doubtful: bool) -> pb.TxnRequest:
+    def _request(self, slot: Slot, transaction: Transaction, *, is_doubtful: bool, asks: bool) -> pb.TxnRequest:
+        """`asks` for what is in the way: only once something is, for most of the time nothing is."""
         unwritten = last_written(slot.key, slot.known)
-        reads = [range_of(self._what_is_in_the_way(compare)) for compare in transaction.compares]
+        reads = [range_of(self._what_is_in_the_way(compare)) for compare in transaction.compares] if asks else []
         if is_doubtful:
             fence = pb.TxnRequest(
                 compare=[unwritten],
