@@ -20,6 +20,7 @@ from weftwork.api.terms import IDEMPOTENCY_KEY, IF_MATCH
 from weftwork.telemetry.trail import REQUEST_ID, TRACEPARENT, Trail, begin, trail_of
 
 AUTHORIZATION = "authorization"
+_BY_SOCKET = Credentials(Transport.SOCKET, "socket")
 OVERRIDE = "weft-override-reach-tests"
 """Metadata: `yes` carries out what reach tests forbid."""
 
@@ -101,22 +102,18 @@ def _text(value: str | bytes | None) -> str | None:
 
 
 def _credentials(context: "Context", authorization: str) -> Credentials:
-    peer = unquote(str(context.peer()))
-    return Credentials(*_transport(peer, context.auth_context()), bearer_in(authorization), _certificate(context))
-
-
-def _transport(peer: str, auth: Mapping[str, Any]) -> tuple[Transport, str]:
-    """What gRPC says of the connection; a Unix socket's peer has no name."""
-    if b"ssl" in auth.get("transport_security_type", ()):
-        return Transport.TLS, peer.partition(":")[2]
+    """What gRPC says of the connection; a Unix socket's peer has no name, and no TLS."""
+    peer = str(context.peer())
     if peer.startswith("unix:"):
-        return Transport.SOCKET, "socket"
-    return Transport.LOOPBACK, peer.partition(":")[2]
+        return _BY_SOCKET if not authorization else Credentials(Transport.SOCKET, "socket", bearer_in(authorization))
+    address, auth = unquote(peer).partition(":")[2], context.auth_context()
+    transport = Transport.TLS if b"ssl" in auth.get("transport_security_type", ()) else Transport.LOOPBACK
+    return Credentials(transport, address, bearer_in(authorization), _certificate(auth))
 
 
-def _certificate(context: "Context") -> str:
+def _certificate(auth: Mapping[str, Any]) -> str:
     """The common name of a client's certificate that the handshake has verified."""
-    names = tuple(context.auth_context().get("x509_common_name", ()))
+    names = tuple(auth.get("x509_common_name", ()))
     return names[0].decode(errors="replace") if names else ""
 
 
