@@ -8,6 +8,7 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import Message
 
 from weftwork.actions import reads
+from weftwork.actions.network import Stored
 from weftwork.actions.pages import Page
 from weftwork.api import history, network_policies, peerings, project_files, reach_tests, shares, telling
 from weftwork.api.doors import Doors
@@ -57,9 +58,13 @@ async def _list_subnets(doors: Doors, request: pb.ListSubnetsRequest) -> pb.List
     return pb.ListSubnetsResponse(subnets=map(doors.subnet, page.items), next_page_token=page.next_page_token)
 
 
-async def _get_port(doors: Doors, request: pb.GetPortRequest) -> pb.Port:
+async def port_asked_for(doors: Doors, request: pb.GetPortRequest) -> Stored[Port]:
     port = decode.reference(request.port_id, "port_id")
-    return doors.port(await reads.get_port(doors.network, owner=decode.owner(request), port=port))
+    return await reads.get_port(doors.network, owner=decode.owner(request), port=port)
+
+
+async def _get_port(doors: Doors, request: pb.GetPortRequest) -> pb.Port:
+    return doors.port(await port_asked_for(doors, request))
 
 
 async def page_of_ports(doors: Doors, request: pb.ListPortsRequest) -> Page[Port]:
@@ -148,6 +153,7 @@ class Read:
 
 
 _NETWORK = "/overlay_network.v1.NetworkService/"
+GET_PORT = _NETWORK + "GetPort"
 LIST_PORTS = _NETWORK + "ListPorts"
 _TARGETS = "/weftwork.v1.TargetService/"
 
@@ -158,7 +164,7 @@ READS: Mapping[str, Read] = {
         Read(_NETWORK + "ListVpcs", pb.ListVpcsRequest, _list_vpcs),
         Read(_NETWORK + "GetSubnet", pb.GetSubnetRequest, _get_subnet),
         Read(_NETWORK + "ListSubnets", pb.ListSubnetsRequest, _list_subnets),
-        Read(_NETWORK + "GetPort", pb.GetPortRequest, _get_port),
+        Read(GET_PORT, pb.GetPortRequest, _get_port),
         Read(LIST_PORTS, pb.ListPortsRequest, _list_ports),
         Read(_NETWORK + "GetSecurityGroup", pb.GetSecurityGroupRequest, _get_security_group),
         Read(_NETWORK + "ListSecurityGroups", pb.ListSecurityGroupsRequest, _list_security_groups),

@@ -1,4 +1,4 @@
-"""Lists of ports are written as JSON without messages between, and nobody can tell."""
+"""Ports are written as JSON without messages between, and nobody can tell."""
 
 import json
 from dataclasses import replace
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from weftwork.actions.network import NetworkSettings, Stored
 from weftwork.api.doors import Doors
-from weftwork.api.rest.direct import ports_text
+from weftwork.api.rest.direct import port_told, ports_text
 from weftwork.api.rest.messages import to_text, written
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import ProjectIntent
@@ -62,6 +62,9 @@ def test_a_list_of_ports_is_told_as_its_message_is(ports: list[tuple[Port, int]]
     items = [Stored(port, revision) for port, revision in ports]
 
     text = ports_text(doors, items, "more")
+    one_by_one = [port_told(doors, one) for one in items]
 
     message = pb.ListPortsResponse(ports=map(doors.port, items), next_page_token="more")
     assert json.loads(text) == json.loads(to_text(written(message)))
+    assert [json.loads(one.content) for one in one_by_one] == json.loads(text)["ports"]
+    assert [one.revision for one in one_by_one] == [str(one.revision) for one in items]

@@ -22,7 +22,7 @@ from weftwork.api.rest import problems
 from weftwork.api.rest.direct import DIRECT, Text
 from weftwork.api.rest.messages import to_text, written
 from weftwork.api.rest.paths import Found, Paths
-from weftwork.api.rest.protocol import IS_WHOLE
+from weftwork.api.rest.protocol import IS_WHOLE, TELL_WHOLE
 from weftwork.api.rest.requests import Asked, query_of, request_of
 from weftwork.api.rest.routes import ROUTES, Route
 from weftwork.api.terms import IDEMPOTENCY_KEY, IF_MATCH, etag
@@ -93,8 +93,10 @@ class RestDoor:
         if _is_dry(asked):
             return told(await self._calls.answer(PLAN, call, lambda: _plan_of(asked)), HTTPStatus.OK)
         besides = OF_MUTATIONS if route.is_mutation else NONE
-        operation = DIRECT.get(route.operation.method, route.operation)
-        answer, is_met = await self._calls.answer_when(operation, call, lambda: request_of(asked, besides), wait)
+        own = DIRECT.get(route.operation.method) if wait is None else None
+        answer, is_met = await self._calls.answer_when(
+            own or route.operation, call, lambda: request_of(asked, besides), wait
+        )
         return told(answer, route.status if is_met else HTTPStatus.ACCEPTED)
 
     async def _stream(self, asked: Asked) -> ASGIApp:
@@ -127,25 +129,30 @@ def _marking(send: Send, request_id: str) -> Send:
 class Answer:
     """A whole answer, ready to be sent: each costs the server what it costs to make, and hardly more."""
 
-    __slots__ = ("body", "headers", "status")
+    __slots__ = ("body", "has_length", "headers", "status")
 
     def __init__(self, status: int, body: bytes = b"", media_type: str = "", **headers: str) -> None:
         self.status = status
         self.body = body
         self.headers = [*ALWAYS_RAW]
+        self.has_length = bool(media_type)
         if media_type:
             self.headers.append((b"content-length", str(len(body)).encode()))
             self.headers.append((b"content-type", media_type.encode()))
         self.headers += [(name.replace("_", "-").encode(), value.encode("latin-1")) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        tell = scope.get("extensions", {}).get(TELL_WHOLE)
+        if tell is not None and self.has_length and tell(self.status, self.headers, self.body):
+            return
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         await send({"type": "http.response.body", "body": self.body})
 
 
 def told(answer: Message | Text, status: HTTPStatus) -> Answer:
     if isinstance(answer, Text):
-        return Answer(status, answer.content, JSON)
+        marks = {"etag": etag(answer.revision)} if answer.revision else {}
+        return Answer(status, answer.content, JSON, **marks)
     if isinstance(answer, Empty):
         return Answer(status)
     document = written(answer)

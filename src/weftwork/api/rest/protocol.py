@@ -1,9 +1,11 @@
 """HTTP/1.1 as uvicorn speaks it, within bounds: a head that is too long, or takes too long, ends its connection."""
 
 import asyncio
+from collections.abc import Sequence
+from functools import partial
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 HEAD_BYTES_MAX = 64 * 1024
 HEAD_S = 15.0
@@ -12,6 +14,12 @@ HEAD_S = 15.0
 
 IS_WHOLE = "weftwork.is_whole"
 """An extension of the ASGI scope: says whether all of the body is here, so that nobody has to wait for it."""
+
+
+TELL_WHOLE = "weftwork.tell_whole"
+"""Another one: takes a whole answer that says its own length, and spares it the way through `send`, piece by piece."""
+
+Headers = Sequence[tuple[bytes, bytes]]
 
 
 class BoundedHttp(HttpToolsProtocol):
@@ -52,7 +60,24 @@ class BoundedHttp(HttpToolsProtocol):
         super().on_headers_complete()
         cycle = self.cycle
         if cycle is not None and cycle.scope is self.scope:
-            cast("dict[str, Any]", self.scope)["extensions"] = {IS_WHOLE: lambda: not cycle.more_body}
+            told = partial(self._tell_whole, cycle, self.scope["method"])
+            cast("dict[str, Any]", self.scope)["extensions"] = {IS_WHOLE: lambda: not cycle.more_body, TELL_WHOLE: told}
+
+    def _tell_whole(self, cycle: RequestResponseCycle, method: str, status: int, headers: Headers, body: bytes) -> bool:
+        """Whether the answer is on its way, in one piece; if not, it has to be sent the long way."""
+        is_plain = cycle.keep_alive and method != "HEAD" and not (cycle.response_started or self.flow.write_paused)
+        if cycle.disconnected or self.transport.is_closing() or not is_plain:
+            return False
+        head = [STATUS_LINE[status]]
+        for name, value in headers:
+            assert b"\n" not in value and b"\r" not in value, f"{name!r} would end too early"
+            head += (name, b": ", value, b"\r\n")
+        head += (b"\r\n", body)
+        self.transport.write(b"".join(head))
+        cycle.response_started = cycle.response_complete = True
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
     def on_message_complete(self) -> None:
         self._in_head = True
