@@ -21,7 +21,7 @@ from weftwork.model.subnet import Subnet
 from weftwork.testing import strategies as make
 from weftwork.verifier.model import Model
 from weftwork.verifier.packet import TCP, Inside, Probe
-from weftwork.verifier.reach import ReachIndex, reach
+from weftwork.verifier.reach_index import ReachIndex, reach
 
 OWNER = ProjectKey("bench", "large")
 ROUNDS = 5

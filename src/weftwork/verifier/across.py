@@ -11,8 +11,9 @@ from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.model.security_group import GroupRef, Rule
 from weftwork.verifier.boxes import Box, Boxes, Span, intersect, subtract, union
 from weftwork.verifier.model import address_of
+from weftwork.verifier.opened import opened_by
 from weftwork.verifier.policies import PolicySets, policy_sets, span_of
-from weftwork.verifier.reach import Groups, Member, Pair, Reach, opened_by
+from weftwork.verifier.reach import Groups, Member, Pair, Reach
 
 
 def across(intent: Intent, one: ProjectKey, other: ProjectKey) -> Reach:

@@ -28,7 +28,8 @@ from weftwork.verifier.boxes import (
 from weftwork.verifier.diff import ABSENT, Change, within
 from weftwork.verifier.model import NUMBERS
 from weftwork.verifier.packet import ICMP, TCP, UDP
-from weftwork.verifier.reach import NEVER_FROM_GUESTS, Forward, Groups, Member, ReachIndex
+from weftwork.verifier.reach import NEVER_FROM_GUESTS, Forward, Groups, Member
+from weftwork.verifier.reach_index import ReachIndex
 from weftwork.verifier.trial import Kin, Trial
 
 

@@ -11,7 +11,8 @@ from weftwork.model.intent import ProjectIntent, Thing
 from weftwork.model.keys import ThingKey
 from weftwork.verifier.boxes import Boxes, subtract
 from weftwork.verifier.diff import ABSENT, Change, ReachDiff, more
-from weftwork.verifier.reach import Groups, Member, ReachIndex, sent_by
+from weftwork.verifier.reach import Groups, Member, sent_by
+from weftwork.verifier.reach_index import ReachIndex
 
 Changes = Mapping[ThingKey, Thing | None]
 """Things as they will be; None: gone."""

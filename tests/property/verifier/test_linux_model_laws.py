@@ -13,7 +13,8 @@ from weftwork.model.intent import Intent
 from weftwork.program.linux import Family, NftChain, NftElement, NftSet, NftTable
 from weftwork.program.resource import Program, Resource
 from weftwork.testing import strategies as make
-from weftwork.testing.equivalence.cases import Shot, draw_case
+from weftwork.testing.equivalence.cases import draw_case
+from weftwork.testing.equivalence.shots import Shot
 from weftwork.verifier.at_home import at_home, moved
 from weftwork.verifier.linux.model import LinuxModel, agree, device_of
 from weftwork.verifier.linux.sets import NotUnderstood

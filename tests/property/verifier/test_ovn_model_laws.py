@@ -12,7 +12,8 @@ from weftwork.model.intent import Intent
 from weftwork.program.ovn import Acl, AclAction, AclDirection
 from weftwork.program.resource import Program
 from weftwork.testing import strategies as make
-from weftwork.testing.equivalence.cases import Shot, draw_case
+from weftwork.testing.equivalence.cases import draw_case
+from weftwork.testing.equivalence.shots import Shot
 from weftwork.verifier.at_home import at_home, moved
 from weftwork.verifier.model import OVN_IN_USER_SPACE, Model
 from weftwork.verifier.ovn.expressions import NotUnderstood, parse

@@ -18,7 +18,7 @@ from weftwork.verifier.boxes import Point, contains
 from weftwork.verifier.linux.model import LinuxModel, agree
 from weftwork.verifier.model import Model
 from weftwork.verifier.packet import Inside, Probe
-from weftwork.verifier.reach import reach
+from weftwork.verifier.reach_index import reach
 
 RED = make.TENANTS[0]
 SERVICES = ((6, 79), (6, 80), (6, 2000), (6, 2001), (17, 80), (1, 0), (253, 0))

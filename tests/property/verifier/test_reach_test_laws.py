@@ -15,7 +15,7 @@ from weftwork.model.port import Port
 from weftwork.model.reach_test import End, Internet, Must, PortRef, ReachTest
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule, SecurityGroup
 from weftwork.testing import strategies as make
-from weftwork.verifier.reach import ReachIndex
+from weftwork.verifier.reach_index import ReachIndex
 from weftwork.verifier.reach_tests import Counterexample, broken_by, fails
 from weftwork.verifier.trial import Changes, Standing
 

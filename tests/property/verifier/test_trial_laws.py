@@ -9,7 +9,7 @@ from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.testing import strategies as make
 from weftwork.verifier.boxes import Box, subtract, union
 from weftwork.verifier.diff import Change, ReachDiff, diff
-from weftwork.verifier.reach import reach
+from weftwork.verifier.reach_index import reach
 from weftwork.verifier.trial import Changes, Standing, diff_of
 
 Packets = dict[tuple[str, str], list[Box]]

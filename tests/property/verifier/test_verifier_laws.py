@@ -16,7 +16,8 @@ from weftwork.verifier.boxes import NOTHING, Box, Point, Span, contains, interse
 from weftwork.verifier.diff import ReachDiff, diff
 from weftwork.verifier.model import Model, is_one_host
 from weftwork.verifier.packet import Inside, Outside, Probe
-from weftwork.verifier.reach import NEVER_FROM_GUESTS, Reach, ReachIndex, reach
+from weftwork.verifier.reach import NEVER_FROM_GUESTS, Reach
+from weftwork.verifier.reach_index import ReachIndex, reach
 
 OUTSIDE = [IPv4Address(text) for text in ("198.51.100.200", "203.0.113.64", "203.0.113.128", "8.8.8.8", "11.0.1.1")]
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from weftwork.model.intent import Intent
-from weftwork.testing.equivalence.cases import Shot, draw_case
+from weftwork.testing.equivalence.cases import draw_case
+from weftwork.testing.equivalence.shots import Shot
 from weftwork.verifier.model import Model
 from weftwork.verifier.packet import Inside, Outside, Probe
 

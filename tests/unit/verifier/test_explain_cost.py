@@ -8,7 +8,7 @@ from bench.verifier import OWNER, large_project, seconds
 from weftwork.verifier.explain import explain
 from weftwork.verifier.packet import TCP, Inside
 from weftwork.verifier.question import Question
-from weftwork.verifier.reach import reach
+from weftwork.verifier.reach_index import reach
 from weftwork.verifier.trial import Standing
 
 QUESTIONS = 9

@@ -11,16 +11,7 @@ from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.model.port import Port
 from weftwork.model.subnet import Subnet
 from weftwork.testing.equivalence import frames
-from weftwork.testing.equivalence.cases import (
-    EXTERNAL,
-    NEIGHBOUR,
-    NEVER_DELIVERED,
-    TENANTS,
-    Case,
-    Form,
-    Shot,
-    device_of,
-)
+from weftwork.testing.equivalence.cases import Case
 from weftwork.testing.equivalence.frames import Arrival
 from weftwork.testing.equivalence.opinion import (
     Foretold,
@@ -33,7 +24,9 @@ from weftwork.testing.equivalence.opinion import (
     tracked_later,
 )
 from weftwork.testing.equivalence.packets import Flow, answer_frame, packets_of
+from weftwork.testing.equivalence.shots import NEVER_DELIVERED, Form, Shot
 from weftwork.testing.equivalence.wire import BROADCAST, Fence, Wire
+from weftwork.testing.equivalence.world import EXTERNAL, NEIGHBOUR, TENANTS, device_of
 from weftwork.verifier.model import Model, Traits, address_of, dnats_of, snat_of, survives
 from weftwork.verifier.packet import End, Inside, Outside, Phase, Probe, Router, Seen, Verdict
 from weftwork.verifier.reasons import Reason, ReasonCode

@@ -23,8 +23,8 @@ from weftwork.program.linux import LinuxResource, PortLink, Uplink
 from weftwork.program.plan import Create, Replace
 from weftwork.program.resource import Program, Resource
 from weftwork.testing import strategies as make
-from weftwork.testing.equivalence.cases import GUESTS
 from weftwork.testing.equivalence.wire import Fence, Wire
+from weftwork.testing.equivalence.world import GUESTS
 from weftwork.testing.guests import run
 from weftwork.verifier.model import LINUX, Traits
 

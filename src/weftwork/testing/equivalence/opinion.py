@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from weftwork.testing.equivalence.cases import Form, Shot
 from weftwork.testing.equivalence.frames import Arrival
+from weftwork.testing.equivalence.shots import Form, Shot
 from weftwork.verifier.model import Traits
 from weftwork.verifier.packet import TCP, UDP, Phase, Seen, Verdict
 

@@ -28,9 +28,9 @@ from weftwork.program.plan import Create, Replace
 from weftwork.program.resource import Program
 from weftwork.seams.driver import Driver, carried_out
 from weftwork.testing import strategies as make
-from weftwork.testing.equivalence.cases import GUESTS, device_of
 from weftwork.testing.equivalence.ovn_trace import OvnTrace
 from weftwork.testing.equivalence.wire import Fence, Wire
+from weftwork.testing.equivalence.world import GUESTS, device_of
 from weftwork.testing.guests import run
 from weftwork.testing.unixctl import call
 from weftwork.verifier.model import OVN_IN_USER_SPACE, Traits, dnats_of, snat_of

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from weftwork.testing.equivalence import frames
-from weftwork.testing.equivalence.cases import Form, Shot
 from weftwork.testing.equivalence.frames import Arrival
+from weftwork.testing.equivalence.shots import Form, Shot
 from weftwork.verifier.packet import ICMP, TCP, UDP, Phase, Probe, Seen, Verdict
 
 _SEQUENCE, _ACKNOWLEDGED = 1000, 5000

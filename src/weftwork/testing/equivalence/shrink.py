@@ -9,8 +9,10 @@ from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.model.network_policy import PolicyRule, SubnetRef
 from weftwork.model.security_group import GroupRef, Rule
-from weftwork.testing.equivalence.cases import Case, Shot, device_of
+from weftwork.testing.equivalence.cases import Case
 from weftwork.testing.equivalence.judge import Disagreement
+from weftwork.testing.equivalence.shots import Shot
+from weftwork.testing.equivalence.world import device_of
 from weftwork.verifier.packet import Inside, Outside
 
 Cut = Callable[[Case], Case]

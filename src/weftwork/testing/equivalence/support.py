@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import fields, replace
 
 from weftwork.compiler.capabilities import TABLE, Carries
-from weftwork.testing.equivalence.cases import Form, Shot, draw_case
+from weftwork.testing.equivalence.cases import draw_case
+from weftwork.testing.equivalence.shots import Form, Shot
 from weftwork.verifier.model import LINUX, OVN_IN_USER_SPACE, Model, Traits
 from weftwork.verifier.reasons import ReasonCode
 
