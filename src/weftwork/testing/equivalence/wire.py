@@ -28,6 +28,8 @@ _IFF_UP = 1
 _SO_RCVBUFFORCE = 33
 _BUFFER_BYTES = 16 << 20
 _ASK_AGAIN_S = 0.02
+_FENCE_AGAIN_S = 0.3
+"""On a busy machine a question is lost now and then, as any packet is."""
 _FENCES = 3
 
 
@@ -128,9 +130,13 @@ class Wire:
         wanted = {(one.interface, one.gateway) for one in fences}
         for key in wanted:
             self._answers.pop(key, None)
-        for one in fences:
-            self.send(one.interface, _question(one))
-        assert self._read_until(lambda: wanted <= self._answers.keys()), f"no answer to ARP: {wanted}"
+        deadline = time.monotonic() + self.patience_s
+        while missing := wanted - self._answers.keys():
+            assert time.monotonic() < deadline, f"no answer to ARP: {missing}"
+            for one in fences:
+                if (one.interface, one.gateway) in missing:
+                    self.send(one.interface, _question(one))
+            self._read_until(lambda: wanted <= self._answers.keys(), within_s=_FENCE_AGAIN_S)
 
     def _read_until(self, done: Callable[[], bool], *, within_s: float | None = None) -> bool:
         deadline = time.monotonic() + (self.patience_s if within_s is None else within_s)
