@@ -146,6 +146,7 @@ def ways(world: World, probe: Probe, verdict: Verdict) -> Iterator[Probe]:
         yield replace(probe, destination=seen.destination, destination_port=seen.destination_port)
     for dnat in world.intent[receiver.owner].dnats.values():
         outer = replace(probe, destination=dnat.external_ip, destination_port=dnat.external_port)
+        yield outer
         yield replace(outer, source=Outside(seen.source), source_address=None)
 
 

@@ -77,7 +77,7 @@ class OvnModel:
                 if port is None or own is None:
                     return Lost("no such port")
                 packet.source = own if probe.source_address is None else int(probe.source_address)
-                return Lost("its own address") if packet.destination == own else journey.from_port(port, packet)
+                return journey.from_port(port, packet)
 
     def _verdict(self, outcome: Outcome) -> Verdict:
         match outcome:
@@ -129,6 +129,8 @@ class Journey:
         if port.port_security and packet.source not in _secured(port):
             return Lost("port security")
         target = self._next(port, packet)
+        if packet.is_new and target is not None and target.name == port.name:
+            return Lost("its own address")
         packet.to_many = target is None and _is_many(packet.destination)
         packet.inport = port.name
         refused = self._refused(switch, AclDirection.FROM_PORT, packet)

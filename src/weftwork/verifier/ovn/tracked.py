@@ -91,6 +91,10 @@ class _Judge:
 
     def _lives(self, place: LogicalSwitchPort | LogicalRouter, opening: Opening) -> bool:
         """Some sender can still send it so that it comes by here."""
+        if isinstance(place, LogicalSwitchPort) and opening.source == opening.destination:
+            # A guest calls itself by a forward only.
+            turned = self._outer(place, opening)
+            return any(_passes(self._journey().from_port(place, packet), place) for packet in turned)
         if isinstance(place, LogicalSwitchPort) and address_of(place) == int(opening.source):
             return not isinstance(self._journey().from_port(place, _packet(opening)), Lost)
         for sender in self._guests_at(place.scope, int(opening.source)):
