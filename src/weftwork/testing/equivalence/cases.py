@@ -1,11 +1,11 @@
 """Random cases from a seed: an intent, what it is changed to, and packets that look for the corners of both."""
 
-from copy import deepcopy
 from dataclasses import dataclass, field
 from random import Random
 
 from weftwork.model.intent import Intent
 from weftwork.testing.equivalence.intents import add_policies, change, draw_project, lend, make_half
+from weftwork.testing.equivalence.revocations import flows, revoke
 from weftwork.testing.equivalence.shots import Numbers, Shot, draw_shots
 from weftwork.testing.equivalence.world import WORLDS
 
@@ -30,9 +30,12 @@ def draw_case(seed: int, *, packets: int = 20) -> Case:
     add_policies(Random(seed), before)
     for _ in range(random.choice((0, 1, 2))):
         lend(random, before)
-    after = deepcopy(before)
+    after = {owner: own.copy() for owner, own in before.items()}
     for _ in range(random.randint(1, 4)):
         change(random, after)
     numbers = Numbers(random)
     shots = draw_shots(random, before, numbers, packets)
+    aside = Random(f"{seed} revoked")
+    shots += flows(aside, before, numbers)
+    revoke(aside, before, after, shots)
     return Case(seed, before, after, shots, draw_shots(random, after, numbers, packets // 2))

@@ -149,7 +149,7 @@ def _from_port(random: Random, intent: Intent, numbers: Numbers) -> Shot | None:
         return None
     port = random.choice(attached)
     destination = _destination(random, intent, port.home)
-    protocol, number = _service(random, intent, owner, destination)
+    protocol, number = service(random, intent, owner, destination)
     probe = Probe(Inside(owner, port.id), destination, protocol, numbers.source_port(), number)
     if destination in port.addresses:
         return None
@@ -194,7 +194,7 @@ def _destination(random: Random, intent: Intent, owner: ProjectKey) -> IPv4Addre
     return random.choice(NOBODY)
 
 
-def _service(random: Random, intent: Intent, owner: ProjectKey, destination: IPv4Address) -> tuple[int, int]:
+def service(random: Random, intent: Intent, owner: ProjectKey, destination: IPv4Address) -> tuple[int, int]:
     """Protocol and destination port: mostly at an edge of some rule."""
     forwards = [one for own in intent.values() for one in own.dnats.values() if one.external_ip == destination]
     if forwards and random.random() < 0.8:
