@@ -9,7 +9,7 @@ from weftwork.actions.find import group_of, policy_of, subnet_of, vpc_of
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.network import Decision, Network, Stored
 from weftwork.actions.pages import Page, Sift, page_of
-from weftwork.actions.security_groups import check_ports
+from weftwork.actions.security_groups import check_family, check_ports
 from weftwork.actions.words import check_name
 from weftwork.base import codes
 from weftwork.base.tenancy import ProjectKey
@@ -90,7 +90,7 @@ async def update_network_policy(
             kind=judged,
             subnet=old.subnet if subnet is None else subnet_of(here, owner, subnet).name if subnet else WHOLE_PROJECT,
             priority=old.priority if priority is None else priority,
-            rules=_checked(here, owner, judged, old.rules if rules is None else rules),
+            rules=_checked(here, owner, judged, old.rules if rules is None else rules, old.rules),
         )
 
     return await _change(network, owner, policy, updated, if_revision)
@@ -105,9 +105,9 @@ async def add_policy_rules(
     """
 
     def extended(here: ProjectIndex, old: NetworkPolicy) -> NetworkPolicy:
-        new = tuple(one for one in _checked(here, owner, old.kind, rules) if one not in old.rules)
+        new = tuple(one for one in _checked(here, owner, old.kind, rules, old.rules) if one not in old.rules)
         at = position - 1 if position else len(old.rules)
-        return replace(old, rules=_checked(here, owner, old.kind, old.rules[:at] + new + old.rules[at:]))
+        return replace(old, rules=_checked(here, owner, old.kind, old.rules[:at] + new + old.rules[at:], old.rules))
 
     return await _change(network, owner, policy, extended)
 
@@ -190,14 +190,20 @@ def _check_priority(priority: int) -> None:
 
 
 def _checked(
-    here: ProjectIndex, owner: ProjectKey, kind: PolicyKind, rules: tuple[PolicyRule, ...]
+    here: ProjectIndex,
+    owner: ProjectKey,
+    kind: PolicyKind,
+    rules: tuple[PolicyRule, ...],
+    known: tuple[PolicyRule, ...] = (),
 ) -> tuple[PolicyRule, ...]:
-    """In their order, each once, with names for ids."""
+    """In their order, each once, with names for ids. `known` are there already."""
     distinct = tuple(dict.fromkeys(_by_name(owner, rule) for rule in rules))
     if len(distinct) > RULES_MAX:
         raise codes.TOO_MANY_RULES.refusal(f"{len(distinct)} rules in one policy, at most {RULES_MAX} fit")
     for rule in distinct:
         check_ports(rule.protocol, rule.ports)
+        if rule not in known:
+            check_family(rule.peer)
         if kind is PolicyKind.ISOLATION and rule.action is Action.DENY:
             raise codes.INVALID_ACTION.refusal("an isolation denies by itself: its rules are what it allows")
         match rule.peer:

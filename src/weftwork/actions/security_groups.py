@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import IPv6Network
 from typing import Literal
 
 from weftwork.actions import rows
@@ -36,8 +37,8 @@ async def create_security_group(
 ) -> Stored[SecurityGroup]:
     """A group without rules allows nothing. A rule may name the group itself.
 
-    Refusals INVALID_NAME, FIELD_TOO_LONG, INVALID_ARGUMENT, INVALID_PORT_RANGE, TOO_MANY_RULES, VPC_NOT_FOUND,
-    SECURITY_GROUP_NOT_FOUND (named by a rule), SECURITY_GROUP_ALREADY_EXISTS.
+    Refusals INVALID_NAME, FIELD_TOO_LONG, INVALID_ARGUMENT, INVALID_PORT_RANGE, IPV6_NOT_SUPPORTED, TOO_MANY_RULES,
+    VPC_NOT_FOUND, SECURITY_GROUP_NOT_FOUND (named by a rule), SECURITY_GROUP_ALREADY_EXISTS.
     """
     check_name(name, "security group")
     check_description(description)
@@ -82,8 +83,8 @@ async def update_security_group(
         return replace(
             old,
             description=old.description if description is None else description,
-            ingress=old.ingress if ingress is None else _rules(here, owner, ingress, itself=old.name),
-            egress=old.egress if egress is None else _rules(here, owner, egress, itself=old.name),
+            ingress=old.ingress if ingress is None else _rules(here, owner, ingress, old.ingress, itself=old.name),
+            egress=old.egress if egress is None else _rules(here, owner, egress, old.egress, itself=old.name),
         )
 
     return await _change(network, owner, group, updated, if_revision)
@@ -97,8 +98,8 @@ async def add_rules(
     def extended(here: ProjectIndex, old: SecurityGroup) -> SecurityGroup:
         return replace(
             old,
-            ingress=_rules(here, owner, old.ingress + ingress, itself=old.name),
-            egress=_rules(here, owner, old.egress + egress, itself=old.name),
+            ingress=_rules(here, owner, old.ingress + ingress, old.ingress, itself=old.name),
+            egress=_rules(here, owner, old.egress + egress, old.egress, itself=old.name),
         )
 
     return await _change(network, owner, group, extended)
@@ -178,13 +179,17 @@ async def _change(
     return await network.run(owner, decide)
 
 
-def _rules(here: ProjectIndex, owner: ProjectKey, rules: tuple[Rule, ...], *, itself: str) -> tuple[Rule, ...]:
-    """Checked, groups by their names, each rule once."""
+def _rules(
+    here: ProjectIndex, owner: ProjectKey, rules: tuple[Rule, ...], known: tuple[Rule, ...] = (), *, itself: str
+) -> tuple[Rule, ...]:
+    """Checked, groups by their names, each rule once. `known` are there already."""
     distinct = _canonical(owner, rules)
     if len(distinct) > RULES_MAX:
         raise codes.TOO_MANY_RULES.refusal(f"{len(distinct)} rules in one direction, at most {RULES_MAX} fit")
     for rule in distinct:
         check_ports(rule.protocol, rule.ports)
+        if rule not in known:
+            check_family(rule.peer)
         if isinstance(rule.peer, GroupRef):
             _check_group(here, owner, rule.peer, itself)
     return distinct
@@ -222,6 +227,12 @@ def check_ports(protocol: Protocol, ports: PortRange | None) -> None:
         raise codes.INVALID_PORT_RANGE.refusal(f"{protocol.value} has no ports", field="port_range")
     if not 0 <= ports.min <= ports.max <= 65535:
         raise codes.INVALID_PORT_RANGE.refusal(f"{ports.min}-{ports.max} is not a port range", field="port_range")
+
+
+def check_family(peer: object) -> None:
+    """Of a rule: one that matches nothing would look like one that does. Refusal IPV6_NOT_SUPPORTED."""
+    if isinstance(peer, IPv6Network):
+        raise codes.IPV6_NOT_SUPPORTED.refusal(f"{peer} is an IPv6 range, and guests speak IPv4 only", field="source")
 
 
 def _named_still_there(network: Network, new: SecurityGroup, old: SecurityGroup | None) -> tuple[Compare, ...]:

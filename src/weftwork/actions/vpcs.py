@@ -179,13 +179,12 @@ def default_subnet(vpc: Vpc, prefix: int) -> Subnet:
 
 
 def default_group(vpc: Vpc) -> SecurityGroup:
-    everywhere = (IPv4Network("0.0.0.0/0"), IPv6Network("::/0"))
     return SecurityGroup(
         owner=vpc.owner,
         name=DEFAULT,
         description="What ports without a group of their own get.",
         ingress=(Rule(Protocol.ALL, None, GroupRef(DEFAULT)),),
-        egress=tuple(Rule(Protocol.ALL, None, one) for one in everywhere),
+        egress=(Rule(Protocol.ALL, None, IPv4Network("0.0.0.0/0")),),
         created_at=vpc.created_at,
     )
 

@@ -195,8 +195,8 @@ IPV6_NOT_SUPPORTED = _code(
     Kind.INVALID,
     "IPV6_NOT_SUPPORTED",
     "IPv6 is not supported here yet",
-    "VPCs, subnets, ports and NAT have IPv4 addresses for now.",
-    "Give an IPv4 range or address.",
+    "VPCs, subnets, ports and NAT have IPv4 addresses for now, and rules with IPv6 ranges would match nothing.",
+    "Give an IPv4 range or address; leave out rules for `::/0`.",
 )
 CIDR_POOL_EXHAUSTED = _code(
     Kind.EXHAUSTED,

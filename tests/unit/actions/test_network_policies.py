@@ -1,7 +1,7 @@
 """Network policies: rules in their order, and whatever they name is kept for them."""
 
 from collections.abc import AsyncIterator
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 import pytest_asyncio
@@ -91,6 +91,7 @@ async def test_a_priority_out_of_range_is_refused(network: Network, priority: in
     [
         (PolicyRule(Action.DENY, Protocol.TCP, PortRange(80, 79), ANYWHERE), "INVALID_PORT_RANGE"),
         (PolicyRule(Action.DENY, Protocol.ICMP, PortRange(1, 2), ANYWHERE), "INVALID_PORT_RANGE"),
+        (PolicyRule(Action.DENY, Protocol.ALL, None, IPv6Network("fd00::/8")), "IPV6_NOT_SUPPORTED"),
         (PolicyRule(Action.DENY, Protocol.ALL, None, GroupRef("nobody")), "SECURITY_GROUP_NOT_FOUND"),
         (PolicyRule(Action.DENY, Protocol.ALL, None, GroupRef("web", BLUE)), "SECURITY_GROUP_NOT_FOUND"),
         (PolicyRule(Action.DENY, Protocol.ALL, None, SubnetRef("nowhere")), "SUBNET_NOT_FOUND"),

@@ -61,6 +61,7 @@ async def test_creating_it_again_gives_the_one_that_is_there(network: Network) -
         (Rule(Protocol.TCP, PortRange(-1, 1), EVERYWHERE), "INVALID_PORT_RANGE"),
         (Rule(Protocol.ICMP, PortRange(8, 8), EVERYWHERE), "INVALID_PORT_RANGE"),
         (Rule(Protocol.ALL, PortRange(0, 65535), EVERYWHERE), "INVALID_PORT_RANGE"),
+        (Rule(Protocol.TCP, None, ip_network("::/0")), "IPV6_NOT_SUPPORTED"),
         (from_group("absent"), "SECURITY_GROUP_NOT_FOUND"),
         (from_group("blue/web/default"), "SECURITY_GROUP_NOT_FOUND"),
         (from_group(""), "SECURITY_GROUP_NOT_FOUND"),

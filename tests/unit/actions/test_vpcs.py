@@ -27,7 +27,7 @@ async def test_a_vpc_comes_with_its_default_subnet_and_group(network: Network) -
     assert intent.subnets["default"].dhcp_enabled
     group = intent.groups["default"]
     assert [rule.peer for rule in group.ingress] == [GroupRef("default")]
-    assert [str(rule.peer) for rule in group.egress] == ["0.0.0.0/0", "::/0"]
+    assert [str(rule.peer) for rule in group.egress] == ["0.0.0.0/0"]
     assert await leaks(network.store) == ()
 
 
