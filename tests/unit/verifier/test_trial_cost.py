@@ -1,6 +1,5 @@
 """A trial costs what the change touches: as much among 10,000 ports as among 100."""
 
-import statistics
 import time
 from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
@@ -90,7 +89,8 @@ def test_the_cost_of_holding_a_change_against_tests_is_flat_too(change: str) -> 
     few, many = Standing(small_project), Standing(large_project)
     made = {"came": one_port_more(10_001), "regrouped": regrouped(), "gone": gone()}[change]
     times = [(check_s(few, small_project, made), check_s(many, large_project, made)) for _ in range(ROUNDS)]
-    small, large = (statistics.median(column) for column in zip(*times, strict=True))
+    # What else the machine does only adds.
+    small, large = (min(column) for column in zip(*times, strict=True))
     assert large < FLAT * small, f"{small * 1e6:.0f} µs among 100 ports, {large * 1e6:.0f} µs among 10,000"
 
 
@@ -99,5 +99,6 @@ def test_the_cost_of_a_trial_is_flat_from_100_to_10000_ports(change: str) -> Non
     few, many = Standing(project(100)), Standing(project(10_000))
     made = {"came": one_port_more(10_001), "regrouped": regrouped(), "gone": gone()}[change]
     times = [(cost_s(few, made), cost_s(many, made)) for _ in range(ROUNDS)]
-    small, large = (statistics.median(column) for column in zip(*times, strict=True))
+    # What else the machine does only adds.
+    small, large = (min(column) for column in zip(*times, strict=True))
     assert large < FLAT * small, f"{small * 1e6:.0f} µs among 100 ports, {large * 1e6:.0f} µs among 10,000"
