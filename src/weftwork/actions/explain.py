@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, ip_address
 
 from weftwork.actions.find import port_of, vpc_of
 from weftwork.actions.index import ProjectIndex
+from weftwork.actions.meeting import lodger_at, meeting
 from weftwork.actions.network import Network
 from weftwork.allocator.external import next_external
 from weftwork.base import codes
@@ -13,6 +14,8 @@ from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import ProjectIntent, peers_of
 from weftwork.model.port import Port
 from weftwork.model.vpc import Vpc
+from weftwork.verifier.at_home import at_home
+from weftwork.verifier.beyond_project import explain_beyond
 from weftwork.verifier.explain import Explanation, explain
 from weftwork.verifier.packet import Inside, Outside
 from weftwork.verifier.question import Question
@@ -37,10 +40,16 @@ async def explain_flow(
 ) -> Explained:
     """Each end is a port's name or id, an address, or `internet`.
 
-    Refusals VPC_NOT_FOUND, PORT_NOT_FOUND, IPV6_NOT_SUPPORTED, PORT_IN_SHARED_SUBNET, INVALID_ARGUMENT when no end is
-    the project's.
+    Refusals VPC_NOT_FOUND, PORT_NOT_FOUND, IPV6_NOT_SUPPORTED, INVALID_ARGUMENT when no end is the project's.
     """
     here, vpc = vpc_of(network, owner)
+    named = (_named(network, here, vpc, source, "source"), _named(network, here, vpc, destination, "destination"))
+    ends = meeting(network, owner, *named)
+    if ends is not None and (ends.sender or ends.receiver):
+        source_end = _inside(ends.sender) if ends.sender else Outside(ends.source)
+        question = Question(owner, source_end, ends.destination, protocol, destination_port)
+        explanation = explain_beyond(network.view.intent, question, ends)
+        return Explained(explanation, here.intent, _shown(here, source), _shown(here, destination))
     question = Question(
         project=owner,
         source=_source(network, here, vpc, source),
@@ -53,8 +62,15 @@ async def explain_flow(
     spare = next_external(
         network.settings.external, network.settings.external_gateway, network.view.external.__contains__
     )
-    explanation = explain(network.view.intent, question, spare=spare, standing=lambda: network.reach.of(owner))
+    intent = at_home(network.view.intent) if ends is not None else network.view.intent
+    explanation = explain(intent, question, spare=spare, standing=lambda: network.reach.of(owner))
     return Explained(explanation, here.intent, _shown(here, source), _shown(here, destination))
+
+
+def _named(network: Network, here: ProjectIndex, vpc: Vpc, text: str, field: str) -> Port | IPv4Address:
+    if text == INTERNET:
+        return _far(network, vpc)
+    return _address(text, field) or port_of(here, vpc.owner, text)
 
 
 def _source(network: Network, here: ProjectIndex, vpc: Vpc, text: str) -> Inside | Outside:
@@ -62,10 +78,11 @@ def _source(network: Network, here: ProjectIndex, vpc: Vpc, text: str) -> Inside
         return Outside(_far(network, vpc))
     address = _address(text, "source")
     if address is None:
-        return _inside(not_borrowed(port_of(here, vpc.owner, text)))
-    _check_no_lodger(network, here, vpc, address, "source")
-    if port := _port_at(here, address) or _port_of_peer(network, vpc, address):
+        return _inside(port_of(here, vpc.owner, text))
+    if port := _port_at(here, address):
         return _inside(port)
+    if at_peer := _port_of_peer(network, vpc, address):
+        return at_peer
     if address in vpc.cidr:
         message = f"no port of project {vpc.owner} has the address {address}, so nobody sends from it"
         raise codes.PORT_NOT_FOUND.refusal(message, field="source")
@@ -77,26 +94,9 @@ def _destination(network: Network, here: ProjectIndex, vpc: Vpc, text: str) -> I
         return _far(network, vpc)
     address = _address(text, "destination")
     if address is None:
-        return _inside(not_borrowed(port_of(here, vpc.owner, text)))
-    _check_no_lodger(network, here, vpc, address, "destination")
+        return _inside(port_of(here, vpc.owner, text))
     port = _port_at(here, address)
     return _inside(port) if port else address
-
-
-def not_borrowed(port: Port) -> Port:
-    """Refusal PORT_IN_SHARED_SUBNET."""
-    if port.lender:
-        raise codes.PORT_IN_SHARED_SUBNET.refusal(f"port {port.name or port.id} is in a subnet of {port.lender}")
-    return port
-
-
-def _check_no_lodger(network: Network, here: ProjectIndex, vpc: Vpc, address: IPv4Address, field: str) -> None:
-    """Of the VPC, or of one that it is peered with."""
-    near = (here, *(network.view.project(owner) for owner, _ in peers_of(network.view.intent, vpc.owner)))
-    if any(there and there.port_by_address.get(address) in there.lodgers for there in near):
-        raise codes.PORT_IN_SHARED_SUBNET.refusal(
-            f"{address} is of a port in a subnet that is shared with the port's project", field=field
-        )
 
 
 def _check_ours(here: ProjectIndex, vpc: Vpc, question: Question) -> None:
@@ -139,12 +139,13 @@ def _port_at(here: ProjectIndex, address: IPv4Address) -> Port | None:
     return here.intent.ports.get(port_id) if port_id else None
 
 
-def _port_of_peer(network: Network, vpc: Vpc, address: IPv4Address) -> Port | None:
-    """Whoever sends from an address of a peered VPC; of that port nothing but its address is told."""
+def _port_of_peer(network: Network, vpc: Vpc, address: IPv4Address) -> Inside | None:
+    """Whoever sends from an address of a peered VPC, as a port of that VPC's; nothing but its address is told of it."""
     for owner, peer in peers_of(network.view.intent, vpc.owner):
         there = network.view.project(owner)
         if there is not None and peer.vpc and address in peer.vpc.cidr:
-            return _port_at(there, address)
+            port = _port_at(there, address) or lodger_at(there, address)
+            return Inside(owner, port.id) if port else None
     return None
 
 

@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from weftwork.actions import rows
 from weftwork.actions.claims import Draft, change, creation, joined, removal
-from weftwork.actions.explain import not_borrowed
 from weftwork.actions.find import group_of, port_of, reach_test_of, subnet_of, vpc_of
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.network import Decision, Network, Stored
@@ -19,6 +18,7 @@ from weftwork.base import codes
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model import keys
 from weftwork.model.network_policy import SubnetRef
+from weftwork.model.port import Port
 from weftwork.model.reach_test import End, Internet, Must, PortRef, ReachTest
 from weftwork.model.security_group import GroupRef, PortRange, Protocol
 from weftwork.model.vpc import Vpc
@@ -230,7 +230,7 @@ def _checked(network: Network, here: ProjectIndex, owner: ProjectKey, wanted: Wa
 def _found(here: ProjectIndex, owner: ProjectKey, end: End) -> End:
     match end:
         case PortRef(text):
-            return PortRef(not_borrowed(port_of(here, owner, text)).id)
+            return PortRef(_not_borrowed(port_of(here, owner, text)).id)
         case GroupRef(text):
             return GroupRef(group_of(here, owner, text).name)
         case SubnetRef(text):
@@ -239,6 +239,13 @@ def _found(here: ProjectIndex, owner: ProjectKey, end: End) -> End:
             raise codes.IPV6_NOT_SUPPORTED.refusal(f"{end} is an IPv6 range")
         case IPv4Network() | Internet():
             return end
+
+
+def _not_borrowed(port: Port) -> Port:
+    """A test is held against every change that could break it: so the borrower could stop what the lender does."""
+    if port.lender:
+        raise codes.PORT_IN_SHARED_SUBNET.refusal(f"port {port.name or port.id} is in a subnet of {port.lender}")
+    return port
 
 
 def _is_inside(here: ProjectIndex, end: End) -> bool:

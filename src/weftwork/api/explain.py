@@ -99,6 +99,8 @@ async def _live(doors: Doors, explained: Explained) -> messages.LiveProbe:
     found = explained.explanation
     if doors.tracer is None:
         return _not_tried("no agent runs on this server, or its data plane cannot follow a probe")
+    if found.route.way is Way.BEYOND:
+        return _not_tried("another project judges half of the way, and its rules would be seen in the trace")
     if found.route.way is Way.TO_ROUTER:
         return _not_tried("a gateway answers by itself, and the probe is to be answered by nobody")
     if found.route.sender is None:

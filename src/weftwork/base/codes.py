@@ -639,9 +639,9 @@ PORT_IN_SHARED_SUBNET = _code(
     Kind.INVALID,
     "PORT_IN_SHARED_SUBNET",
     "A port in another project's subnet",
-    "Two projects judge what such a port sends and gets, and neither may read the other's rules: so neither "
-    "`weft explain` nor a reach test speaks of it.",
-    "Send a packet from the guest; `--dry-run` says what a change would open or close for it.",
+    "A reach test is held against every change that could break it, so one about such a port would let the borrower "
+    "stop what the lender does.",
+    "Ask `weft explain`; `--dry-run` says what a change would open or close for it.",
 )
 
 # Who may, and how much.

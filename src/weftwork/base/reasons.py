@@ -190,6 +190,12 @@ class ReasonCode(Enum):
         "`web1` calls `10.30.0.5` of the peer `acme/data`, whose groups do not let it in, or where nobody has it.",
         "Ask the peer: what is there is its to see, and `weft explain` tells it from its side.",
     )
+    REFUSED_BY_OTHER_SIDE = _stops(
+        "The other side's rules stop it, or nobody is there.",
+        "`web1` is in a subnet that `acme/net` lends, and calls `10.20.9.4` there: its rules let the packet go, and "
+        "it is not delivered.",
+        "Ask the other project: whose subnet it is, or whose port stands in yours. What judges there is its to see.",
+    )
     REFUSED_OUTSIDE = _stops(
         "It leaves the project, and the other side does not let it in.",
         "`web1` calls an external address that is another project's, and nothing is forwarded there.",

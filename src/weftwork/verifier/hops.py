@@ -28,6 +28,8 @@ class Station(Enum):
     """The VPC of a peered project."""
     INGRESS = "ingress"
     """The receiver's security groups."""
+    OTHER_SIDE = "other-side"
+    """All that another project judges."""
 
 
 class Passage(Enum):

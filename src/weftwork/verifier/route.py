@@ -28,6 +28,8 @@ class Way(Enum):
     FROM_PEER = "from-peer"
     OUTWARDS = "outwards"
     INWARDS = "inwards"
+    BEYOND = "beyond"
+    """Another project judges half of it, of which nothing is told."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,19 +10,21 @@ import pytest_asyncio
 from weftwork.actions.explain import explain_flow
 from weftwork.actions.nat import create_dnat
 from weftwork.actions.network import Network
-from weftwork.actions.ports import create_port, delete_port
+from weftwork.actions.ports import attach_port, create_port, delete_port
 from weftwork.actions.reach_tests import Wanted, create_reach_test
 from weftwork.actions.reads import get_subnet, list_ports
+from weftwork.actions.security_groups import add_rules
 from weftwork.actions.shares import list_shared_subnets, list_shares, share_subnet, unshare_subnet
 from weftwork.actions.subnets import create_subnet, delete_subnet
 from weftwork.actions.vpcs import create_vpc, delete_vpc
 from weftwork.base.errors import Refusal
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.reach_test import Must, PortRef
-from weftwork.model.security_group import GroupRef, Protocol
+from weftwork.model.security_group import GroupRef, Protocol, Rule
 from weftwork.testing.network_kit import BLUE, RED, leaks, refused
 
 LENT = f"{RED}/lent"
+ANYWHERE = IPv4Network("0.0.0.0/0")
 NOBODY = ProjectKey("ghost", "net")
 
 
@@ -52,20 +54,38 @@ async def test_a_port_in_a_shared_subnet_is_its_projects_with_an_address_of_the_
     await delete_port(network, owner=BLUE, port="a", cascade=False)
 
 
-async def test_nobody_is_told_by_whose_rules_a_borrowed_port_is_reached(network: Network) -> None:
+async def test_of_a_borrowed_port_its_own_side_is_told_and_of_the_others_that_it_stops_a_packet(
+    network: Network,
+) -> None:
     borrowed = (await create_port(network, owner=BLUE, subnet=LENT, name="a")).value
+    lenders = (await create_port(network, owner=RED, subnet="lent", name="r")).value
     await create_port(network, owner=BLUE, name="own")
-    await create_port(network, owner=RED, subnet="lent", name="r")
-    address = str(borrowed.addresses[0])
+    for owner, port in ((BLUE, "a"), (RED, "r"), (BLUE, "own")):
+        await attach_port(network, owner=owner, port=port, vm=port)
 
-    for owner, source, destination in (
-        *((BLUE, "a", "own"), (BLUE, "own", "a"), (BLUE, "internet", "a")),
-        *((RED, "r", address), (RED, address, "r")),
-    ):
-        async with refused(network, "PORT_IN_SHARED_SUBNET"):
-            await explain_flow(
-                network, owner=owner, source=source, destination=destination, protocol=6, destination_port=80
-            )
+    async def codes(owner: ProjectKey, source: str, destination: str) -> list[str]:
+        asked = explain_flow(
+            network, owner=owner, source=source, destination=destination, protocol=6, destination_port=80
+        )
+        found = (await asked).explanation
+        assert str(lenders.id if owner == BLUE else borrowed.id) not in repr(found)
+        return [one.reason.code.name for one in found.blockers]
+
+    a, r = str(borrowed.addresses[0]), str(lenders.addresses[0])
+    assert await codes(BLUE, "a", r) == ["REFUSED_BY_OTHER_SIDE"]
+    assert await codes(BLUE, r, "a") == ["NO_INGRESS_RULE"]
+    assert await codes(BLUE, "a", "internet") == ["REFUSED_BY_OTHER_SIDE"]
+    assert await codes(BLUE, "internet", "a") == ["NO_INGRESS_RULE"]
+    assert await codes(BLUE, "a", "own") == ["REFUSED_BY_OTHER_SIDE"]
+    assert await codes(RED, "r", a) == ["REFUSED_BY_OTHER_SIDE"]
+    assert await codes(RED, a, "r") == ["NO_INGRESS_RULE"]
+
+    await add_rules(network, owner=RED, group="default", ingress=(Rule(Protocol.ALL, None, ANYWHERE),))
+    assert await codes(BLUE, "a", r) == await codes(RED, a, "r") == []
+
+
+async def test_no_reach_test_gives_the_borrower_a_say_in_what_the_lender_changes(network: Network) -> None:
+    await create_port(network, owner=BLUE, subnet=LENT, name="a")
     never = Wanted("never", Must.NOT_REACH, PortRef("a"), GroupRef("default"), Protocol.TCP, None)
     async with refused(network, "PORT_IN_SHARED_SUBNET"):
         await create_reach_test(network, owner=BLUE, wanted=never)
