@@ -87,7 +87,7 @@ def main() -> int:
         cast = _set_the_stage(story, cloud, stack)
         for scene in (_groups, _tenants, _spoofing):
             scene(story, cast)
-        for scene_with_changes in (_outside, _revocation):
+        for scene_with_changes in (_outside, _why, _revocation):
             scene_with_changes(story, cloud, cast)
         if os.environ.get("KEEP", "") not in ("", "0"):
             _keep(node, cast)
@@ -252,6 +252,39 @@ def _outside(story: Story, cloud: Cloud, cast: Cast) -> None:
         passes=False,
         because="not forwarded",
     )
+
+
+def _why(story: Story, cloud: Cloud, cast: Cast) -> None:
+    """Each answer beside a real packet: both must say the same, and the answer must name what decides."""
+    story.chapter("Why: weft explain says it, and a packet shows that it is so")
+    web1, db1, twin1 = cast.web1, cast.db1, cast.twin1
+    inner, data, far, outer = cast.web2.address, db1.address, Internet.SERVER, "203.0.113.10"
+
+    def tcp(guest: Guest | Internet, to: str, port: int, passes: bool) -> Callable[[], object]:
+        return lambda: guest.tcp(to, port, timeout_s=None if passes else SILENCE_S)
+
+    def ping(to: str, passes: bool) -> Callable[[], object]:
+        return lambda: web1.ping(to, tries=3) if passes else web1.ping(to, timeout_s=SILENCE_S)
+
+    situations = (
+        (ACME, "web1", "web2", "icmp", ping(inner, True), "INGRESS_RULE"),
+        (ACME, "web1", "web2", "tcp/80", tcp(web1, inner, 80, True), "INGRESS_RULE"),
+        (ACME, "web1", "web2", "tcp/5432", tcp(web1, inner, 5432, False), "NO_INGRESS_RULE"),
+        (ACME, "web1", "db1", "tcp/5432", tcp(web1, data, 5432, True), "INGRESS_RULE"),
+        (ACME, "web1", "db1", "icmp", ping(data, False), "NO_INGRESS_RULE"),
+        (ACME, "web1", far, "tcp/80", tcp(web1, far, 80, True), "SNAT"),
+        (ACME, "web1", outer, "tcp/8080", tcp(web1, outer, 8080, True), "HAIRPIN"),
+        (ACME, "internet", outer, "tcp/8080", tcp(cast.internet, outer, 8080, True), "DNAT"),
+        (ACME, "internet", outer, "tcp/5432", tcp(cast.internet, outer, 5432, False), "NO_DNAT"),
+        (BLUTH, "web1", far, "tcp/80", tcp(twin1, far, 80, False), "NO_SNAT"),
+    )
+    for project, source, destination, service, probe, decides in situations:
+        told = cloud.explain(project, source, destination, service)
+        because = f"explain: {', '.join(dict.fromkeys(one.code for one in told.decides))}"
+        text = f"{project.split('/')[0]} {source} to {destination} by {service}"
+        story.line(text, probe, passes=told.reachable, because=because)
+        if decides not in {one.code for one in told.decides}:
+            story.wrong.append(f"{text}: explain does not name {decides}")
 
 
 def _revocation(story: Story, cloud: Cloud, cast: Cast) -> None:

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from weftwork.client.client import Client, Mutation, resource_ref
-from weftwork.client.messages import Leak, PolicyRule, Port, SecurityRule, Target, TargetState, Vpc
+from weftwork.client.messages import Explanation, Leak, PolicyRule, Port, SecurityRule, Target, TargetState, Vpc
 from weftwork.client.rules import rule
 from weftwork.testing.patience import patient
 
@@ -243,6 +243,12 @@ class Cloud:
     def target(self) -> TargetState:
         """Everything the hosts should hold and do hold, and the plan between."""
         return self._run(self._client.get_target())
+
+    def explain(self, project: str, source: str, destination: str, service: str) -> Explanation:
+        """Why one reaches the other or not, by `tcp/80`, `udp/53` or `icmp`."""
+        protocol, _, port = service.partition("/")
+        asked = self._client.explain(project, source, destination, protocol=protocol, port=int(port or 0))
+        return self._run(asked).there
 
     def leaks(self) -> list[str]:
         """What of ours has no owner, one line each."""
