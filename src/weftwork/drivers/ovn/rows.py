@@ -136,12 +136,15 @@ def columns_of(resource: OvnResource, deployment: str = "") -> dict[str, Any]:
     if isinstance(resource, LoadBalancerGroup):
         return {"name": group_name(Mark(deployment, resource.scope), resource.name)}
     columns = _columns(resource)
-    marks = {MARK: resource.scope} | ({DEPLOYMENT: deployment} if deployment else {})
+    marks = {MARK: resource.scope}
+    if deployment:
+        marks[DEPLOYMENT] = deployment
     if isinstance(resource, DhcpOptions):
         marks[NAME] = resource.name
     if belongs_to := _belongs_to(resource):
         marks[BELONGS_TO] = belongs_to
-    return columns | {"external_ids": marks}
+    columns["external_ids"] = marks
+    return columns
 
 
 def _belongs_to(resource: OvnResource) -> str:
@@ -157,10 +160,6 @@ def _belongs_to(resource: OvnResource) -> str:
 
 def _columns(resource: OvnResource) -> dict[str, Any]:
     match resource:
-        case LogicalSwitch():
-            return {"name": resource.name, "other_config": dict(resource.other_config)}
-        case LogicalRouter():
-            return {"name": resource.name, "options": dict(resource.options)}
         case LogicalSwitchPort():
             return {
                 "name": resource.name,
@@ -169,6 +168,10 @@ def _columns(resource: OvnResource) -> dict[str, Any]:
                 "port_security": frozenset(resource.port_security),
                 "options": dict(resource.options),
             }
+        case LogicalSwitch():
+            return {"name": resource.name, "other_config": dict(resource.other_config)}
+        case LogicalRouter():
+            return {"name": resource.name, "options": dict(resource.options)}
         case LogicalRouterPort():
             return {
                 "name": resource.name,

@@ -55,6 +55,7 @@ class Transaction:
     _made: dict[Key, Named] = field(default_factory=dict)
     _doomed: set[Key] = field(default_factory=set)
     _members: defaultdict[_Change, list[UUID | Named | str]] = field(default_factory=lambda: defaultdict(list))
+    _new_in: dict[tuple[str, Parent], list[UUID | Named | str]] = field(default_factory=dict)
     _names: int = 0
 
     def add(self, steps: Iterable[Step]) -> None:
@@ -76,9 +77,8 @@ class Transaction:
     def _create(self, new: OvnResource) -> None:
         match new:
             case PortGroupMember(scope, group, port):
-                holder = self._place(new.key, ("ovn-port-group", scope, group))
-                member = self._place(new.key, ("ovn-switch-port", scope, port))
-                self._members["Port_Group", holder, "ports", "insert"].append(member)
+                members = self._those_of(new.key, Parent("Port_Group", group, "ports"), scope)
+                members.append(self._place(new.key, ("ovn-switch-port", scope, port)))
             case AddressSetMember(scope, name, address):
                 holder = self._place(new.key, ("ovn-address-set", scope, name))
                 self._members["Address_Set", holder, "addresses", "insert"].append(address)
@@ -88,14 +88,23 @@ class Transaction:
     def _insert(self, new: OvnResource) -> None:
         """What is empty is a new row's default."""
         parent = rows.parent_of(new)
-        holder = self._place(new.key, _key_of(new, parent)) if parent else None
-        columns = rows.columns_of(new, self.deployment) | self._references(new)
+        members = self._those_of(new.key, parent, new.scope) if parent else None
+        columns = rows.columns_of(new, self.deployment)
+        columns.update(self._references(new))
         told = {column: value for column, value in columns.items() if value or value == 0}
         name = self._named()
         self.operations.append(wire.insert(rows.TABLE_OF[type(new)], told, name.name))
-        if parent and holder is not None:
-            self._members[parent.table, holder, parent.column, "insert"].append(name)
+        if members is not None:
+            members.append(name)
         self._made[new.key] = name
+
+    def _those_of(self, key: Key, parent: Parent, scope: str) -> list[UUID | Named | str]:
+        """What is put into the parent. It is asked for once a row, so it is looked up by names, which hash fast."""
+        found = self._new_in.get((scope, parent))
+        if found is None:
+            holder = self._place(key, (_KINDS_BY_TABLE[parent.table], scope, parent.name))
+            found = self._new_in[scope, parent] = self._members[parent.table, holder, parent.column, "insert"]
+        return found
 
     def _replace(self, old: OvnResource, new: OvnResource) -> None:
         uuid = self.uuid_of(old.key)

@@ -12,6 +12,8 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from weftwork.base.errors import Failure
 from weftwork.drivers.ovsdb import wire
 from weftwork.drivers.ovsdb.endpoint import Endpoint, Tls
@@ -236,7 +238,7 @@ class _Link:
         self._end("the connection was closed")
 
     def _send(self, message: Mapping[str, Any]) -> None:
-        self._writer.write(json.dumps(message, separators=(",", ":")).encode())
+        self._writer.write(msgspec.json.encode(message))
 
     async def _read(self) -> None:
         try:

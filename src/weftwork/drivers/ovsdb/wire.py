@@ -28,9 +28,9 @@ def encode(value: Any) -> Any:
     if isinstance(value, Named):
         return ["named-uuid", value.name]
     if isinstance(value, dict):
-        return ["map", [[encode(key), encode(value[key])] for key in sorted(value)]]
+        return ["map", [[key if type(key) is str else encode(key), encode(value[key])] for key in sorted(value)]]
     if isinstance(value, (frozenset, set, tuple, list)):
-        return ["set", [encode(one) for one in value]]
+        return ["set", [one if type(one) is str else encode(one) for one in value]]
     raise AssertionError(f"OVSDB has no {type(value).__name__}")
 
 
@@ -80,8 +80,11 @@ def _set_of(column: Any) -> frozenset[Any]:
 
 
 def insert(table: str, row: Row, name: str = "") -> dict[str, Any]:
-    operation = {"op": "insert", "table": table, "row": {column: encode(value) for column, value in row.items()}}
-    return operation | ({"uuid-name": name} if name else {})
+    told = {column: value if type(value) is str else encode(value) for column, value in row.items()}
+    operation = {"op": "insert", "table": table, "row": told}
+    if name:
+        operation["uuid-name"] = name
+    return operation
 
 
 def update(table: str, uuid: UUID, row: Row) -> dict[str, Any]:
