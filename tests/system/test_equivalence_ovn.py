@@ -1,6 +1,7 @@
 """What the model, OVN and ovn-trace say of a packet is the same, but for the differences that we name."""
 
 import shutil
+import sys
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from itertools import islice
@@ -48,7 +49,8 @@ def test_what_is_said_to_differ_does(plane: OvnPlane, trait: str) -> None:
         )
         # How a datagram is cut is no matter of the model's: such cases are common.
         seeds = tuple(islice(able, TELLING_CASES)) or range(CASES_UNTIL_FOUND)
-        tally = run_cases(plane, seeds, make_small=False)
+        # It is the model that is wrong here, and packets that show it: nobody else is asked.
+        tally = run_cases(plane, seeds, make_small=False, opinion_every=sys.maxsize)
     finally:
         plane.traits, plane.wire.patience_s = OVN_IN_USER_SPACE, before
     assert tally.disagreement, f"not found in {tally.packets} packets"
