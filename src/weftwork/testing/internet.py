@@ -1,10 +1,15 @@
 """A namespace that plays the internet, cabled to the external bridge as an operator would cable a router."""
 
+import time
 from collections.abc import Sequence
 from types import TracebackType
 from typing import ClassVar, Self
 
 from weftwork.testing.guests import Guest, Server, run
+from weftwork.testing.patience import patient
+
+_ANNOUNCED_WITHIN_S = 5.0
+_LOOK_AGAIN_S = 0.01
 
 
 class Internet:
@@ -46,3 +51,14 @@ class Internet:
 
     def serve(self, *, tcp: Sequence[int] = (), udp: Sequence[int] = ()) -> Server:
         return self.guest.serve(tcp=tcp, udp=udp)
+
+    def hear_of(self, address: str, mac: str) -> None:
+        """Wait until nothing goes to who had the address before: OVN announces the new one 0.7 s after it is in force.
+
+        Raises TimeoutError.
+        """
+        deadline = time.monotonic() + patient(_ANNOUNCED_WITHIN_S)
+        while (known := run("ip", "-n", self._name, "neigh", "show", address)) and mac not in known:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"nobody says that {address} is at {mac}: {known}")
+            time.sleep(_LOOK_AGAIN_S)
