@@ -1,7 +1,7 @@
 """From the call that creates a port until OVN has it up, with few and with many other ports; and whose time that is.
 
-Ours is the processor time of the server per port, less what it takes when nobody asks anything: among many ports it waits
-long. OVN's own is what one more row takes it by itself: northd computes all logical flows anew at every change.
+Ours is the processor time of the server per port, less what it takes when nobody asks anything: among many ports it
+waits long. OVN's own is what one more row takes it by itself: northd computes all logical flows anew at every change.
 """
 
 import os

@@ -17,7 +17,7 @@ from weftwork.testing.equivalence.telling import telling
 from weftwork.testing.patience import patient
 from weftwork.verifier.model import OVN_IN_USER_SPACE, Model, Traits
 
-OPINION_EVERY = 6
+OPINION_EVERY = 12
 """A case costs as much again with ovn-trace, so everyday it is asked in some only."""
 
 pytestmark = pytest.mark.skipif(not all(map(shutil.which, TOOLS)), reason="OVN is not installed")
