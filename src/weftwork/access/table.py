@@ -72,6 +72,9 @@ TABLE: Mapping[str, Rule] = {
     # It can bring back, or take away, all that an admin made.
     **_rules(_WEFT + "HistoryService/", Role.ADMIN, "Rollback"),
     **_rules(_WEFT + "SubnetService/", Role.OPERATOR, "UpdateSubnet"),
+    **_rules(_WEFT + "ConfirmationService/", Role.VIEWER, "ListConfirmations"),
+    # It lets stand what somebody made who may make it.
+    **_rules(_WEFT + "ConfirmationService/", Role.MEMBER, "Confirm"),
     **_rules(_WEFT + "ProjectFileService/", Role.VIEWER, "ExportProject"),
     # What of a file only an admin may do is asked for by the action.
     **_rules(_WEFT + "ProjectFileService/", Role.OPERATOR, "ApplyProject"),

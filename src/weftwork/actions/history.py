@@ -1,7 +1,7 @@
 """What a project was, told from its journal, and the way back to it."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 
@@ -34,6 +34,8 @@ _SCAN = 500
 """Lines read at a time when looking back."""
 _STRAGGLE = 1 << 16
 """How many revisions a line may stand behind its place: its change was decided that long before its commit."""
+
+NOTHING = Draft()
 
 Things = Mapping[ThingKey, Thing]
 
@@ -99,6 +101,17 @@ async def things_at(network: Network, *, owner: ProjectKey, revision: int) -> Th
     return things
 
 
+async def changes_at(network: Network, *, owner: ProjectKey, revision: int) -> tuple[Changed, ...]:
+    """What the revision changed; nothing when its lines are not there any more."""
+    found: list[Changed] = []
+    async for key, line in _lines(network, owner):
+        if keys.journal_base(key) + _STRAGGLE < revision:
+            break
+        if line.revision == revision:
+            found += line.changes
+    return tuple(found)
+
+
 async def diff(network: Network, *, owner: ProjectKey, old: int, new: int) -> tuple[Changed, ...]:
     """From one revision to another; 0 is before everything as `old`, the present as `new`.
 
@@ -122,21 +135,34 @@ async def rollback(network: Network, *, owner: ProjectKey, revision: int) -> Sto
 
 async def restore(network: Network, *, owner: ProjectKey, wanted: Things) -> Stored[tuple[Changed, ...]]:
     """Make the project's objects these. Refusals as of `rollback`."""
+    return await restore_as(network, owner=owner, wanted_of=lambda _: (wanted, NOTHING))
+
+
+async def restore_as(
+    network: Network, *, owner: ProjectKey, wanted_of: Callable[[Things], tuple[Things, Draft]]
+) -> Stored[tuple[Changed, ...]]:
+    """Make the project's objects what is wanted of those that are there, and write what goes with it, in any case.
+
+    Refusals as of `rollback`.
+    """
 
     def decide() -> Decision[tuple[Changed, ...]]:
         here = network.view.project(owner) or ProjectIndex(owner)
+        present = {rows.key_of(one): one for one in here.things()}
+        wanted, besides = wanted_of(present)
         kept = _with_present_plugs(here, wanted)
-        changes = tuple(changes_between({rows.key_of(one): one for one in here.things()}, kept))
+        changes = tuple(changes_between(present, kept))
         if not changes:
-            return Decision((), revision=network.view.revision)
+            return Decision((), besides, revision=network.view.revision)
         _check_stands(network, owner, here, kept)
         _check_free(network, here, changes)
         draft = _draft(network, owner, here, kept, changes)
         check_would_hold(network, owner, draft)
-        return Decision(changes, draft)
+        return Decision(changes, draft + besides)
 
-    has_tests = any(isinstance(one, ReachTest) for one in wanted.values())
-    if has_tests and (here := network.view.project(owner)) and here.intent.vpc:
+    here = network.view.project(owner) or ProjectIndex(owner)
+    wanted, _ = wanted_of({rows.key_of(one): one for one in here.things()})
+    if any(isinstance(one, ReachTest) for one in wanted.values()) and here.intent.vpc:
         return await run_guarded(network, owner, decide)
     return await network.run(owner, decide)
 

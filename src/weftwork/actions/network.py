@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from weftwork.access.caller import ITSELF, Principal
 from weftwork.access.quotas import DEFAULTS
+from weftwork.actions.awaited import check_still, named_anew, noted
 from weftwork.actions.carried import check_carried
 from weftwork.actions.choices import Choices, MacsNeeded
 from weftwork.actions.claims import Draft
@@ -157,6 +158,8 @@ class Network:
 
     async def on_its_terms(self, decide: Callable[[], Awaitable[Decision[T]]]) -> Stored[T]:
         """Decide once, and commit with what was asked for besides the change. Raises Conflict, Replayed."""
+        if self.terms.still:
+            await check_still(self.store, *self.terms.still)
         once = self.terms.once
         first = (await first_time(self.store, once, self.clock.now_s()),) if once else ()
         seen = tuple(compares_of(self.view, self.terms))
@@ -166,6 +169,10 @@ class Network:
             kept_too = Draft(first, (kept(once, decision.value, self.clock.now_s(), revision=revision),))
         else:
             kept_too = Draft()
+        if self.terms.unconfirmed and decision.draft.writes and not decision.more:
+            asked = self.terms.unconfirmed
+            seen += await named_anew(self.store, asked, decision.draft)
+            kept_too += noted(asked, decision.draft, self.author, self.clock.now_s(), self.overrides_reach_tests)
         if not decision.draft.writes:
             if kept_too.writes:
                 await self.store.commit(Transaction((*kept_too.compares, *seen), kept_too.writes))

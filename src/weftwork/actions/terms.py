@@ -12,6 +12,7 @@ import msgspec
 from weftwork.actions import rows
 from weftwork.actions.view import IntentView
 from weftwork.base import codes
+from weftwork.declare.probe import Probe
 from weftwork.model import keys
 from weftwork.model.intent import Thing
 from weftwork.model.keys import ThingKey, parse_thing_key
@@ -54,9 +55,21 @@ class Once:
 
 
 @dataclass(frozen=True, slots=True)
+class Unconfirmed:
+    """The change undoes itself after `within_s` unless it is confirmed by its name, or at once if a probe fails."""
+
+    name: str
+    within_s: int
+    probes: tuple[Probe, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     expected: tuple[Expected, ...] = ()
     once: Once | None = None
+    unconfirmed: Unconfirmed | None = None
+    still: tuple[str, int] | None = None
+    """A record that is still what it was when it was last written at this revision."""
 
 
 class Replayed(Exception):

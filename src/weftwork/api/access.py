@@ -10,11 +10,13 @@ from google.protobuf.message import Message
 from weftwork.access.roles import WORDS, Grant, Role
 from weftwork.actions import audit, quotas, tokens
 from weftwork.actions.tokens import Token, TokenBook
+from weftwork.api import confirmations
 from weftwork.api.doors import Doors
 from weftwork.base import codes
 from weftwork.base.addresses import Cidr
 from weftwork.rpc import decode
 from weftwork.rpc.generated.weftwork.v1 import access_pb2 as pb
+from weftwork.rpc.generated.weftwork.v1 import confirmation_pb2
 
 _WEFT = "/weftwork.v1."
 
@@ -178,6 +180,12 @@ ACCESS: Mapping[str, AccessCall] = {
         AccessCall(_WEFT + "TokenService/RevokeToken", pb.RevokeTokenRequest, _revoke_token),
         AccessCall(_WEFT + "QuotaService/GetQuota", pb.GetQuotaRequest, _get_quota),
         AccessCall(_WEFT + "QuotaService/SetQuota", pb.SetQuotaRequest, _set_quota),
+        AccessCall(
+            confirmations.SERVICE + "ListConfirmations",
+            confirmation_pb2.ListConfirmationsRequest,
+            confirmations.list_confirmations,
+        ),
+        AccessCall(confirmations.SERVICE + "Confirm", confirmation_pb2.ConfirmRequest, confirmations.confirm),
         AccessCall(_WEFT + "AuditService/ListAuditEntries", pb.ListAuditEntriesRequest, _list_audit_entries),
     )
 }

@@ -17,7 +17,7 @@ from weftwork.api.doors import Doors
 from weftwork.api.guard import Guard, authorise
 from weftwork.api.operations import Operation, Watch
 from weftwork.api.refusals import RefusalLog
-from weftwork.api.terms import answer_again, changing, terms_of
+from weftwork.api.terms import answer_again, changing, terms_of, unconfirmed
 from weftwork.api.waiting import Wait, when_programmed
 from weftwork.base import codes
 from weftwork.base.errors import Failure, Refusal
@@ -41,6 +41,12 @@ class Call:
     overrides_reach_tests: bool = False
     if_match: str | None = None
     """ETags: the change is made only if its thing has one of them."""
+    confirm_within: str | None = None
+    """Seconds: the change undoes itself then, unless it is confirmed."""
+    confirmation: str | None = None
+    """By this name; without one, by one that the server chooses."""
+    probes: str | None = None
+    """With semicolons between."""
     idempotency_key: str | None = None
     """The change is made once, however often the call comes with this key."""
 
@@ -111,13 +117,15 @@ class Calls:
                     return await when_programmed(doors, mutation, inner, wait, run)
 
     async def _run(self, operation: Operation, doors: Doors, call: Call, request: Message) -> Message:
-        if call.if_match is not None or call.idempotency_key is not None:
+        if (call.if_match, call.idempotency_key, call.confirm_within, call.confirmation, call.probes) != (None,) * 5:
             return await self._on_terms(operation, doors, call, request)
         return await operation.run(doors, request)
 
     async def _on_terms(self, operation: Operation, doors: Doors, call: Call, request: Message) -> Message:
         mutation, inner = changing(operation, request)
         terms = terms_of(doors, mutation, inner, if_match=call.if_match, idempotency_key=call.idempotency_key)
+        awaits = unconfirmed(doors.network, call.confirm_within, call.confirmation, call.probes)
+        terms = replace(terms, unconfirmed=awaits)
         if operation.mutation is None:
             terms = Terms(terms.expected)  # A plan may be made again and again.
         try:

@@ -16,7 +16,7 @@ from weftwork.api.calls import Call, Calls
 from weftwork.api.errors import answer_to
 from weftwork.api.guard import bearer_in
 from weftwork.api.operations import OPERATIONS, WATCHES, Operation, Watch
-from weftwork.api.terms import IDEMPOTENCY_KEY, IF_MATCH
+from weftwork.api.terms import CONFIRM_WITHIN, CONFIRMATION, IDEMPOTENCY_KEY, IF_MATCH, PROBE
 from weftwork.telemetry.trail import REQUEST_ID, TRACEPARENT, Trail, begin, trail_of
 
 AUTHORIZATION = "authorization"
@@ -81,6 +81,9 @@ def _call(request: bytes, context: "Context") -> Call:
         _credentials(context, str(metadata.get(AUTHORIZATION, ""))),
         overrides_reach_tests=metadata.get(OVERRIDE) == "yes",
         if_match=_text(metadata.get(IF_MATCH)),
+        confirm_within=_text(metadata.get(CONFIRM_WITHIN)),
+        confirmation=_text(metadata.get(CONFIRMATION)),
+        probes=_text(metadata.get(PROBE)),
         idempotency_key=_text(metadata.get(IDEMPOTENCY_KEY)),
     )
 

@@ -1,4 +1,5 @@
-"""The terms of a call, in the words of HTTP's headers and gRPC's metadata: `if-match` and `idempotency-key`."""
+"""The terms of a call, in the words of HTTP's headers and gRPC's metadata: `if-match`, `idempotency-key` and
+`weft-confirm-within`."""
 
 import hashlib
 import re
@@ -7,17 +8,24 @@ from typing import Any
 from google.protobuf.message import Message
 
 from weftwork.actions.network import Network, Stored
-from weftwork.actions.terms import Expected, Once, Replayed, Terms
+from weftwork.actions.terms import Expected, Once, Replayed, Terms, Unconfirmed
 from weftwork.api.doors import Doors
 from weftwork.api.mutations import MUTATIONS, Mutation
 from weftwork.api.operations import Operation, answer_class
 from weftwork.api.subjects import SUBJECTS, subject_of
 from weftwork.base import codes
+from weftwork.base.tenancy import NAME
+from weftwork.declare.probe import parse_probe
 from weftwork.rpc import decode
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 
 IF_MATCH = "if-match"
 IDEMPOTENCY_KEY = "idempotency-key"
+CONFIRM_WITHIN = "weft-confirm-within"
+CONFIRMATION = "weft-confirmation"
+PROBE = "weft-probe"
+CONFIRM_MAX_S = 86_400
+PROBES_MAX = 10
 KEY_MAX = 255
 _TAGS = re.compile(r'\s*"(\d{1,19})"\s*(?:,\s*"(\d{1,19})"\s*)*')
 _KEY = re.compile(f"[!-~]{{1,{KEY_MAX}}}")
@@ -46,6 +54,25 @@ def terms_of(
     expected = () if if_match is None else (_expected(doors.network, mutation, request, if_match),)
     once = None if idempotency_key is None else _once(doors, mutation, request, if_match or "", idempotency_key)
     return Terms(expected, once)
+
+
+def unconfirmed(network: Network, within: str | None, name: str | None, probes: str | None) -> Unconfirmed | None:
+    """Refusals INVALID_HEADER, INVALID_PROBE."""
+    if within is None:
+        if name is not None or probes is not None:
+            raise codes.INVALID_HEADER.refusal(f"{CONFIRMATION} and {PROBE} go with {CONFIRM_WITHIN}")
+        return None
+    if not re.fullmatch(r"[1-9][0-9]{0,4}", within) or int(within) > CONFIRM_MAX_S:
+        raise codes.INVALID_HEADER.refusal(f"{CONFIRM_WITHIN} is a number of seconds from 1 to {CONFIRM_MAX_S}")
+    if name is not None and not NAME.fullmatch(name):
+        raise codes.INVALID_HEADER.refusal(f"{CONFIRMATION}: {decode.quoted(name)} is no name")
+    texts = [one for one in (probes or "").split(";") if one.strip()]
+    if len(texts) > PROBES_MAX:
+        raise codes.INVALID_PROBE.refusal(f"{len(texts)} probes, at most {PROBES_MAX} fit")
+    try:
+        return Unconfirmed(name or network.new_id()[:8], int(within), tuple(map(parse_probe, texts)))
+    except ValueError as error:
+        raise codes.INVALID_PROBE.refusal(str(error)) from None
 
 
 def answer_again(doors: Doors, mutation: Mutation, replayed: Replayed) -> Message:

@@ -42,6 +42,7 @@ from weftwork.apps.stores import OpenedStore, open_store
 from weftwork.base import codes
 from weftwork.base.errors import Failure, Kind, Refusal
 from weftwork.controller.conditions import ConditionBoard
+from weftwork.controller.confirming import Confirming
 from weftwork.controller.figures import DeploymentFigures
 from weftwork.controller.insight import ControllerInsight, Hosted
 from weftwork.controller.leading import Fence, FencedDriver, lead
@@ -164,6 +165,9 @@ async def _running(
             retention = Retention(store, clock, kept, leads=fence.is_open if hosted else always)
             loops = [tasks.create_task(board.run()), tasks.create_task(_forgetting(store, clock))]
             loops.append(tasks.create_task(retention.run()))
+            is_ours = fence.is_open if hosted is not None else (lambda: True)
+            confirming = Confirming(network, is_ours=is_ours, targets=insight, tracer=tracer)
+            loops.append(tasks.create_task(confirming.run()))
             if backend is not None and hosted is not None:
                 assert isinstance(hosted.agent, LocalAgent)
                 loops.append(tasks.create_task(_kept(backend)))

@@ -428,6 +428,37 @@ REPLACE_NEEDED = _code(
     "See in the message what would be lost, then apply with --replace; or leave the object as it is.",
 )
 
+# Changes that undo themselves.
+
+CONFIRMATION_NOT_FOUND = _code(
+    Kind.UNKNOWN,
+    "CONFIRMATION_NOT_FOUND",
+    "No such confirmation",
+    "No change of the project waits, or waited lately, to be confirmed by that name; or the change changed nothing.",
+    "See `weft confirm list`.",
+)
+CONFIRMATION_OVER = _code(
+    Kind.CONFLICT,
+    "CONFIRMATION_OVER",
+    "Confirmation over",
+    "The change waits for nothing any more: it was undone, or that was tried.",
+    "See `weft confirm list`, then make the change again.",
+)
+CONFIRMATION_EXISTS = _code(
+    Kind.EXISTS,
+    "CONFIRMATION_EXISTS",
+    "Confirmation exists",
+    "Another change of the project is to be confirmed by that name.",
+    "Choose another one, or let the server choose.",
+)
+INVALID_PROBE = _code(
+    Kind.INVALID,
+    "INVALID_PROBE",
+    "Invalid probe",
+    "A probe is not understood.",
+    "Write it as `from web1 to 10.1.0.5 tcp/443`, or `not from web1 to internet icmp`.",
+)
+
 # The history.
 
 REVISION_NOT_KNOWN = _code(

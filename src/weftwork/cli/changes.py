@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import uuid4
 
 import click
 
@@ -107,7 +108,12 @@ def owner_of(session: Session, noun: Noun, found: Document) -> ProjectKey:
 
 
 def as_told(mutation: "Mutation[T]", how: How) -> "Mutation[T]":
-    return mutation.overriding_reach_tests() if how.override_reach_tests else mutation
+    told = mutation.overriding_reach_tests() if how.override_reach_tests else mutation
+    if not how.confirm_within_s or how.dry_run:
+        return told
+    name = uuid4().hex[:8]
+    note(f"note: what this changes is undone in {how.confirm_within_s} s, unless: weft confirm {name}")
+    return told.until_confirmed(name, within_s=how.confirm_within_s, probes=how.probes)
 
 
 async def show_plan(mutation: "Mutation[Any]", how: How) -> None:

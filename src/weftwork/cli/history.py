@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from weftwork.cli.changes import NO_AGENT, show_plan
+from weftwork.cli.changes import NO_AGENT, as_told, show_plan
 from weftwork.cli.command import Command, Group
 from weftwork.cli.document import API_VERSION, Document, document, fields_of
 from weftwork.cli.listing import listing
@@ -126,8 +126,7 @@ async def rollback(revision: int, how: How) -> None:
     """
     async with connected() as session:
         mutation = session.client.rollback(session.project, revision)
-        if how.override_reach_tests:
-            mutation = mutation.overriding_reach_tests()
+        mutation = as_told(mutation, how)
         if how.dry_run:
             return await show_plan(mutation, how)
         done = document(await mutation)

@@ -25,6 +25,9 @@ class How:
     dry_run: bool
     exit_code: bool
     override_reach_tests: bool
+    confirm_within_s: int = 0
+    """0: it is to stay without anybody's word."""
+    probes: tuple[str, ...] = ()
 
 
 class Parsed(click.ParamType[_Parsed]):
@@ -43,8 +46,20 @@ class Parsed(click.ParamType[_Parsed]):
             self.fail(str(error), param, ctx)
 
 
+def parse_long(text: str) -> int:
+    """`60`, `90s`, `2m` or `1h`, up to a day, in whole seconds."""
+    factor = {"s": 1, "m": 60, "h": 3600}.get(text[-1:], 0)
+    number = text[:-1] if factor else text
+    if not (number.isascii() and number.isdigit() and len(number) <= 6):
+        raise ValueError(f"{text!r} is not a time such as 90s, 2m or 1h")
+    seconds = int(number) * (factor or 1)
+    if not 1 <= seconds <= 86_400:
+        raise ValueError(f"{text!r} is not between a second and a day")
+    return seconds
+
+
 def mutating(verb: _Verb) -> _Verb:
-    """Adds --wait, --timeout, --dry-run, --exit-code and --override-reach-tests, and hands them over as `how`."""
+    """Adds what every mutation takes, from --wait to --confirm-within, and hands it over as `how`."""
 
     @click.option(
         "--wait/--no-wait",
@@ -60,6 +75,22 @@ def mutating(verb: _Verb) -> _Verb:
     @click.option(
         "--override-reach-tests", is_flag=True, help="Carry it out even if a reach test forbids it; the server logs it."
     )
+    @click.option(
+        "--confirm-within",
+        "confirm_within",
+        type=Parsed("time", parse_long),
+        default=None,
+        metavar="TIME",
+        help="Undo it after 90s, 2m, 1h, unless `weft confirm` comes before.",
+    )
+    @click.option(
+        "--probe",
+        "probes",
+        multiple=True,
+        metavar="PROBE",
+        help="With --confirm-within: undo it at once if this fails: 'from web1 to 10.1.0.5 tcp/443', "
+        "'not from web1 to internet icmp'. Repeatable.",
+    )
     @wraps(verb)
     def with_how(
         *args: Any,
@@ -68,11 +99,16 @@ def mutating(verb: _Verb) -> _Verb:
         dry_run: bool,
         exit_code: bool,
         override_reach_tests: bool,
+        confirm_within: int | None,
+        probes: tuple[str, ...],
         **kwargs: Any,
     ) -> Any:
         if exit_code and not dry_run:
             raise click.UsageError("--exit-code goes with --dry-run")
-        return verb(*args, how=How(wait, timeout_s, dry_run, exit_code, override_reach_tests), **kwargs)
+        if probes and not confirm_within:
+            raise click.UsageError("--probe goes with --confirm-within")
+        how = How(wait, timeout_s, dry_run, exit_code, override_reach_tests, confirm_within or 0, probes)
+        return verb(*args, how=how, **kwargs)
 
     return with_how
 

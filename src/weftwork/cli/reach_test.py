@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from weftwork.cli.changes import change, remove, show_plan
+from weftwork.cli.changes import as_told, change, remove, show_plan
 from weftwork.cli.command import Group
 from weftwork.cli.completion import complete_kind
 from weftwork.cli.document import API_VERSION, Document, document, fields_of
@@ -132,8 +132,7 @@ async def apply(path: str, prune: bool, how: How) -> None:
     async with connected() as session:
         specs = _read(path)
         mutation = session.client.apply_reach_tests(session.project, specs, prune=prune)
-        if how.override_reach_tests:
-            mutation = mutation.overriding_reach_tests()
+        mutation = as_told(mutation, how)
         if how.dry_run:
             return await show_plan(mutation, how)
         applied = document(await mutation)

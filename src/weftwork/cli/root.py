@@ -10,6 +10,7 @@ from weftwork.cli.command import Command, LocalCommand, Root
 from weftwork.cli.completion import completion
 from weftwork.cli.conditions import wait, watch
 from weftwork.cli.configuration import config
+from weftwork.cli.confirm import confirm
 from weftwork.cli.context import context
 from weftwork.cli.document import API_VERSION
 from weftwork.cli.explain import explain
@@ -47,6 +48,7 @@ _COMMANDS = (
     schema,
     history,
     rollback,
+    confirm,
     quota,
     token,
     audit,

@@ -27,7 +27,9 @@ from weftwork.client.messages import ConditionEvent, PlanResponse, ResourceRef, 
 from weftwork.client.trace import traced
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as network
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2_grpc
+from weftwork.rpc.generated.weftwork.v1 import confirmation_pb2 as confirmation
 from weftwork.rpc.generated.weftwork.v1 import (
+    confirmation_pb2_grpc,
     explain_pb2,
     explain_pb2_grpc,
     history_pb2_grpc,
@@ -64,7 +66,12 @@ WAIT_GRACE_S = 5.0
 """How much longer than the server we wait for its answer to a wait."""
 OVERRIDE = "weft-override-reach-tests"
 """Metadata: `yes` carries out what reach tests forbid."""
+CONFIRM_WITHIN = "weft-confirm-within"
+CONFIRMATION = "weft-confirmation"
+PROBE = "weft-probe"
+"""Metadata of a change that undoes itself: seconds, the name to confirm it by, and probes with semicolons between."""
 AUTHORIZATION = "authorization"
+Metadata = tuple[tuple[str, str], ...]
 CHANNEL_OPTIONS = (
     ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.enable_retries", 0),  # we retry, knowing what may be repeated
@@ -101,6 +108,12 @@ class Mutation(Generic[T]):
     def overriding_reach_tests(self) -> "Mutation[T]":
         """The same change, carried out even if a reach test forbids it."""
         return Mutation(partial(self._run, overriding=True), partial(self._plan, overriding=True))
+
+    def until_confirmed(self, name: str, *, within_s: int, probes: Sequence[str] = ()) -> "Mutation[T]":
+        """The same change; it undoes itself after the time unless `confirm(name)` came, or at once if a probe fails."""
+        terms = ((CONFIRM_WITHIN, str(within_s)), (CONFIRMATION, name))
+        asked = ((PROBE, ";".join(probes)),) if probes else ()
+        return Mutation(partial(self._run, terms=(*terms, *asked)), self._plan)
 
     async def plan(self) -> PlanResponse:
         """What it would change. Nothing is stored; the same refusals as the mutation's own."""
@@ -154,6 +167,7 @@ class Client:
         self._targets = weftwork_pb2_grpc.TargetServiceStub(channel)
         self._explain = explain_pb2_grpc.ExplainServiceStub(channel)
         self._batches = weftwork_pb2_grpc.BatchServiceStub(channel)
+        self._confirmations = confirmation_pb2_grpc.ConfirmationServiceStub(channel)
         self._subnets = subnet_pb2_grpc.SubnetServiceStub(channel)
         self._project_files = project_file_pb2_grpc.ProjectFileServiceStub(channel)
         self._history = history_pb2_grpc.HistoryServiceStub(channel)
@@ -671,6 +685,18 @@ class Client:
         request = project_file.ExportProjectRequest(**_in(project))
         return await self._call(self._project_files.ExportProject, request)
 
+    # --- Confirmations ------------------------------------------------------------------------------------------
+
+    async def confirm(self, project: Project, name: str) -> messages.Confirmation:
+        """Lets a change stand that would undo itself."""
+        request = confirmation.ConfirmRequest(**_in(project), confirmation=name)
+        return await self._call(self._confirmations.Confirm, request)
+
+    async def list_confirmations(self, project: Project) -> Sequence[messages.Confirmation]:
+        """Those that wait first; what became of one is told for a day."""
+        request = confirmation.ListConfirmationsRequest(**_in(project))
+        return (await self._call(self._confirmations.ListConfirmations, request)).confirmations
+
     # --- Conditions and targets ---------------------------------------------------------------------------------
 
     async def watch_conditions(
@@ -743,16 +769,17 @@ class Client:
     def _mutation(
         self, rpc: Callable[..., Awaitable[T]], plan_field: str, request: Message, *, retry: bool = False
     ) -> Mutation[T]:
-        async def run(*, overriding: bool = False) -> T:
-            return await self._call(rpc, request, retry=retry, overriding=overriding)
+        async def run(*, overriding: bool = False, terms: Metadata = ()) -> T:
+            # What is to be confirmed is one change only.
+            return await self._call(rpc, request, retry=retry and not terms, overriding=overriding, terms=terms)
 
         return Mutation(run, partial(self._planned, plan_field, request))
 
     def _deletion(self, rpc: _Rpc, plan_field: str, request: Message) -> Mutation[None]:
         """Not retried: the second attempt would say that the thing does not exist."""
 
-        async def run(*, overriding: bool = False) -> None:
-            await self._call(rpc, request, retry=False, overriding=overriding)
+        async def run(*, overriding: bool = False, terms: Metadata = ()) -> None:
+            await self._call(rpc, request, retry=False, overriding=overriding, terms=terms)
 
         return Mutation(run, partial(self._planned, plan_field, request))
 
@@ -784,6 +811,7 @@ class Client:
         retry: bool = True,
         timeout_s: float = 0.0,
         overriding: bool = False,
+        terms: Metadata = (),
     ) -> T:
         """One answer within the time; UNAVAILABLE is tried again when `retry` says that repeating does no harm."""
         loop = asyncio.get_running_loop()
@@ -793,7 +821,7 @@ class Client:
                 return await rpc(
                     request,
                     timeout=max(0.001, deadline - loop.time()),
-                    metadata=self._metadata((OVERRIDE, "yes")) if overriding else self._metadata(),
+                    metadata=self._metadata(*terms, *(((OVERRIDE, "yes"),) if overriding else ())),
                 )
             except grpc.aio.AioRpcError as error:
                 failed = api_error(error)

@@ -14,6 +14,7 @@ from weftwork.rpc.generated.overlay_network.v1.network_pb2 import (
     Subnet,
     Vpc,
 )
+from weftwork.rpc.generated.weftwork.v1.confirmation_pb2 import Confirmation
 from weftwork.rpc.generated.weftwork.v1.explain_pb2 import ExplainResponse, Explanation
 from weftwork.rpc.generated.weftwork.v1.history_pb2 import ObjectChange, Revision, RollbackResponse
 from weftwork.rpc.generated.weftwork.v1.network_policy_pb2 import NetworkPolicy, PolicyRule
@@ -42,6 +43,7 @@ __all__ = [
     "Attachment",
     "Condition",
     "ConditionEvent",
+    "Confirmation",
     "DnatConfig",
     "ExplainResponse",
     "Explanation",

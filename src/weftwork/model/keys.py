@@ -26,6 +26,7 @@ Kind = Literal[
 ROOT = "/networks/"
 JOURNAL = "/journal/"
 REQUESTS = "/requests/"
+CONFIRMATIONS = "/confirmations/"
 ROOT_OF_MARKS = "/journal_marks/"
 BEHIND_ALL = "~"
 """Sorts behind every stamp."""
@@ -223,6 +224,11 @@ def marked_at(key: str) -> int:
 def journal_owner(key: str) -> ProjectKey:
     org, project, _ = key.removeprefix(JOURNAL).split("/")
     return ProjectKey(org, project)
+
+
+def confirmation(owner: ProjectKey | None = None, name: str = "") -> str:
+    """A change that undoes itself unless it is confirmed; the prefix of a project's, or of all."""
+    return CONFIRMATIONS + (f"{owner}/{name}" if owner else "")
 
 
 def request(name: str) -> str:

@@ -1,4 +1,5 @@
-"""Law: a batch does what its steps do one after the other, in one revision; or it does nothing at all."""
+"""Laws: a batch does what its steps do one after the other, in one revision, or nothing at all; and what undoes itself
+leads exactly back, whatever it was."""
 
 import tempfile
 from collections.abc import Callable, Coroutine
@@ -10,16 +11,19 @@ from typing import Any
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from weftwork.actions import nat, ports, reach_tests, security_groups, subnets, vpcs
+from weftwork.actions import confirmations, nat, ports, reach_tests, security_groups, subnets, vpcs
+from weftwork.actions.awaited import State
 from weftwork.actions.batch import run_batch
 from weftwork.actions.network import Network
 from weftwork.actions.reach_tests import Wanted
+from weftwork.actions.terms import Terms, Unconfirmed
 from weftwork.base.errors import Refusal
+from weftwork.controller.confirming import Confirming
 from weftwork.model import keys
 from weftwork.model.keys import parse_thing_key
 from weftwork.model.reach_test import Must, PortRef
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule
-from weftwork.testing.network_kit import RED, content, leaks, network_at, network_on
+from weftwork.testing.network_kit import RED, HandClock, content, leaks, network_at, network_on
 
 
 @dataclass(frozen=True)
@@ -127,3 +131,38 @@ async def _outcome(call: Coroutine[Any, Any, Any]) -> str | None:
     except Refusal as refusal:
         return refusal.code
     return None
+
+
+async def things(network: Network) -> dict[str, bytes]:
+    """Without when the VPC was last changed."""
+    found = {one.key: one.value for one in await content(network.store) if parse_thing_key(one.key)}
+    return {key: value for key, value in found.items() if not key.startswith("/networks/vpcs/")}
+
+
+class Nowhere:
+    async def targets(self) -> tuple[()]:
+        return ()
+
+
+@settings(max_examples=30, deadline=None)
+@given(before=st.lists(steps, max_size=6), change=st.lists(steps, min_size=1, max_size=5))
+async def test_a_change_that_undoes_itself_leads_exactly_back(before: list[Step], change: list[Step]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        async with network_at(Path(folder)) as network:
+            await vpcs.create_vpc(network, owner=RED, name="", cidr=None)
+            for one in before:
+                await _outcome(one(network))
+            was = await things(network)
+            for number, some in enumerate(change):
+                unconfirmed = network.on_terms(Terms(unconfirmed=Unconfirmed(f"c{number}", 60)))
+                await _outcome(run_batch(unconfirmed, [some]))
+            assert isinstance(network.clock, HandClock)
+            network.clock.time_s += 60
+
+            await Confirming(network, is_ours=lambda: True, targets=Nowhere()).once()
+
+            told = await confirmations.list_confirmations(network, owner=RED)
+            event(f"undone: {len(told)}")
+            assert all(one.state is State.UNDONE for one in told)
+            assert await things(network) == was
+            assert await leaks(network.store) == ()

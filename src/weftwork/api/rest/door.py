@@ -25,7 +25,7 @@ from weftwork.api.rest.paths import Found, Paths
 from weftwork.api.rest.protocol import IS_WHOLE, TELL_WHOLE
 from weftwork.api.rest.requests import Asked, query_of, request_of
 from weftwork.api.rest.routes import ROUTES, Route
-from weftwork.api.terms import IDEMPOTENCY_KEY, IF_MATCH, etag
+from weftwork.api.terms import CONFIRM_WITHIN, CONFIRMATION, IDEMPOTENCY_KEY, IF_MATCH, PROBE, etag
 from weftwork.api.waiting import Wait
 from weftwork.base import codes
 from weftwork.rpc import decode
@@ -259,6 +259,9 @@ def _call(asked: Asked) -> Call:
         asked.credentials,
         overrides_reach_tests=override == "yes",
         if_match=asked.headers.get(IF_MATCH) if asked.route.is_mutation else None,
+        confirm_within=asked.headers.get(CONFIRM_WITHIN) if asked.route.is_mutation else None,
+        confirmation=asked.headers.get(CONFIRMATION) if asked.route.is_mutation else None,
+        probes=asked.headers.get(PROBE) if asked.route.is_mutation else None,
         idempotency_key=asked.headers.get(IDEMPOTENCY_KEY) if asked.route.is_mutation else None,
     )
 

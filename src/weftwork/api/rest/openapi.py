@@ -11,6 +11,8 @@ from weftwork.api.rest.messages import Json, message_of
 from weftwork.api.rest.problems import MEDIA_TYPE
 from weftwork.api.rest.routes import ROUTES, Route
 from weftwork.api.rest.schemas import Schemas
+from weftwork.api.terms import CONFIRM_WITHIN, CONFIRMATION, PROBE
+from weftwork.base.tenancy import NAME
 from weftwork.rpc import decode
 from weftwork.rpc.generated.comments import COMMENTS
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
@@ -145,6 +147,12 @@ def _of_mutations(route: Route) -> Iterable[Json]:
         yield _parameter("header", "If-Match", {"type": "string", "pattern": r'^(\*|"[0-9]{1,19}")$'}, match)
     once = "Makes the call once, however often it is sent: the answer is kept for 24 hours"
     yield _parameter("header", "Idempotency-Key", {"type": "string", "pattern": "^[!-~]{1,255}$"}, once)
+    within = "Seconds after which the change undoes itself, unless it is confirmed"
+    yield _parameter("header", CONFIRM_WITHIN.title(), {"type": "string", "pattern": "^[1-9][0-9]{0,3}$"}, within)
+    name = "The name to confirm it by; without one, the server chooses"
+    yield _parameter("header", CONFIRMATION.title(), {"type": "string", "pattern": f"^{NAME.pattern}$"}, name)
+    probes = "`from web1 to 10.1.0.5 tcp/443`, with semicolons between: it undoes itself at once if one fails"
+    yield _parameter("header", PROBE.title(), {"type": "string"}, probes)
     yield _parameter(
         "header", OVERRIDE.title(), {"type": "string", "enum": ["yes"]}, "Carry out what reach tests forbid"
     )

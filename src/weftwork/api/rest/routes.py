@@ -218,6 +218,8 @@ ROUTES: tuple[Route, ...] = (
     _ours("POST", "/reach-tests:run", "ReachTestService/RunReachTests", "Reach tests"),
     _ours("POST", ":apply", "ProjectFileService/ApplyProject", "Project files"),
     _ours("GET", ":export", "ProjectFileService/ExportProject", "Project files"),
+    _ours("GET", "/confirmations", "ConfirmationService/ListConfirmations", "Confirmations"),
+    _ours("POST", "/confirmations/{confirmation}:confirm", "ConfirmationService/Confirm", "Confirmations"),
     _ours("GET", "/revisions", "HistoryService/ListRevisions", "History"),
     _ours("GET", "/revisions:diff", "HistoryService/DiffRevisions", "History"),
     _ours("POST", ":rollback", "HistoryService/Rollback", "History"),
