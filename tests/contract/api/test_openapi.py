@@ -64,6 +64,8 @@ def lead_somewhere(context: Any, case: schemathesis.Case) -> schemathesis.Case:
                 case.path_parameters[name] = KNOWN[name][at % len(KNOWN[name])]
         if case.operation.definition.raw["operationId"] == "WaitForCondition":
             case.query = {**(case.query or {}), "timeout_s": 0.01}
+        if (case.query or {}).get("wait"):
+            case.query = {**(case.query or {}), "timeout": 0.01}
     return case
 
 
