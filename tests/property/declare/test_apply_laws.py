@@ -87,7 +87,7 @@ def section(keys: st.SearchStrategy[Any], values: st.SearchStrategy[Any]) -> st.
     return st.one_of(st.none(), st.dictionaries(keys, values, max_size=3))
 
 
-specs = st.builds(
+raw = st.builds(
     ProjectSpec,
     vpc=st.builds(VpcSpec, st.sampled_from([None, "shop"]), st.just(IPv4Network("10.1.0.0/16"))),
     subnets=section(subnets, subnet_specs),
@@ -99,6 +99,74 @@ specs = st.builds(
     network_policies=section(st.sampled_from(["n", "m"]), policy_specs),
     reach_tests=section(st.just("t"), tests),
 )
+
+
+RANGES = {
+    "default": (None, IPv4Network("10.1.0.0/24")),
+    "a": (None, IPv4Network("10.1.6.0/23"), IPv4Network("10.1.8.0/24")),
+    "b": (None, IPv4Network("10.1.7.0/29"), IPv4Network("10.1.10.0/24")),
+}
+
+
+def sound(spec: ProjectSpec) -> ProjectSpec:
+    """Mostly without what would be refused: names of what the file does not have, ranges that overlap."""
+    subnets_there = set(spec.subnets) if spec.subnets is not None else {"default"}
+    groups_there = {"default", *(spec.security_groups or {})}
+    ports_there = set(spec.ports or {})
+    has_ops = OPS in (spec.peerings or {}).values()
+
+    def named(peer: Any) -> bool:
+        match peer:
+            case GroupRef(name, owner):
+                return has_ops if owner else name in groups_there
+            case SubnetRef(name):
+                return name in subnets_there
+        return True
+
+    def rules_of(some: tuple[Any, ...]) -> tuple[Any, ...]:
+        return tuple(one for one in some if named(one.peer))
+
+    taken: set[Any] = set()
+
+    def placed(one: PortSpec) -> PortSpec:
+        where = one.subnet if one.subnet in subnets_there else min(subnets_there, default="default")
+        own = {"default": IPv4Address("10.1.0.9"), "a": IPv4Address("10.1.6.9")}.get(where)
+        address = one.address if one.address == own and own not in taken else None
+        mac = one.mac if one.mac not in taken else None
+        taken.update((address, mac))
+        return replace(
+            one, subnet=where, address=address, mac=mac, groups=tuple(g for g in one.groups if g in groups_there)
+        )
+
+    return replace(
+        spec,
+        subnets=spec.subnets
+        and {
+            name: replace(one, cidr=RANGES[name][len(one.domain) % len(RANGES[name])])
+            for name, one in spec.subnets.items()
+        },
+        security_groups=spec.security_groups
+        and {
+            name: replace(one, ingress=rules_of(one.ingress), egress=rules_of(one.egress))
+            for name, one in spec.security_groups.items()
+        },
+        ports=spec.ports and {name: placed(one) for name, one in spec.ports.items()},
+        dnats=spec.dnats and {outer: one for outer, one in spec.dnats.items() if one.host in ports_there},
+        network_policies=spec.network_policies
+        and {
+            name: replace(one, subnet=one.subnet if named(SubnetRef(one.subnet)) else "", rules=rules_of(one.rules))
+            for name, one in spec.network_policies.items()
+        },
+        reach_tests=spec.reach_tests
+        and {
+            name: one
+            for name, one in spec.reach_tests.items()
+            if all(isinstance(end, PortRef) and end.id in ports_there for end in (one.source, one.destination))
+        },
+    )
+
+
+specs = raw.map(sound)
 
 
 def said(has: Any, asked: Any) -> Any:
