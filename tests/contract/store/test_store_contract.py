@@ -180,6 +180,23 @@ def test_a_scan_that_is_left_half_way_holds_nothing(place: Place) -> None:
     place.tell(story)
 
 
+def test_a_scan_whose_revision_is_forgotten_goes_on_or_says_so(own_place: Place) -> None:
+    async def story(store: Store) -> None:
+        await store.commit(writes(*(Put(f"k/{n:05}", b"x" * 100) for n in range(3000))))
+        found: list[Record] = []
+        told = False
+        async with aclosing(store.scan(["k/"])) as scan:
+            try:
+                async for piece in scan:
+                    found += piece.records
+                    await store.compact(await store.commit(writes(Put("k/99999", b""))))
+            except Compacted:
+                told = True
+        assert told or len(found) == 3000
+
+    own_place.tell(story)
+
+
 def test_a_large_range_is_one_snapshot_under_writes(place: Place) -> None:
     """Two keys far apart are always written together; no range may show them apart."""
 
