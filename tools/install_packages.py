@@ -13,13 +13,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-DEMO = ("python3-venv", "libnftables1", "nftables", "iproute2", "iputils-ping", "kmod", "udhcpc")
+DEMO = ("python3-venv", "libnftables1", "nftables", "e2fsprogs", "iproute2", "iputils-ping", "kmod", "udhcpc")
 OVN = ("openvswitch-switch", "ovn-central", "ovn-host")
 STORES = ("etcd-server", "postgresql-15")
+IMAGES = ("docker-registry", "umoci")
 TEST = (
     *DEMO,
     *OVN,
     *STORES,
+    *IMAGES,
     "conntrack",
     "curl",
     "ethtool",

@@ -11,6 +11,7 @@ LOCAL = {
     "server": LocalCommand("weftwork.apps.server", "Run the API server alone."),
     "down": LocalCommand("weftwork.apps.down", "Take everything of ours off this machine."),
     "store": LocalCommand("weftwork.apps.store", "Move everything from one store to another."),
+    "image": LocalCommand("weftwork.apps.image", "Pull, list and remove the container images of this machine."),
     "doctor": LocalCommand(
         "weftwork.apps.doctor", "Say what this machine's kernel and tools offer, and what will be used."
     ),
