@@ -19,6 +19,7 @@ from ipaddress import IPv4Address
 from weftwork.testing.equivalence import frames
 from weftwork.testing.equivalence.frames import ArpMessage, Arrival
 from weftwork.testing.inside import inside
+from weftwork.testing.patience import patient
 
 BROADCAST = b"\xff" * 6
 _ZERO = bytes(6)
@@ -31,6 +32,8 @@ _ASK_AGAIN_S = 0.02
 _FENCE_AGAIN_S = 0.3
 """On a busy machine a question is lost now and then, as any packet is."""
 _FENCES = 3
+_FENCE_S = 5.0
+"""However short we wait for packets that may be lost: this answer always comes, and on a slow machine it is late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,7 @@ class Wire:
         wanted = {(one.interface, one.gateway) for one in fences}
         for key in wanted:
             self._answers.pop(key, None)
-        deadline = time.monotonic() + self.patience_s
+        deadline = time.monotonic() + patient(_FENCE_S)
         while missing := wanted - self._answers.keys():
             assert time.monotonic() < deadline, f"no answer to ARP: {missing}"
             for one in fences:
