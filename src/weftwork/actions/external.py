@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator
 from weftwork.actions.claims import Draft, joined
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.network import Network
-from weftwork.allocator.external import is_offered
+from weftwork.allocator.external import why_not_offered
 from weftwork.base import codes
 from weftwork.base.addresses import Address
 from weftwork.base.tenancy import ProjectKey
@@ -24,11 +24,8 @@ def use(network: Network, owner: ProjectKey, address: Address) -> Draft:
     settings = network.settings
     if address.version != 4:
         raise codes.IPV6_NOT_SUPPORTED.refusal(f"{address} is an IPv6 address; NAT is for IPv4", field="external_ip")
-    if not is_offered(settings.external, settings.external_gateway, address):
-        pools = ", ".join(str(pool) for pool in settings.external) or "none"
-        raise codes.EXTERNAL_IP_NOT_OFFERED.refusal(
-            f"{address} is not offered as an external address (pools: {pools})", field="external_ip"
-        )
+    if refused := why_not_offered(settings.external, settings.external_gateway, address):
+        raise codes.EXTERNAL_IP_NOT_OFFERED.refusal(f"{address} {refused}", field="external_ip")
     network.quota_guard.of(owner).check_external(owner, address)
     claim = network.view.external.get(address)
     if claim is not None and claim.owner != str(owner):

@@ -1,16 +1,23 @@
 """External addresses, for NAT: what the operator's pools offer."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from ipaddress import IPv4Address, IPv4Network
 
 from weftwork.base.addresses import Address, Cidr
 
 
-def is_offered(pools: Iterable[Cidr], gateway: Address | None, address: Address) -> bool:
-    """Inside a pool, and not its network or broadcast address (which pools of two addresses or one lack) or gateway."""
+def why_not_offered(pools: Collection[Cidr], gateway: Address | None, address: Address) -> str:
+    """In words that follow the address; empty for one that is offered. Pools of two addresses or one have neither a
+    network nor a broadcast address."""
     if address == gateway:
-        return False
-    return any(address in pool and not _is_edge(pool, address) for pool in pools)
+        return "is the gateway of the external network"
+    around = [pool for pool in pools if address in pool]
+    if not around:
+        return f"is in none of the pools: {', '.join(map(str, pools)) or 'there are none'}"
+    if all(_is_edge(pool, address) for pool in around):
+        edge = "network" if address == around[0].network_address else "broadcast"
+        return f"is the {edge} address of the pool {around[0]}"
+    return ""
 
 
 def next_external(

@@ -10,7 +10,7 @@ from weftwork.allocator import macs, vlans, vnis
 from weftwork.allocator.addresses import address_at, capacity, gateway_of, next_address, offset_of, why_reserved
 from weftwork.allocator.bitmap import Bitmap
 from weftwork.allocator.cidrs import lowest_free_range, next_vpc_range, why_unusable
-from weftwork.allocator.external import is_offered, next_external
+from weftwork.allocator.external import next_external, why_not_offered
 from weftwork.base.addresses import parse_mac
 
 
@@ -157,7 +157,7 @@ def test_external_addresses_are_offered_and_free(taken: set[int], gateway: int, 
     pool = IPv4Network((int(IPv4Address("198.51.100.0")), prefix))
     used = {IPv4Address("198.51.100.0") + number for number in taken}
     way_out = IPv4Address("198.51.100.0") + gateway
-    offered = [one for one in pool if is_offered([pool], way_out, one)]
+    offered = [one for one in pool if not why_not_offered([pool], way_out, one)]
 
     assert next_external([pool], way_out, used.__contains__) == next((one for one in offered if one not in used), None)
     assert way_out not in offered

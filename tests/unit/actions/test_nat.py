@@ -70,17 +70,17 @@ async def test_an_external_address_belongs_to_one_vpc_until_its_last_use_is_gone
 
 
 @pytest.mark.parametrize(
-    ("address", "code"),
+    ("address", "code", "why"),
     [
-        ("198.51.100.0", "EXTERNAL_IP_NOT_OFFERED"),
-        ("198.51.100.1", "EXTERNAL_IP_NOT_OFFERED"),
-        ("198.51.100.7", "EXTERNAL_IP_NOT_OFFERED"),
-        ("203.0.113.1", "EXTERNAL_IP_NOT_OFFERED"),
-        ("2001:db8::1", "IPV6_NOT_SUPPORTED"),
+        ("198.51.100.0", "EXTERNAL_IP_NOT_OFFERED", "network address"),
+        ("198.51.100.1", "EXTERNAL_IP_NOT_OFFERED", "gateway"),
+        ("198.51.100.7", "EXTERNAL_IP_NOT_OFFERED", "broadcast address"),
+        ("203.0.113.1", "EXTERNAL_IP_NOT_OFFERED", "none of the pools: 198.51.100.0/29"),
+        ("2001:db8::1", "IPV6_NOT_SUPPORTED", "IPv6"),
     ],
 )
-async def test_addresses_that_are_not_offered(network: Network, address: str, code: str) -> None:
-    async with refused(network, code, address):
+async def test_addresses_that_are_not_offered(network: Network, address: str, code: str, why: str) -> None:
+    async with refused(network, code, address, why):
         await create_snat(network, owner=RED, external_ip=ip_address(address))
     async with refused(network, code, address):
         await forward(network, ip_address(address))
