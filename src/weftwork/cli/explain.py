@@ -117,10 +117,18 @@ def _blockers(one: Document) -> list[str]:
     return lines
 
 
+def _no_change(one: Document) -> str:
+    """Of a packet that another project judges, too, no change is told, though one of this side may be needed."""
+    is_beyond = any(hop["station"] == "beyond" for hop in one["hops"])
+    if is_beyond and any(blocker["reason"]["code"] != "REFUSED_BY_OTHER_SIDE" for blocker in one["blockers"]):
+        return "This project's side stops it. Whether the other side would, too, shows when this one does not."
+    return "No change of this project alone would help."
+
+
 def _changes(one: Document) -> list[str]:
     if not one["changes"]:
         reasons = dict.fromkeys(blocker["reason"]["what_to_do"] for blocker in one["blockers"])
-        return ["", "No change of this project alone would help.", *(printable(f"  {reason}") for reason in reasons)]
+        return ["", _no_change(one), *(printable(f"  {reason}") for reason in reasons)]
     lines = []
     for number, change in enumerate(one["changes"]):
         lines += ["", "Or:" if number else "The smallest change:"]

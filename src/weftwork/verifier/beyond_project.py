@@ -49,7 +49,8 @@ def explain_beyond(intent: Intent, question: Question, ends: Ends) -> Explanatio
     reachable = Model(intent).verdict(replace(probe, source=ends.true_source)).delivered
     own = _OwnSide(intent[question.project], question, ends)
     stops = () if reachable else (tuple(own.stops()) or (_other_side(question, ends),))
-    decides = tuple(own.allowed()) if reachable else stops
+    allowed = tuple(own.allowed())
+    decides = allowed if reachable else stops
     return Explanation(
         question=question,
         probe=probe,
@@ -63,7 +64,7 @@ def explain_beyond(intent: Intent, question: Question, ends: Ends) -> Explanatio
             destination_port=question.destination_port,
         ),
         reachable=reachable,
-        hops=tuple(_hops(question, ends, decides, reachable)),
+        hops=tuple(_hops(ends, (*stops, *allowed), reachable)),
         decides=decides,
         blockers=tuple(map(Blocker, stops)),
         changes=(),
@@ -141,7 +142,7 @@ class _OwnSide:
             yield Reason(code, self._question.project, found.policy.name, found.rule)
 
 
-def _hops(question: Question, ends: Ends, reasons: tuple[Reason, ...], reachable: bool) -> Iterator[Hop]:
+def _hops(ends: Ends, reasons: tuple[Reason, ...], reachable: bool) -> Iterator[Hop]:
     """The asker's stations, and between or behind them one that stands for everything else."""
     placed = {station: tuple(one for one in reasons if _place(one, ends) is station) for station in Station}
     if ends.sender is not None:

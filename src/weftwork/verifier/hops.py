@@ -28,7 +28,7 @@ class Station(Enum):
     """The VPC of a peered project."""
     INGRESS = "ingress"
     """The receiver's security groups."""
-    OTHER_SIDE = "other-side"
+    OTHER_SIDE = "beyond"
     """All that another project judges."""
 
 

@@ -135,7 +135,7 @@ COMMENTS: dict[str, str] = {
     'weftwork.v1.HistoryService.ListRevisions': 'Newest first.',
     'weftwork.v1.HistoryService.Rollback': "Makes the project's objects what they were at a revision, in one change: with their ids, addresses and MACs.",
     'weftwork.v1.Hop.passage': '"passes", "stops", or "unknown": not reached',
-    'weftwork.v1.Hop.station': '"port", "guard", "egress", "subnet", "router", "nat", "outside", "peer", "ingress", "other-side"',
+    'weftwork.v1.Hop.station': '"port", "guard", "egress", "subnet", "router", "nat", "outside", "peer", "ingress", "beyond"',
     'weftwork.v1.Leak.where': '"store" or "<host>/<driver>"',
     'weftwork.v1.ListAuditEntriesRequest.about': 'Part of a call, a message, or what was changed',
     'weftwork.v1.ListAuditEntriesRequest.org_id': 'Optional, as those of CreateToken',

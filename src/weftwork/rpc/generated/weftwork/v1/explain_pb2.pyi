@@ -173,7 +173,7 @@ class Hop(_message.Message):
     PASSAGE_FIELD_NUMBER: _builtins.int
     CODES_FIELD_NUMBER: _builtins.int
     station: _builtins.str
-    """"port", "guard", "egress", "subnet", "router", "nat", "outside", "peer", "ingress", "other-side" """
+    """"port", "guard", "egress", "subnet", "router", "nat", "outside", "peer", "ingress", "beyond" """
     name: _builtins.str
     detail: _builtins.str
     passage: _builtins.str
