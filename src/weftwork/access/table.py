@@ -68,6 +68,11 @@ TABLE: Mapping[str, Rule] = {
     **_rules(_WEFT + "BatchService/", Role.MEMBER, "Batch", where=Where.BATCH),
     **_rules(_WEFT + "TargetService/", Role.FLEET_ADMIN, "ListTargets", "GetTarget", "ListLeaks", where=Where.FLEET),
     **_rules(_WEFT + "ExplainService/", Role.VIEWER, "Explain"),
+    **_rules(_WEFT + "FlowService/", Role.VIEWER, "GetFlowLog", "ListFlows", "WatchFlows"),
+    **_rules(_WEFT + "FlowService/", Role.OPERATOR, "SetFlowLog"),
+    **_rules(_WEFT + "DebugService/", Role.FLEET_ADMIN, "CollectBundle", where=Where.FLEET),
+    # What guests say to each other, word by word.
+    **_rules(_WEFT + "CaptureService/", Role.OPERATOR, "CapturePackets"),
     **_rules(_WEFT + "HistoryService/", Role.VIEWER, "ListRevisions", "DiffRevisions"),
     # It can bring back, or take away, all that an admin made.
     **_rules(_WEFT + "HistoryService/", Role.ADMIN, "Rollback"),

@@ -10,7 +10,7 @@ from weftwork.model.intent import Intent
 from weftwork.model.keys import parse_thing_key
 from weftwork.seams.store import Put, Write
 
-_BOUNDED = ("security-group", "network-policy", "port")
+_BOUNDED = ("security-group", "network-policy", "port", "vpc")
 """The kinds of things of which a data plane may carry less than all."""
 
 

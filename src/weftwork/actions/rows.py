@@ -23,7 +23,7 @@ from weftwork.model.reach_test import Must, ReachTest, end_text, parse_end, pars
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule, SecurityGroup
 from weftwork.model.share import SubnetShare
 from weftwork.model.subnet import Subnet
-from weftwork.model.vpc import Vpc
+from weftwork.model.vpc import FlowLog, Vpc
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -39,6 +39,8 @@ class _VpcRow(_Row):
     created_at: int
     updated_at: int
     vni: int
+    flow_sample: int = 0
+    flow_allowed: bool = False
 
 
 class _SubnetRow(_Row):
@@ -279,11 +281,24 @@ def decode_again(key: ThingKey, value: bytes) -> Thing:
 
 def _vpc_row(vpc: Vpc) -> _VpcRow:
     org, project = vpc.owner
-    return _VpcRow(vpc.id, org, project, vpc.name, str(vpc.cidr), vpc.created_at, vpc.updated_at, vpc.vni)
+    flow_log = vpc.flow_log or FlowLog(sample=0)
+    return _VpcRow(
+        vpc.id,
+        org,
+        project,
+        vpc.name,
+        str(vpc.cidr),
+        vpc.created_at,
+        vpc.updated_at,
+        vpc.vni,
+        flow_log.sample,
+        flow_log.allowed,
+    )
 
 
 def _vpc(owner: ProjectKey, row: _VpcRow) -> Vpc:
-    return Vpc(owner, row.name, ip_network(row.cidr), row.vni, row.created_at, row.updated_at)
+    flow_log = FlowLog(row.flow_sample, row.flow_allowed) if row.flow_sample else None
+    return Vpc(owner, row.name, ip_network(row.cidr), row.vni, row.created_at, row.updated_at, flow_log)
 
 
 def _subnet_row(subnet: Subnet) -> _SubnetRow:

@@ -14,7 +14,10 @@ from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 from weftwork.rpc import encode
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
+from weftwork.seams.bundle import Bundler
+from weftwork.seams.capture import Capturer
 from weftwork.seams.conditions import Conditions
+from weftwork.seams.flows import FlowLogs
 from weftwork.seams.insight import Insight
 from weftwork.seams.tracer import Tracer
 
@@ -33,6 +36,12 @@ class Doors:
     """None where no API tokens are kept."""
     login: "LoginDesk | None" = None
     """None where nobody can log in."""
+    flows: FlowLogs | None = None
+    """None where no agent runs that logs packets."""
+    bundler: Bundler | None = None
+    """None where nothing is collected."""
+    capturer: Capturer | None = None
+    """None where no agent runs."""
 
     def vpc(self, stored: Stored[Vpc]) -> pb.Vpc:
         key = ThingKey("vpc", stored.value.owner)

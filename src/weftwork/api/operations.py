@@ -7,13 +7,13 @@ from typing import Any
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 
-from weftwork.api import watching
+from weftwork.api import captures, debug, flows, watching
 from weftwork.api.access import ACCESS
 from weftwork.api.conditions import WAIT, WATCH, wait_for_condition, watch_conditions
 from weftwork.api.doors import Doors
 from weftwork.api.mutations import MUTATIONS, Mutation
 from weftwork.api.reads import READS
-from weftwork.rpc.generated.weftwork.v1 import watch_pb2
+from weftwork.rpc.generated.weftwork.v1 import capture_pb2, debug_pb2, flow_pb2, watch_pb2
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 
 
@@ -50,12 +50,18 @@ OPERATIONS: Mapping[str, Operation] = {
         *(Operation(one.method, one.request, one.run, one) for one in MUTATIONS.values()),
         *(Operation(one.method, one.request, one.run) for one in READS.values()),
         *(Operation(one.method, one.request, one.run) for one in ACCESS.values()),
+        Operation(flows.SERVICE + "GetFlowLog", flow_pb2.GetFlowLogRequest, flows.get_flow_log),
+        Operation(flows.SERVICE + "SetFlowLog", flow_pb2.SetFlowLogRequest, flows.set_flow_log),
+        Operation(flows.SERVICE + "ListFlows", flow_pb2.ListFlowsRequest, flows.list_flows),
         Operation(WAIT, weft.WaitForConditionRequest, wait_for_condition),
     )
 }
 """By method."""
 
 WATCHES: Mapping[str, Watch] = {
+    debug.COLLECT: Watch(debug.COLLECT, debug_pb2.CollectBundleRequest, debug.collect_bundle),
+    flows.WATCH: Watch(flows.WATCH, flow_pb2.WatchFlowsRequest, flows.watch_flows),
+    captures.CAPTURE: Watch(captures.CAPTURE, capture_pb2.CapturePacketsRequest, captures.capture_packets),
     WATCH: Watch(WATCH, weft.WatchConditionsRequest, watch_conditions),
     watching.WATCH: Watch(watching.WATCH, watch_pb2.WatchRequest, watching.watch),
 }

@@ -23,7 +23,10 @@ from weftwork.api.listening import UNIX, make_room, remove_sockets
 from weftwork.api.tls import Certificates
 from weftwork.base import codes
 from weftwork.base.errors import Failure
+from weftwork.seams.bundle import Bundler
+from weftwork.seams.capture import Capturer
 from weftwork.seams.conditions import Conditions
+from weftwork.seams.flows import FlowLogs
 from weftwork.seams.insight import Insight
 from weftwork.seams.tracer import Tracer
 from weftwork.telemetry.metrics import Metrics
@@ -97,6 +100,9 @@ async def serve(
     entrance: Entrance | None = None,
     metrics: Metrics | None = None,
     spans: Spans | None = None,
+    flows: FlowLogs | None = None,
+    capturer: Capturer | None = None,
+    bundler: Bundler | None = None,
     is_ready: bool = True,
 ) -> Server:
     """Without an entrance, whoever reaches it over loopback is the administrator.
@@ -108,7 +114,7 @@ async def serve(
     gate = Gate()
     server = grpc.aio.server(options=_OPTIONS)
     entrance = entrance or Entrance()
-    doors = Doors(network, conditions, insight, tracer, entrance.tokens, entrance.login)
+    doors = Doors(network, conditions, insight, tracer, entrance.tokens, entrance.login, flows, bundler, capturer)
     calls = Calls(doors, gate, entrance.guard, entrance.refusals, metrics or Metrics(), spans or NoSpans())
     services = handlers(calls)
     for service, methods in services.items():

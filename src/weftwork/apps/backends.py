@@ -28,9 +28,11 @@ from weftwork.drivers.chassis.driver import ChassisDriver
 from weftwork.drivers.chassis.trace import OvnInjector
 from weftwork.drivers.dhcp.driver import DhcpDriver
 from weftwork.drivers.linux.driver import LinuxDriver
+from weftwork.drivers.linux.flow_log import LinuxFlowSource
 from weftwork.drivers.linux.probe import HostCapabilities, probe
 from weftwork.drivers.linux.rules_watch import RulesWatch
 from weftwork.drivers.linux.trace import LinuxInjector
+from weftwork.drivers.linux.usage import LinuxUsage
 from weftwork.drivers.ovn import private
 from weftwork.drivers.ovn.driver import Obey, OvnDriver, nobody
 from weftwork.drivers.ovn.private import PrivateOvn
@@ -43,8 +45,10 @@ from weftwork.program.dhcp import DhcpResource
 from weftwork.program.linux import LinuxResource
 from weftwork.program.ovn import OvnResource
 from weftwork.program.resource import Program, SliceId
+from weftwork.seams.flows import FlowSource, TakeSeen
 from weftwork.seams.marking import Marking, Standing
 from weftwork.seams.tracer import Injector
+from weftwork.seams.usage import UsageSource
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +75,9 @@ class Backend:
     """Runs until cancelled, or ends at once."""
     injector: Injector | None = None
     """Sends real probes and follows them, where the data plane can."""
+    flow_source: Callable[[TakeSeen], FlowSource] | None = None
+    """Hears of logged packets, where the data plane can."""
+    usage: UsageSource | None = None
     judge: Judge | None = None
     """Looks at every program before it is published, where there is a second opinion."""
     others: Callable[[], Awaitable[Standing]] = nobody_else
@@ -157,6 +164,8 @@ async def _linux(settings: Settings, ours: Deployment, watch: RulesWatch | None)
         partial(compile_for_linux, profile=profile),
         parts,
         injector=LinuxInjector(linux),
+        flow_source=LinuxFlowSource,
+        usage=LinuxUsage(),
         judge=judge,
         others=_others(ours, linux),
     )

@@ -10,7 +10,7 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,6 +36,7 @@ from weftwork.apps.backends import (
     open_northbound,
     writes_northbound,
 )
+from weftwork.apps.bundle import NodeBundler
 from weftwork.apps.entrance import open_entrance
 from weftwork.apps.settings import Settings
 from weftwork.apps.stores import OpenedStore, open_store
@@ -44,14 +45,18 @@ from weftwork.base.errors import Failure, Kind, Refusal
 from weftwork.controller.conditions import ConditionBoard
 from weftwork.controller.confirming import Confirming
 from weftwork.controller.figures import DeploymentFigures
+from weftwork.controller.flows import FlowBoard
 from weftwork.controller.insight import ControllerInsight, Hosted
 from weftwork.controller.leading import Fence, FencedDriver, lead
 from weftwork.controller.publisher import Publisher
 from weftwork.controller.retention import Kept, Retention, always
 from weftwork.controller.tracing import ControllerTracer
+from weftwork.controller.usage import UsageFigures
+from weftwork.drivers.capture.capturer import PacketCapturer
 from weftwork.drivers.linux.rules_watch import RulesWatch
 from weftwork.reconciler.reconciler import Pace
 from weftwork.seams.channel import Report
+from weftwork.seams.flows import FlowSource, TakeSeen
 from weftwork.seams.store import Store
 from weftwork.store.noting import NotingStore
 from weftwork.telemetry.journeys import Following
@@ -145,6 +150,10 @@ async def _running(
     listeners.board, listeners.insight = board, insight
     injector = backend.injector if backend else None
     tracer = ControllerTracer(view.intent, injector) if injector else None
+    flows = FlowBoard(view) if backend and backend.flow_source else None
+    usage = UsageFigures(view, backend.usage) if backend and backend.usage else None
+    figures = DeploymentFigures(view, insight, network.settings, usage)
+    bundler = NodeBundler(settings, store, view, insight, board, figures.figures, metrics)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(view.close)
         server = await serve(
@@ -155,10 +164,12 @@ async def _running(
             tracer=tracer,
             metrics=metrics,
             spans=spans,
+            flows=flows,
+            capturer=PacketCapturer() if with_agent else None,
+            bundler=bundler,
             entrance=await stack.enter_async_context(open_entrance(settings, network)),
         )
         stack.push_async_callback(server.stop)
-        figures = DeploymentFigures(view, insight, network.settings)
         async with await serve_rest(server.calls, _rest_addresses(settings), figures), asyncio.TaskGroup() as tasks:
             # A server without an agent never leads, and its line of what it lets go is everybody's.
             kept = Kept(settings.storage_history_days, settings.storage_audit_days)
@@ -171,6 +182,8 @@ async def _running(
             if backend is not None and hosted is not None:
                 assert isinstance(hosted.agent, LocalAgent)
                 loops.append(tasks.create_task(_kept(backend)))
+                if flows is not None and backend.flow_source is not None:
+                    loops.append(tasks.create_task(_logging(flows, backend.flow_source)))
                 loops.append(tasks.create_task(lead(opened.leadership, fence, hosted.publisher, hosted.agent)))
             _keep_what_is_there()
             try:
@@ -193,6 +206,14 @@ async def _spans(settings: Settings) -> AsyncIterator[Spans]:
         yield spans
     finally:
         await asyncio.to_thread(spans.close)
+
+
+async def _logging(flows: FlowBoard, source: Callable[[TakeSeen], FlowSource]) -> None:
+    listening = source(flows.take)
+    try:
+        await flows.run(listening)
+    finally:
+        listening.close()
 
 
 async def _forgetting(store: Store, clock: SystemClock) -> None:

@@ -12,8 +12,10 @@ from weftwork.cli.conditions import wait, watch
 from weftwork.cli.configuration import config
 from weftwork.cli.confirm import confirm
 from weftwork.cli.context import context
+from weftwork.cli.debug import debug
 from weftwork.cli.document import API_VERSION
 from weftwork.cli.explain import explain
+from weftwork.cli.flow import flow
 from weftwork.cli.history import history, rollback
 from weftwork.cli.login import login, logout, whoami
 from weftwork.cli.manual import man
@@ -29,6 +31,7 @@ from weftwork.cli.security_group import security_group
 from weftwork.cli.settings import Output, current
 from weftwork.cli.subnet import subnet
 from weftwork.cli.target import leaks, target
+from weftwork.cli.tcpdump import tcpdump
 from weftwork.cli.token import token
 from weftwork.cli.vpc import vpc
 
@@ -59,6 +62,9 @@ _COMMANDS = (
     whoami,
     target,
     leaks,
+    flow,
+    tcpdump,
+    debug,
     explain,
     wait,
     watch,

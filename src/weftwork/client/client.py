@@ -25,6 +25,7 @@ from weftwork.client.access import AccessCalls
 from weftwork.client.errors import ApiError, api_error
 from weftwork.client.messages import ConditionEvent, PlanResponse, ResourceRef, SecurityRule
 from weftwork.client.trace import traced
+from weftwork.client.watching import PacketCalls
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as network
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2_grpc
 from weftwork.rpc.generated.weftwork.v1 import confirmation_pb2 as confirmation
@@ -153,6 +154,7 @@ class Client:
         self._channel = channel
         self._bearer = ((AUTHORIZATION, f"Bearer {bearer}"),) if bearer else ()
         self.access = AccessCalls(channel, self._call)
+        self.packets = PacketCalls(channel, self._call, self._metadata)
         self._timeout_s = timeout_s
         self._page_size = page_size
         self._network = network_pb2_grpc.NetworkServiceStub(channel)

@@ -14,6 +14,7 @@ from weftwork.rpc.generated.overlay_network.v1.network_pb2 import (
     Subnet,
     Vpc,
 )
+from weftwork.rpc.generated.weftwork.v1.capture_pb2 import CapturedPacket, CaptureEvent
 from weftwork.rpc.generated.weftwork.v1.confirmation_pb2 import Confirmation
 from weftwork.rpc.generated.weftwork.v1.explain_pb2 import ExplainResponse, Explanation
 from weftwork.rpc.generated.weftwork.v1.history_pb2 import ObjectChange, Revision, RollbackResponse
@@ -41,6 +42,8 @@ __all__ = [
     "ApplyProjectResponse",
     "ApplyReachTestsResponse",
     "Attachment",
+    "CaptureEvent",
+    "CapturedPacket",
     "Condition",
     "ConditionEvent",
     "Confirmation",

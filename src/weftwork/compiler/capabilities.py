@@ -11,6 +11,7 @@ from weftwork.model.intent import Intent, Thing, lodgers_of
 from weftwork.model.network_policy import NetworkPolicy, PolicyKind, PolicyRule
 from weftwork.model.port import Port
 from weftwork.model.security_group import Rule, SecurityGroup
+from weftwork.model.vpc import Vpc
 
 BRIDGE_PORTS_MAX = 1023
 """Of one bridge in Linux (BR_MAX_PORTS in net/bridge/br_private.h is 1 << 10, and 0 is no port)."""
@@ -22,7 +23,7 @@ class Carries:
 
     `policy_rules_max`: rules of all network policies of a project in one direction; an isolation counts one more.
     `link_ports_max`: attached ports of one link, which is a subnet, or with `link_is_vpc` the whole VPC.
-    `port_zero`: rules may begin at transport port 0.
+    `port_zero`: rules may begin at transport port 0. `flow_logs`: packets can be logged.
     """
 
     name: str
@@ -30,12 +31,13 @@ class Carries:
     link_ports_max: int | None = None
     link_is_vpc: bool = False
     port_zero: bool = True
+    flow_logs: bool = True
 
 
 EVERYTHING = Carries("any")
 LINUX = Carries("Linux", link_ports_max=BRIDGE_PORTS_MAX)
 LINUX_VLAN = Carries("Linux, layout `vlan`", link_ports_max=BRIDGE_PORTS_MAX, link_is_vpc=True)
-OVN = Carries("OVN", policy_rules_max=OVN_POLICY_RULES_MAX, port_zero=False)
+OVN = Carries("OVN", policy_rules_max=OVN_POLICY_RULES_MAX, port_zero=False, flow_logs=False)
 
 TABLE = (LINUX, LINUX_VLAN, OVN)
 
@@ -51,6 +53,8 @@ class Shortfall:
 def has_room(thing: Thing, intent: Intent, more: int, carries: Carries) -> bool:
     """Whether nothing is too much, whatever the thing is like and with `more` things beside it; without counting."""
     match thing:
+        case Vpc():
+            return carries.flow_logs
         case SecurityGroup():
             return carries.port_zero
         case NetworkPolicy():
@@ -65,6 +69,8 @@ def has_room(thing: Thing, intent: Intent, more: int, carries: Carries) -> bool:
 def shortfalls(thing: Thing, intent: Intent, carries: Carries) -> Iterator[Shortfall]:
     """Of a thing that is new or changed, in the intent that has it."""
     match thing:
+        case Vpc() if thing.flow_log and not carries.flow_logs:
+            yield Shortfall("packets cannot be logged there", "Capture what a port sends and gets: weft tcpdump PORT.")
         case SecurityGroup():
             yield from _port_zero((*thing.ingress, *thing.egress), carries)
         case NetworkPolicy():

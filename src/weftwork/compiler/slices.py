@@ -32,7 +32,10 @@ def affected_by(key: ThingKey, intent: Intent) -> frozenset[SliceId]:
     owner = key.owner
     match key.kind:
         case "vpc":
-            return frozenset({("vpc", *owner), ("nat", *owner), ("policies", *owner)})
+            # What is logged is said in most chains of the VPC.
+            project = intent.get(owner)
+            everything = (*_slices_of_project(owner, project), *_lodgers(intent, owner)) if project else ()
+            return frozenset({("vpc", *owner), ("nat", *owner), ("policies", *owner), *everything})
         case "subnet":
             return frozenset({("subnet", *owner, key.name)})
         case "security-group":

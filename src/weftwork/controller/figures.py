@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from weftwork.actions.network import NetworkSettings
 from weftwork.actions.view import IntentView
 from weftwork.allocator import vnis
+from weftwork.controller.usage import UsageFigures
 from weftwork.seams.insight import Insight, TargetSummary
 from weftwork.telemetry.metrics import Figure
 
@@ -13,14 +14,18 @@ WHOLE = "target"
 
 
 class DeploymentFigures:
-    def __init__(self, view: IntentView, insight: Insight, settings: NetworkSettings) -> None:
+    def __init__(
+        self, view: IntentView, insight: Insight, settings: NetworkSettings, usage: UsageFigures | None = None
+    ) -> None:
+        self._usage = usage
         self._view = view
         self._insight = insight
         self._settings = settings
 
     async def figures(self) -> tuple[Figure, ...]:
         targets = await self._insight.targets()
-        return (*self._sizes(), *self._pools(), *(one for target in targets for one in _of_target(target)))
+        used = await self._usage.figures() if self._usage else ()
+        return (*self._sizes(), *self._pools(), *(one for target in targets for one in _of_target(target)), *used)
 
     async def not_ready(self) -> tuple[str, ...]:
         targets = await self._insight.targets()

@@ -7,6 +7,14 @@ from weftwork.base.tenancy import ProjectKey
 
 
 @dataclass(frozen=True, slots=True)
+class FlowLog:
+    """What is logged of packets: one of `sample` that are dropped; `allowed`: and the first ones of what passes."""
+
+    sample: int = 1
+    allowed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Vpc:
     """One per project. `vni` is unique in the deployment and names the VPC's network namespace."""
 
@@ -16,6 +24,8 @@ class Vpc:
     vni: int
     created_at: int
     updated_at: int
+    flow_log: FlowLog | None = None
+    """None: nothing is."""
 
     @property
     def id(self) -> str:

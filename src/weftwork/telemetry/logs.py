@@ -92,6 +92,11 @@ def start_logging(form: Form = "auto", level: Level = "info", stream: TextIO | N
     return last
 
 
+def last_lines() -> tuple[str, ...]:
+    """What this process said lately; nothing where it has not begun."""
+    return next((one.lines for one in logging.getLogger().handlers if isinstance(one, LastLines)), ())
+
+
 def _named(trail: Trail) -> dict[str, object]:
     """The request, or all of them in what a round says, and the trace."""
     traced: dict[str, object] = {"trace_id": trail.trace_id, "span_id": trail.span_id} if trail.trace_id else {}

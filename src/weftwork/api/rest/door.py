@@ -70,7 +70,12 @@ class RestDoor:
             return
         except Exception as error:
             answer = refused(problems.problem_of(error, f"{scope['method']} {scope['path']}"))
-        await answer(scope, receive, _marking(send, trail.request_id))
+        # Every answer says which request it is to; one that is whole is not sent piece by piece.
+        if isinstance(answer, Answer):
+            answer.headers.append((REQUEST_ID.encode(), trail.request_id.encode()))
+            await answer(scope, receive, send)
+        else:
+            await answer(scope, receive, _marking(send, trail.request_id))
 
     async def _answer(self, scope: Scope, headers: Mapping[str, str], receive: Receive) -> ASGIApp:
         check_site(headers, self._transport)
@@ -106,7 +111,8 @@ class RestDoor:
         first = asyncio.ensure_future(anext(events))
         try:
             await asyncio.wait((first,), timeout=FIRST_WORD_S)
-            if first.done():
+            # A watch that has nothing to tell may end at once.
+            if first.done() and not isinstance(first.exception(), StopAsyncIteration):
                 first.result()
         except BaseException:
             await _ended(first, events)
@@ -115,7 +121,6 @@ class RestDoor:
 
 
 def _marking(send: Send, request_id: str) -> Send:
-    """Every answer says which request it is to."""
     mark = (REQUEST_ID.encode(), request_id.encode())
 
     async def marked(message: Event) -> None:

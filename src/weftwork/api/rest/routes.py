@@ -223,6 +223,11 @@ ROUTES: tuple[Route, ...] = (
     _ours("GET", "/revisions", "HistoryService/ListRevisions", "History"),
     _ours("GET", "/revisions:diff", "HistoryService/DiffRevisions", "History"),
     _ours("POST", ":rollback", "HistoryService/Rollback", "History"),
+    _ours("GET", "/flow-log", "FlowService/GetFlowLog", "Packets"),
+    _ours("PATCH", "/flow-log", "FlowService/SetFlowLog", "Packets"),
+    _ours("GET", "/flows", "FlowService/ListFlows", "Packets"),
+    _ours("GET", "/flows:watch", "FlowService/WatchFlows", "Packets"),
+    _ours("GET", _PORT + ":capture", "CaptureService/CapturePackets", "Packets"),
     _ours("POST", ":explain", "ExplainService/Explain", "Questions"),
     Route("POST", "/v1:batch", _OURS + "BatchService/Batch", "Batches"),
     Route("POST", "/v1:plan", _OURS + "PlanService/Plan", "Questions"),
@@ -245,5 +250,6 @@ ROUTES: tuple[Route, ...] = (
     _ours("PATCH", "/quota", "QuotaService/SetQuota", "Access"),
     Route("GET", "/v1/targets", _OURS + "TargetService/ListTargets", "Targets"),
     Route("GET", "/v1/targets:state", _OURS + "TargetService/GetTarget", "Targets"),
+    Route("GET", "/v1/debug:bundle", _OURS + "DebugService/CollectBundle", "Targets"),
     Route("GET", "/v1/leaks", _OURS + "TargetService/ListLeaks", "Targets"),
 )

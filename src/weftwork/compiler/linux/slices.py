@@ -7,6 +7,8 @@ anything of it is; and a VPC's CIDR and VNI and a subnet's range, gateway, VLAN 
 from collections.abc import Iterator
 
 from weftwork.base.tenancy import ProjectKey
+from weftwork.compiler.linux import names
+from weftwork.compiler.linux.flow_log import logged
 from weftwork.compiler.linux.group import compile_group
 from weftwork.compiler.linux.host import compile_host
 from weftwork.compiler.linux.nat import compile_nat
@@ -17,7 +19,7 @@ from weftwork.compiler.linux.subnet import compile_subnet
 from weftwork.compiler.linux.vpc import compile_vpc
 from weftwork.compiler.settings import HostProfile
 from weftwork.compiler.slices import HOST
-from weftwork.model.intent import Intent
+from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.model.vpc import Vpc
 from weftwork.program.resource import Program, Resource, SliceId
 
@@ -28,7 +30,20 @@ def compile_slice(intent: Intent, slice_id: SliceId, profile: HostProfile) -> Pr
         return frozenset(compile_host(profile))
     kind, org, name, *rest = slice_id
     project = intent.get(ProjectKey(org, name))
-    return frozenset(_compile(intent, project.vpc, kind, *rest, profile=profile) if project and project.vpc else ())
+    if project is None or project.vpc is None:
+        return frozenset()
+    compiled = frozenset(_compile(intent, project.vpc, kind, *rest, profile=profile))
+    where = _where(intent, project, kind, *rest)
+    return frozenset(logged(compiled, names.scope_of(where), where.flow_log)) if where.flow_log else compiled
+
+
+def _where(intent: Intent, project: ProjectIntent, kind: str, name: str = "") -> Vpc:
+    """The VPC whose chains the slice holds: a port may be in another project's."""
+    port = project.ports.get(name) if kind == "port" else None
+    home = intent.get(port.home) if port else project
+    vpc = home.vpc if home and home.vpc else project.vpc
+    assert vpc is not None
+    return vpc
 
 
 def _compile(intent: Intent, vpc: Vpc, kind: str, name: str = "", *, profile: HostProfile) -> Iterator[Resource]:

@@ -105,9 +105,9 @@ class Answer:
 class Socket:
     """Bound for its life to the namespace its maker was in, whichever thread uses it later."""
 
-    def __init__(self, protocol: int = ROUTE) -> None:
+    def __init__(self, protocol: int = ROUTE, *, buffer_bytes: int = _RECEIVE_BUFFER_BYTES) -> None:
         self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, protocol)
-        self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, _RECEIVE_BUFFER_BYTES)
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, buffer_bytes)
         self._socket.setsockopt(_SOL_NETLINK, _CAP_ACK, 1)
         self._socket.setsockopt(_SOL_NETLINK, _EXT_ACK, 1)
         self._sequence = 0
@@ -122,6 +122,13 @@ class Socket:
 
     def close(self) -> None:
         self._socket.close()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def receive_now(self) -> bytes:
+        """What the kernel says unasked. Raises BlockingIOError when it says nothing."""
+        return self._socket.recv(_RECEIVE_BYTES, socket.MSG_DONTWAIT)
 
     def exchange(self, requests: Sequence[Request]) -> list[Answer]:
         """Send all in order; one answer per request, at its place. A refused one does not stop the rest.

@@ -15,9 +15,11 @@ from weftwork.verifier.linux.rules import (
     Dispatch,
     Field,
     Limit,
+    Log,
     Member,
     Remember,
     Rule,
+    Sometimes,
     Step,
     Translate,
     Verdict,
@@ -91,6 +93,11 @@ def _step(words: _Words) -> Step:
             return Count(words.take().strip('"'))
         case "update":
             return _remember(words)
+        case "log":
+            return _log(words)
+        case "numgen":
+            words.expect("numgen", "random", "mod")
+            return Sometimes(_number(words, words.take(), words.take()))
         case "limit":
             words.expect("limit", "rate")
             _rate(words)
@@ -224,6 +231,23 @@ def _remember(words: _Words) -> Step:
     words.skip("counter")
     words.expect("}")
     return Remember(name, fields, over)
+
+
+def _log(words: _Words) -> Step:
+    """To a group of listeners, never to the kernel's own log."""
+    words.expect("log", "prefix")
+    prefix = words.take()
+    words.expect("group")
+    words.take()
+    words.expect("snaplen")
+    words.take()
+    return Log(prefix.strip('"'))
+
+
+def _number(words: _Words, of: str, is_: str) -> int:
+    if not of.isdecimal() or int(of) < 1 or is_ != "0":
+        raise words.trouble("mod NUMBER 0")
+    return int(of)
 
 
 def _rate(words: _Words) -> None:

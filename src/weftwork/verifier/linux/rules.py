@@ -1,6 +1,6 @@
 """What rules are made of, as values that know what they do to a packet: the part of nft's language that we use."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -164,6 +164,26 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Sometimes:
+    """Holds for one packet of several, whichever. Only in front of what decides nothing can that be told."""
+
+    of: int
+
+    def __call__(self, packet: Packet, sets: Sets) -> bool:
+        raise NotUnderstood("a rule that decides by chance")
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Tells of the packet, and does nothing to it."""
+
+    prefix: str
+
+    def __call__(self, packet: Packet, sets: Sets) -> bool:
+        return True
+
+
+@dataclass(frozen=True, slots=True)
 class Decide:
     verdict: Verdict
 
@@ -196,6 +216,16 @@ class Translate:
 
 
 Rule = tuple[Step, ...]
+
+
+def only_looks(rule: Rule, looking_chains: Container[str] = frozenset()) -> bool:
+    """Whether the rule can do nothing but log: whatever it finds, the next one has its turn, and the packet is as it
+    was. `looking_chains` are those that hold nothing else."""
+    *before, last = rule or (Decide(Verdict("accept")),)
+    logs = isinstance(last, Log) or (
+        isinstance(last, Decide) and last.verdict.kind == "jump" and last.verdict.chain in looking_chains
+    )
+    return logs and all(isinstance(step, Compare | Member | Limit | Sometimes | Log) for step in before)
 
 
 def _key(fields: tuple[Field, ...], packet: Packet) -> Values | None:

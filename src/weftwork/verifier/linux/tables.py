@@ -18,6 +18,7 @@ from weftwork.verifier.linux.rules import (
     Sets,
     Translate,
     Verdict,
+    only_looks,
 )
 from weftwork.verifier.linux.sets import Elements, NotUnderstood
 
@@ -30,6 +31,8 @@ _PRIORITIES = {
     (Family.INET, "dstnat"): -100,
     (Family.INET, "srcnat"): 100,
 }
+LOOKING = "log."
+"""What chains are called that only log."""
 _DEPTH_MAX = 16
 """NFT_JUMP_STACK_SIZE: deeper the kernel does not load."""
 
@@ -201,7 +204,33 @@ def _chain(resource: NftChain) -> Chain:
         if not found or found[2] not in _HOOKS:
             raise NotUnderstood(f"hook {resource.hook!r}")
         base = Base(found[1], found[2], _priority(resource.family, found[3]), found[4])
-    return Chain(resource.name, base, tuple((parse_rule(text), text) for text in resource.rules))
+    return Chain(
+        resource.name,
+        base,
+        _without_looks(resource.name, resource.hook, tuple(map(parse_rule, resource.rules)), resource.rules),
+    )
+
+
+def _without_looks(
+    name: str, hook: str, rules: tuple[Rule, ...], texts: tuple[str, ...]
+) -> tuple[tuple[Rule, str], ...]:
+    """Each with its text. Rules that only log are left out, once it is seen that they do: no verdict is theirs."""
+    told = tuple(zip(rules, texts, strict=True))
+    if name.startswith(LOOKING):
+        if hook or not all(map(only_looks, rules)):
+            raise NotUnderstood(f"chain {name} does more than log")
+        return told
+    return tuple(one for one in told if not only_looks(one[0], _LOOKING_CHAINS))
+
+
+class _Looking:
+    """The chains that may do nothing but log, by name."""
+
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, str) and name.startswith(LOOKING)
+
+
+_LOOKING_CHAINS = _Looking()
 
 
 def _priority(family: Family, text: str) -> int:
