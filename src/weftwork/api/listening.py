@@ -1,10 +1,12 @@
-"""Unix sockets that servers listen on: made for their owner alone, and gone with the server."""
+"""Where servers listen: Unix sockets, for their owner alone and gone with the server; TCP beyond us with TLS only."""
 
 import socket
 import stat
 from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
 
+from weftwork.base import codes
 from weftwork.base.errors import Failure
 
 UNIX = "unix:"
@@ -39,3 +41,16 @@ def _is_alive(path: Path) -> bool:
         except OSError:
             return False
     return True
+
+
+def check_reach(address: str, *, has_tls: bool) -> None:
+    """Refusal TLS_REQUIRED."""
+    if not has_tls and not _is_loopback(address.rpartition(":")[0].strip("[]")):
+        raise codes.TLS_REQUIRED.refusal(f"{address} is reached from other machines, and the server has no certificate")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

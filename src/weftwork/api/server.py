@@ -3,7 +3,6 @@
 import asyncio
 import os
 from collections.abc import Sequence
-from ipaddress import ip_address
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -19,9 +18,8 @@ from weftwork.api.calls import CALLS_MAX, MESSAGE_BYTES_MAX, Calls, Gate
 from weftwork.api.dispatch import handlers
 from weftwork.api.doors import Doors
 from weftwork.api.entrance import Entrance
-from weftwork.api.listening import UNIX, make_room, remove_sockets
+from weftwork.api.listening import UNIX, check_reach, make_room, remove_sockets
 from weftwork.api.tls import Certificates
-from weftwork.base import codes
 from weftwork.base.errors import Failure
 from weftwork.seams.bundle import Bundler
 from weftwork.seams.capture import Capturer
@@ -140,19 +138,6 @@ async def _listen(server: grpc.aio.Server, address: str, tls: Certificates | Non
             "ADDRESS_UNAVAILABLE", f"cannot listen on {address}: it is in use, or no address of this machine"
         ) from None
     return f"{address.rpartition(':')[0]}:{port}"
-
-
-def check_reach(address: str, *, has_tls: bool) -> None:
-    """Refusal TLS_REQUIRED."""
-    if not has_tls and not _is_loopback(address.rpartition(":")[0].strip("[]")):
-        raise codes.TLS_REQUIRED.refusal(f"{address} is reached from other machines, and the server has no certificate")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def _listen_unix(server: grpc.aio.Server, path: Path) -> str:

@@ -24,8 +24,9 @@ from weftwork.actions.view import IntentView
 from weftwork.agent.composite import CompositeDriver
 from weftwork.agent.local import LocalAgent
 from weftwork.agent.timed import TimedDriver
+from weftwork.api.listening import check_reach
 from weftwork.api.rest.server import serve_rest
-from weftwork.api.server import check_reach, serve
+from weftwork.api.server import serve
 from weftwork.apps import deployment
 from weftwork.apps.backends import (
     Backend,
@@ -107,6 +108,8 @@ async def run_node(settings: Settings, *, with_agent: bool, adopts: Sequence[str
     """
     if settings.server_listen_addr:
         check_reach(settings.server_listen_addr, has_tls=bool(settings.server_tls_certificate))
+    if settings.server_rest_listen_addr:
+        check_reach(settings.server_rest_listen_addr, has_tls=bool(settings.server_tls_certificate))
     needs_folder = with_agent or settings.storage_backend == "sqlite"
     with (
         only_one(Path(settings.storage_path)) if needs_folder else nullcontext(),
@@ -156,6 +159,7 @@ async def _running(
     bundler = NodeBundler(settings, store, view, insight, board, figures.figures, metrics)
     async with AsyncExitStack() as stack:
         stack.push_async_callback(view.close)
+        entrance = await stack.enter_async_context(open_entrance(settings, network))
         server = await serve(
             network=network,
             conditions=board,
@@ -167,10 +171,12 @@ async def _running(
             flows=flows,
             capturer=PacketCapturer() if with_agent else None,
             bundler=bundler,
-            entrance=await stack.enter_async_context(open_entrance(settings, network)),
+            entrance=entrance,
         )
         stack.push_async_callback(server.stop)
-        async with await serve_rest(server.calls, _rest_addresses(settings), figures), asyncio.TaskGroup() as tasks:
+        tls = entrance.tls.files if entrance.tls else None
+        rest = await serve_rest(server.calls, _rest_addresses(settings), figures, tls)
+        async with rest, asyncio.TaskGroup() as tasks:
             # A server without an agent never leads, and its line of what it lets go is everybody's.
             kept = Kept(settings.storage_history_days, settings.storage_audit_days)
             retention = Retention(store, clock, kept, leads=fence.is_open if hosted else always)

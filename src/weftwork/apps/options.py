@@ -17,7 +17,7 @@ DEFAULT_FILE = Path("/etc/weftwork/weft.toml")
 _OPTIONS: tuple[tuple[str, str, str], ...] = (
     ("--listen-addr", "server_listen_addr", "TCP address of the API, HOST:PORT; empty for none."),
     ("--socket", "server_socket", "Unix socket of the API; empty for none."),
-    ("--rest-listen", "server_rest_listen_addr", "TCP address of the REST API, on loopback; empty for none."),
+    ("--rest-listen", "server_rest_listen_addr", "TCP address of the REST API; empty for none."),
     ("--rest-socket", "server_rest_socket", "Unix socket of the REST API; empty for none."),
     ("--store", "storage_path", "Where the state is kept, with SQLite."),
     ("--store-backend", "storage_backend", "sqlite (a file of this machine's), etcd or postgres."),

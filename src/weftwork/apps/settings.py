@@ -42,7 +42,7 @@ class Settings:
     server_socket: str = "/run/weftwork/api.sock"
     """Unix socket of the API; empty: none."""
     server_rest_listen_addr: str = "127.0.0.1:8082"
-    """TCP address of the REST API; empty: none. Loopback only."""
+    """TCP address of the REST API; empty: none. On loopback, unless there is TLS."""
     server_rest_socket: str = "/run/weftwork/rest.sock"
     """Unix socket of the REST API; empty: none."""
     server_tls_certificate: str = ""
@@ -369,21 +369,6 @@ def _listen(value: object) -> str:
     return text
 
 
-def _listen_on_loopback(value: object) -> str:
-    text = _listen(value)
-    host = text.rpartition(":")[0].strip("[]")
-    if text and host != "localhost" and not is_loopback(host):
-        raise ValueError("is not on loopback, which is where REST without TLS may listen")
-    return text
-
-
-def is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _issuer(value: object) -> str:
     text = _text(value)
     if text and not text.startswith("https://"):
@@ -465,7 +450,7 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
     "storage_etcd_endpoints": _urls,
     "storage_lease_s": _whole(2, 3600),
     "server_listen_addr": _listen,
-    "server_rest_listen_addr": _listen_on_loopback,
+    "server_rest_listen_addr": _listen,
     "access_login": _one_of(("auto", "required")),
     "access_oidc_issuer": _issuer,
     "access_oidc_clients": _names,

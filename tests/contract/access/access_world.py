@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from weftwork.actions.network import Network
+from weftwork.api.rest.server import serve_rest
 from weftwork.api.server import serve
 from weftwork.apps.entrance import open_entrance
 from weftwork.apps.settings import Settings
@@ -28,6 +29,7 @@ class Served:
     ca: Authority
     pair: Pair
     refusals: Any
+    rest: str
     stack: AsyncExitStack
 
     async def client(self, bearer: str = "", certificate: Pair | None = None, ca: Path | None = None) -> Client:
@@ -56,4 +58,6 @@ async def served(folder: Path, ca: Authority, **changed: Any) -> AsyncIterator[S
             )
         )
         admin = await stack.enter_async_context(await Client.connect(socket))
-        yield Served(network, admin, server.addresses[1], ca, pair, entrance.refusals, stack)
+        tls = entrance.tls.files if entrance.tls else None
+        rest = await stack.enter_async_context(await serve_rest(server.calls, ["127.0.0.1:0"], tls=tls))
+        yield Served(network, admin, server.addresses[1], ca, pair, entrance.refusals, rest.addresses[0], stack)

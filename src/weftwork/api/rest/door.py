@@ -22,7 +22,7 @@ from weftwork.api.rest import problems
 from weftwork.api.rest.direct import DIRECT, Text
 from weftwork.api.rest.messages import to_text, written
 from weftwork.api.rest.paths import Found, Paths
-from weftwork.api.rest.protocol import IS_WHOLE, TELL_WHOLE
+from weftwork.api.rest.protocol import IS_WHOLE, TELL_WHOLE, certificate_of
 from weftwork.api.rest.requests import Asked, query_of, request_of
 from weftwork.api.rest.routes import ROUTES, Route
 from weftwork.api.terms import CONFIRM_WITHIN, CONFIRMATION, IDEMPOTENCY_KEY, IF_MATCH, PROBE, etag
@@ -88,7 +88,8 @@ class RestDoor:
             return not_allowed(found)
         _check_accepted(headers.get("accept", ""), EVENTS if route.watch else JSON)
         body = await _body(scope, receive, headers) if route.has_body else b""
-        credentials = Credentials(self._transport, _peer(scope), bearer_in(headers.get("authorization", "")))
+        bearer = bearer_in(headers.get("authorization", ""))
+        credentials = Credentials(self._transport, _peer(scope), bearer, certificate_of(scope))
         asked = Asked(route, found.words, query_of(scope["query_string"]), headers, body, credentials)
         return await (self._stream(asked) if route.watch else self._unary(asked))
 

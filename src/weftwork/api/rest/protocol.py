@@ -1,11 +1,13 @@
 """HTTP/1.1 as uvicorn speaks it, within bounds: a head that is too long, or takes too long, ends its connection."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+
+from weftwork.api.rest.tls_listener import Place
 
 HEAD_BYTES_MAX = 64 * 1024
 HEAD_S = 15.0
@@ -14,6 +16,8 @@ HEAD_S = 15.0
 
 IS_WHOLE = "weftwork.is_whole"
 """An extension of the ASGI scope: says whether all of the body is here, so that nobody has to wait for it."""
+CERTIFICATE = "certificate"
+"""In a request's state: the common name in the client's certificate, which the handshake has verified."""
 
 
 TELL_WHOLE = "weftwork.tell_whole"
@@ -25,8 +29,10 @@ Headers = Sequence[tuple[bytes, bytes]]
 class BoundedHttp(HttpToolsProtocol):
     """The parser keeps a head in memory until it is whole; whoever never ends one would fill it."""
 
-    def __init__(self, *args: Any, **more: Any) -> None:
+    def __init__(self, *args: Any, place: Place | None = None, **more: Any) -> None:
+        """`place` is left when the connection is gone."""
         super().__init__(*args, **more)
+        self._place = place
         self._head_bytes = 0
         self._in_head = True
         self._has_begun = False
@@ -35,10 +41,14 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if name := _common_name(transport.get_extra_info("peercert")):
+            self.app_state = {**self.app_state, CERTIFICATE: name}
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_clock()
+        if self._place is not None:
+            self._place.leave()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -92,3 +102,14 @@ class BoundedHttp(HttpToolsProtocol):
         if self._late is not None:
             self._late.cancel()
             self._late = None
+
+
+def certificate_of(scope: Mapping[str, Any]) -> str:
+    """Empty without one."""
+    return str(scope.get("state", {}).get(CERTIFICATE, ""))
+
+
+def _common_name(certificate: Mapping[str, Any] | None) -> str:
+    """The first, as gRPC has it."""
+    parts = (pair for part in (certificate or {}).get("subject", ()) for pair in part)
+    return next((str(value) for key, value in parts if key == "commonName"), "")

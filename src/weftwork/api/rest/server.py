@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import socket
+import ssl
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,12 +19,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from weftwork.access.caller import Transport
 from weftwork.api.calls import Calls
-from weftwork.api.listening import UNIX, make_room, remove_sockets
+from weftwork.api.listening import UNIX, check_reach, make_room, remove_sockets
 from weftwork.api.rest.door import RestDoor, refused
 from weftwork.api.rest.pages import routes
 from weftwork.api.rest.problems import problem_of
 from weftwork.api.rest.protocol import BoundedHttp
+from weftwork.api.rest.tls_listener import LiveContext, Place, TlsListener
 from weftwork.api.rest.watching_over import watching_over
+from weftwork.api.tls import TlsFiles
 from weftwork.base import codes
 from weftwork.base.errors import Failure
 from weftwork.seams.figures import Figures
@@ -78,18 +81,27 @@ class RestServer:
 
 
 class _Uvicorn(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, tls: LiveContext | None) -> None:
+        super().__init__(config)
+        self._tls = tls
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """As uvicorn's own, which knows TCP only when it is given sockets."""
         await self.lifespan.startup()
         loop = asyncio.get_running_loop()
         self.servers = []
         for one in sockets or ():
+            if self._tls is not None:
+                self.servers.append(TlsListener(one, self._tls, self._protocol))  # type: ignore[arg-type]
+                continue
             make = loop.create_unix_server if one.family == socket.AF_UNIX else loop.create_server
             self.servers.append(await make(self._protocol, sock=one, backlog=BACKLOG))
         self.started = True
 
-    def _protocol(self) -> asyncio.Protocol:
-        return BoundedHttp(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
+    def _protocol(self, place: Place | None = None) -> asyncio.Protocol:
+        return BoundedHttp(
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state, place=place
+        )
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -97,22 +109,39 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
-async def serve_rest(calls: Calls, addresses: Sequence[str], figures: Figures | None = None) -> RestServer:
+async def serve_rest(
+    calls: Calls, addresses: Sequence[str], figures: Figures | None = None, tls: TlsFiles | None = None
+) -> RestServer:
     """Without figures, its metrics are those of the calls.
 
-    Listen on `host:port` (port 0: any free one) and `unix:/path` (mode 0600); the server's `addresses` say where.
+    Listen on `host:port` (port 0: any free one), over TLS if there are files for it, and `unix:/path` (mode 0600); the
+    server's `addresses` say where.
 
-    Failure ADDRESS_UNAVAILABLE when one of them cannot be had.
+    Failures ADDRESS_UNAVAILABLE when one of them cannot be had, and TLS_UNAVAILABLE; Refusal TLS_REQUIRED.
     """
+    for address in addresses:
+        if not address.startswith(UNIX):
+            check_reach(address, has_tls=tls is not None)
+    live = _live(tls) if tls else None
     sockets = [await _listen(address) for address in addresses]
-    servers = [(_server(calls, one, figures), one) for one in sockets]
+    servers = [(_server(calls, one, figures, live), one) for one in sockets]
     server = RestServer(servers, tuple(map(_told, addresses, sockets)))
     await asyncio.sleep(0)
     return server
 
 
-def _server(calls: Calls, listening: socket.socket, figures: Figures | None) -> _Uvicorn:
-    transport = Transport.SOCKET if listening.family == socket.AF_UNIX else Transport.LOOPBACK
+def _live(files: TlsFiles) -> LiveContext:
+    try:
+        return LiveContext(files)
+    except (OSError, ssl.SSLError) as error:
+        raise Failure("TLS_UNAVAILABLE", f"{files.certificate}: {error}") from None
+
+
+def _server(calls: Calls, listening: socket.socket, figures: Figures | None, tls: LiveContext | None) -> _Uvicorn:
+    if listening.family == socket.AF_UNIX:
+        transport, tls = Transport.SOCKET, None
+    else:
+        transport = Transport.LOOPBACK if tls is None else Transport.TLS
     config = uvicorn.Config(
         application(calls, transport, figures),
         http="httptools",
@@ -128,7 +157,7 @@ def _server(calls: Calls, listening: socket.socket, figures: Figures | None) -> 
         timeout_graceful_shutdown=STOP_S,
         backlog=BACKLOG,
     )
-    return _Uvicorn(config)
+    return _Uvicorn(config, tls)
 
 
 async def _listen(address: str) -> socket.socket:

@@ -10,6 +10,7 @@ from weftwork.api.guard import bearer_in
 from weftwork.api.rest.door import JSON, Answer, refused
 from weftwork.api.rest.messages import to_text
 from weftwork.api.rest.problems import problem_of
+from weftwork.api.rest.protocol import certificate_of
 from weftwork.seams.figures import Figures
 from weftwork.telemetry.metrics import CONTENT_TYPE, Figure
 
@@ -30,7 +31,8 @@ def watching_over(calls: Calls, transport: Transport, figures: Figures | None) -
         try:
             bearer = bearer_in(request.headers.get("authorization", ""))
             peer = f"{request.client.host}:{request.client.port}" if request.client else "unix:"
-            check_fleet(await calls.guard.authenticate(Credentials(transport, peer, bearer)))
+            credentials = Credentials(transport, peer, bearer, certificate_of(request.scope))
+            check_fleet(await calls.guard.authenticate(credentials))
         except Exception as error:
             return refused(problem_of(error, request.url.path))
         text = calls.metrics.text((*_of_calls(calls), *(await figures.figures() if figures else ())))
