@@ -1,16 +1,42 @@
-"""The Python SDK: everything the API does, as typed calls. The CLI and the tests use nothing else."""
+"""The Python SDK: everything the API does, as typed calls. The CLI and the tests use nothing else.
+
+`Client` for programs with an event loop, `SyncClient` with the same methods for those without.
+"""
 
 from weftwork.client.client import Client, Mutation, Tls, reach_test_spec, resource_ref
-from weftwork.client.errors import ApiError
+from weftwork.client.errors import (
+    ApiError,
+    Conflict,
+    Denied,
+    Exhausted,
+    HistoryCompacted,
+    Invalid,
+    NotAuthenticated,
+    NotFound,
+    TimeIsOver,
+    Unavailable,
+)
 from weftwork.client.rules import policy_rule, rule
 from weftwork.client.sync import SyncClient
 
+AsyncClient = Client
+
 __all__ = [
     "ApiError",
+    "AsyncClient",
     "Client",
+    "Conflict",
+    "Denied",
+    "Exhausted",
+    "HistoryCompacted",
+    "Invalid",
     "Mutation",
+    "NotAuthenticated",
+    "NotFound",
     "SyncClient",
+    "TimeIsOver",
     "Tls",
+    "Unavailable",
     "policy_rule",
     "reach_test_spec",
     "resource_ref",

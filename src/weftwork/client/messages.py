@@ -28,6 +28,7 @@ from weftwork.rpc.generated.weftwork.v1.reach_test_pb2 import (
     ReachTestSpec,
 )
 from weftwork.rpc.generated.weftwork.v1.sharing_pb2 import SubnetShare
+from weftwork.rpc.generated.weftwork.v1.watch_pb2 import WatchedChange, WatchEvent
 from weftwork.rpc.generated.weftwork.v1.weftwork_pb2 import (
     ConditionEvent,
     Leak,
@@ -77,4 +78,6 @@ __all__ = [
     "Target",
     "TargetState",
     "Vpc",
+    "WatchEvent",
+    "WatchedChange",
 ]

@@ -35,7 +35,7 @@ class Served:
     async def client(self, bearer: str = "", certificate: Pair | None = None, ca: Path | None = None) -> Client:
         own = (certificate.certificate.read_bytes(), certificate.key.read_bytes()) if certificate else (None, None)
         tls = Tls((ca or self.ca.certificate).read_bytes(), *own)
-        client = await Client.connect(self.address, bearer=bearer, tls=tls, timeout_s=5.0)
+        client = await Client.connect(self.address, bearer=bearer, tls=tls, timeout_s=5.0, attempts=1)
         return await self.stack.enter_async_context(client)
 
 

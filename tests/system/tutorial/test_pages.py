@@ -133,6 +133,19 @@ def test_a_page_does_what_it_says(page: Path, tmp_path: Path) -> None:
             assert not missing, f"$ {command}\n" + "\n".join(answer)
 
 
+def test_the_programs_of_the_sdks_page_run(tmp_path: Path) -> None:
+    """One after the other, each as it is."""
+    programs = fenced(ROOT / "docs/howto/use-the-sdk.md", "python")
+    assert len(programs) >= 4
+    with Shell(tmp_path) as shell:
+        shell.type("weft up &")
+        for number, program in enumerate(programs):
+            file = tmp_path / f"program{number}.py"
+            file.write_text(program)
+            answer = shell.type(f"PYTHONPATH={ROOT}/src {shlex.quote(sys.executable)} {file}; echo exit code $?")
+            assert "exit code 0" in answer, "\n".join(answer)
+
+
 def test_the_examples_of_the_sdk_run(tmp_path: Path) -> None:
     examples = fenced(ROOT / "docs/reference/api.md", "python")
     assert examples
