@@ -97,6 +97,12 @@ TABLE: Mapping[str, Rule] = {
     **_rules(_WEFT + "AccessService/", Role.VIEWER, "GetLogin", where=Where.ANYBODY),
     **_rules(_WEFT + "AccessService/", Role.VIEWER, "WhoAmI", where=Where.CALLER),
     **_rules(_WEFT + "TokenService/", Role.ADMIN, "CreateToken", "ListTokens", "RevokeToken", where=Where.SCOPE),
+    **_rules(
+        _WEFT + "HostService/",
+        Role.FLEET_ADMIN,
+        *("AddHost", "GetHost", "ListHosts", "DrainHost", "RemoveHost"),
+        where=Where.FLEET,
+    ),
     **_rules(_WEFT + "QuotaService/", Role.VIEWER, "GetQuota"),
     **_rules(_WEFT + "QuotaService/", Role.FLEET_ADMIN, "SetQuota"),
     **_rules(_WEFT + "AuditService/", Role.ADMIN, "ListAuditEntries", where=Where.SCOPE),

@@ -15,8 +15,9 @@ from weftwork.model.intent import Thing
 from weftwork.model.nat import Dnat, Snat
 from weftwork.model.network_policy import NetworkPolicy
 from weftwork.model.peering import Peering
-from weftwork.model.port import AttachmentKind, Port
+from weftwork.model.port import Attachment, AttachmentKind, Port
 from weftwork.model.security_group import GroupRef, SecurityGroup
+from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 from weftwork.seams.store import Compare, Put, Remove, Unchanged, Write
 
@@ -48,6 +49,8 @@ def claims_of(thing: Thing) -> tuple[Claim, ...]:
             return _group_claims(thing)
         case Vpc():
             return _vpc_claims(thing)
+        case Subnet(vni=vni) if vni:
+            return (Claim(keys.vni_claim(vni), _owner(thing.owner), True),)
         case Snat():
             return (Claim(keys.external_use(thing.external_ip, "snat"), _owner(thing.owner), False),)
         case Dnat():
@@ -133,8 +136,13 @@ def _port_claims(port: Port) -> tuple[Claim, ...]:
         claims.append(Claim(keys.port_name(owner, port.name), me, True))
     claims.extend(Claim(keys.member(owner, group, port.id), b"", False) for group in port.groups)
     if port.attachment and port.attachment.kind is AttachmentKind.NETNS:
-        claims.append(Claim(keys.plug(port.attachment.netns, port.attachment.interface), me, True))
+        claims.append(Claim(plug_of(port.attachment), me, True))
     return tuple(claims)
+
+
+def plug_of(at: Attachment) -> str:
+    """The claim on the place of the far end of a NETNS attachment."""
+    return keys.host_plug(at.host, at.netns, at.interface) if at.host else keys.plug(at.netns, at.interface)
 
 
 def _group_claims(group: SecurityGroup) -> tuple[Claim, ...]:

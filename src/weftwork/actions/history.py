@@ -25,6 +25,7 @@ from weftwork.model.nat import Dnat, Snat
 from weftwork.model.peering import Peering
 from weftwork.model.port import AttachmentKind, Port
 from weftwork.model.reach_test import ReachTest
+from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 from weftwork.seams.store import Compare, Empty, Put, Remove, Unchanged
 
@@ -168,7 +169,8 @@ async def restore_as(
 
 
 def _with_present_plugs(here: ProjectIndex, wanted: Things) -> Things:
-    """A port stays plugged where it is, and one that is made again is plugged nowhere."""
+    """A port stays plugged where it is, and one that is made again is plugged nowhere; so a subnet that hosts share
+    stays what they call it."""
     kept = dict(wanted)
     for key, thing in wanted.items():
         if isinstance(thing, Port):
@@ -179,6 +181,8 @@ def _with_present_plugs(here: ProjectIndex, wanted: Things) -> Things:
                     vm=present.vm if present else "",
                     attachment=present.attachment if present else None,
                 )
+        if isinstance(thing, Subnet) and thing.name in here.intent.subnets:
+            kept[key] = replace(thing, vni=here.intent.subnets[thing.name].vni)
     return kept
 
 
@@ -290,6 +294,8 @@ def _check_free(network: Network, here: ProjectIndex, changes: Iterable[Changed]
         match one.after:
             case Vpc(vni=vni) if vni in network.view.vnis and not (here.intent.vpc and here.intent.vpc.vni == vni):
                 raise _impossible(f"VNI {vni} is another VPC's now")
+            case Subnet(vni=vni, name=name) if vni and name not in here.intent.subnets and vni in network.view.vnis:
+                raise _impossible(f"VNI {vni} is another's now")
             case Port() as port:
                 for what in _taken(network, port, own):
                     raise _impossible(f"{what} of {told_key(one.key, port)} is another port's now")

@@ -34,8 +34,8 @@ def orphans(records: Iterable[Record]) -> tuple[Orphan, ...]:
     found: list[Orphan] = []
     for record in records:
         key = parse_thing_key(record.key)
-        if record.key.startswith(keys.quota()):
-            continue  # also of projects that have nothing
+        if record.key.startswith((keys.quota(), keys.host())):
+            continue  # also of projects that have nothing; and the fleet's hosts are no project's
         if key is None:
             claims[record.key] = record.value
             continue

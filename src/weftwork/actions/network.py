@@ -64,6 +64,8 @@ class NetworkSettings:
     """What the data plane is known to carry."""
     device_netns: str | None = None
     """Where the devices of ports are, empty for the host's own namespace; None: each in its VPC's."""
+    has_fleet: bool = False
+    """Whether the server has hosts beside its own machine."""
     plugs_in: bool = True
     """Whether ports can be plugged into namespaces: not where somebody else looks after the hosts."""
 

@@ -17,7 +17,7 @@ from weftwork.base import codes
 from weftwork.base.addresses import Cidr
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model import keys
-from weftwork.model.intent import is_peered, peers_of
+from weftwork.model.intent import ProjectIntent, is_peered, peers_of
 from weftwork.model.peering import Peering
 from weftwork.model.security_group import GroupRef, SecurityGroup
 from weftwork.model.vpc import Vpc
@@ -48,7 +48,7 @@ async def create_peering(network: Network, *, owner: ProjectKey, name: str, peer
     """The project's half: an offer, or the acceptance of the peer's. Without a name it gets the peer's project's.
 
     Refusals INVALID_NAME, INVALID_PEER (the project itself), VPC_NOT_FOUND, PEERING_ALREADY_EXISTS,
-    TOO_MANY_PEERINGS; and only of an acceptance CIDR_OVERLAP.
+    TOO_MANY_PEERINGS, BACKEND_UNSUPPORTED; and only of an acceptance CIDR_OVERLAP.
     """
     if name:
         check_name(name, "peering")
@@ -65,6 +65,7 @@ async def create_peering(network: Network, *, owner: ProjectKey, name: str, peer
             return _same(network, existing, wanted, named=bool(name))
         if len(here.intent.peerings) >= PEERINGS_MAX:
             raise codes.TOO_MANY_PEERINGS.refusal(f"project {owner} has {PEERINGS_MAX} peerings")
+        _check_on_one_machine(here.intent, owner)
         there = network.view.offers_to(owner).get(peer)
         if there is not None:
             _check_ranges(network, vpc, there)
@@ -72,6 +73,13 @@ async def create_peering(network: Network, *, owner: ProjectKey, name: str, peer
         return Decision(wanted, creation(wanted) + seen)
 
     return await network.run(owner, decide)
+
+
+def _check_on_one_machine(project: ProjectIntent, owner: ProjectKey) -> None:
+    """Across hosts the router between two VPCs would see half of each flow, and could not judge it."""
+    if any(port.attachment and port.attachment.host for port in project.ports.values()):
+        message = f"ports of {owner} are on hosts of the fleet, where peerings are not carried"
+        raise codes.BACKEND_UNSUPPORTED.refusal(message, hint="Peer VPCs whose ports are on one machine.")
 
 
 async def delete_peering(network: Network, *, owner: ProjectKey, peering: str, cascade: bool) -> None:

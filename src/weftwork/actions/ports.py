@@ -5,7 +5,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address
 
 from weftwork.actions import rows
-from weftwork.actions.claims import Draft, change, creation
+from weftwork.actions.claims import Draft, change, creation, plug_of
 from weftwork.actions.dependents import in_use, removals, told_of
 from weftwork.actions.external import release
 from weftwork.actions.find import DEFAULT, group_of, port_of, usable_subnet, vpc_of
@@ -142,27 +142,37 @@ async def detach_port(network: Network, *, owner: ProjectKey, port: str) -> Stor
 
 
 async def plug_port(
-    network: Network, *, owner: ProjectKey, port: str, netns: str, interface: str = INTERFACE
+    network: Network, *, owner: ProjectKey, port: str, netns: str, interface: str = INTERFACE, host: str = ""
 ) -> Stored[Port]:
-    """Puts the port's far end into a network namespace of the host, so that the namespace is the guest.
+    """Puts the port's far end into a network namespace of the server's machine or of a host of the fleet, so that the
+    namespace is the guest. A port that is plugged on another host moves.
 
-    Refusals PORT_NOT_FOUND, PORT_ALREADY_ATTACHED, INVALID_NETNS, INVALID_INTERFACE, INTERFACE_IN_USE.
+    Refusals PORT_NOT_FOUND, PORT_ALREADY_ATTACHED, INVALID_NETNS, INVALID_INTERFACE, INTERFACE_IN_USE, NO_FLEET,
+    HOST_NOT_FOUND, HOST_DRAINING, BACKEND_UNSUPPORTED.
     """
     if not network.settings.plugs_in:
         raise codes.NOTHING_TO_PLUG_INTO.refusal("this server has no chassis of its own")
-    plugged_in = Attachment(AttachmentKind.NETNS, netns, interface or INTERFACE)
+    if host and not network.settings.has_fleet:
+        raise codes.NO_FLEET.refusal("this server listens for no agents")
+    plugged_in = Attachment(AttachmentKind.NETNS, netns, interface or INTERFACE, host)
     check_netns(plugged_in.netns)
     check_interface(plugged_in.interface)
-    claim = keys.plug(plugged_in.netns, plugged_in.interface)
+    claim = plug_of(plugged_in)
 
     def plugged(here: ProjectIndex, old: Port) -> Port:
-        if old.attachment not in (None, plugged_in):
+        if old.attachment not in (None, plugged_in) and not _moves(old.attachment, plugged_in):
             raise codes.PORT_ALREADY_ATTACHED.refusal(f"{told_of(old)} is {_whereabouts(old)}")
         if network.view.plugs.get(claim, old.id) != old.id:
             raise codes.INTERFACE_IN_USE.refusal(f"namespace {netns!r} has a port at {plugged_in.interface!r} already")
         return replace(old, attachment=plugged_in)
 
-    return await _change(network, owner, port, plugged)
+    return await _change(network, owner, port, plugged, on=host)
+
+
+def _moves(old: Attachment | None, new: Attachment) -> bool:
+    """From one host of the fleet to another."""
+    is_plugged = old is not None and old.kind is AttachmentKind.NETNS
+    return is_plugged and bool(old and old.host and new.host and old.host != new.host)
 
 
 async def unplug_port(network: Network, *, owner: ProjectKey, port: str) -> Stored[Port]:
@@ -191,8 +201,10 @@ async def set_security_groups(
 
 
 async def _change(
-    network: Network, owner: ProjectKey, text: str, changed: Callable[[ProjectIndex, Port], Port]
+    network: Network, owner: ProjectKey, text: str, changed: Callable[[ProjectIndex, Port], Port], *, on: str = ""
 ) -> Stored[Port]:
+    """`on` is the host of the fleet that the port comes to be on."""
+
     def decide() -> Decision[Port]:
         here, _ = vpc_of(network, owner)
         old = port_of(here, owner, text)
@@ -201,9 +213,33 @@ async def _change(
             return _unchanged(network, old)
         joined = [here.intent.groups[name] for name in new.groups if name not in old.groups]
         revision = network.view.revision_of(rows.key_of(old))
-        return Decision(new, change(old, new, revision) + Draft(_still_there(network, joined)))
+        draft = change(old, new, revision) + Draft(_still_there(network, joined))
+        if not on:
+            return Decision(new, draft)
+        placed, holds = _placed(network, new, on)
+        return Decision(new, draft + placed, holds=holds)
 
     return await network.run(owner, decide, alone=False)
+
+
+def _placed(network: Network, port: Port, host: str) -> tuple[Draft, tuple[str, ...]]:
+    """What a port on a host of the fleet needs besides: the host, and a name for its subnet on the wire."""
+    there, revision = network.view.hosts.get(host, (None, 0))
+    if there is None:
+        raise codes.HOST_NOT_FOUND.refusal(f"there is no host {host!r}")
+    if there.is_draining:
+        raise codes.HOST_DRAINING.refusal(f"{host} is being drained")
+    home = network.view.intent.get(port.home)
+    if home is not None and home.peerings:
+        message = f"{port.home} has peerings, which are not carried on hosts of the fleet"
+        raise codes.BACKEND_UNSUPPORTED.refusal(message, hint="Plug a port of a VPC without peerings.")
+    draft = Draft((Unchanged(keys.host(host), revision),))
+    key = ThingKey("subnet", port.home, port.subnet)
+    subnet = network.view.find(key)
+    if not isinstance(subnet, Subnet) or subnet.vni:
+        return draft, ()
+    vni, claim = network.choices.vni()
+    return draft + change(subnet, replace(subnet, vni=vni), network.view.revision_of(key)), (claim,)
 
 
 def _groups(here: ProjectIndex, owner: ProjectKey, texts: tuple[str, ...]) -> list[SecurityGroup]:
@@ -278,5 +314,6 @@ def _told(here: ProjectIndex, port_id: str) -> str:
 
 def _whereabouts(port: Port) -> str:
     if port.attachment is not None and port.attachment.kind is AttachmentKind.NETNS:
-        return f"plugged into namespace {port.attachment.netns!r} as {port.attachment.interface!r}"
+        where = f" on host {port.attachment.host}" if port.attachment.host else ""
+        return f"plugged into namespace {port.attachment.netns!r} as {port.attachment.interface!r}{where}"
     return f"attached to VM {port.vm!r}"

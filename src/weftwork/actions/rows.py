@@ -43,7 +43,7 @@ class _VpcRow(_Row):
     flow_allowed: bool = False
 
 
-class _SubnetRow(_Row):
+class _SubnetRow(_Row, omit_defaults=True):
     id: str
     org_id: str
     project_id: str
@@ -58,12 +58,14 @@ class _SubnetRow(_Row):
     domain_name: str
     ntp_servers: list[str]
     lease_time: int
+    vni: int = 0
 
 
-class _AttachmentRow(_Row):
+class _AttachmentRow(_Row, omit_defaults=True):
     kind: str
     netns: str
     interface: str
+    host: str = ""
 
 
 class _PortRow(_Row):
@@ -317,6 +319,7 @@ def _subnet_row(subnet: Subnet) -> _SubnetRow:
         domain_name=subnet.domain_name,
         ntp_servers=[str(one) for one in subnet.ntp_servers],
         lease_time=subnet.lease_time_s,
+        vni=subnet.vni,
     )
 
 
@@ -333,6 +336,7 @@ def _subnet(owner: ProjectKey, row: _SubnetRow) -> Subnet:
         ntp_servers=tuple(ip_address(one) for one in row.ntp_servers),
         lease_time_s=row.lease_time,
         created_at=row.created_at,
+        vni=row.vni,
     )
 
 
@@ -350,7 +354,7 @@ def _port_row(port: Port) -> _PortRow:
         security_group_ids=[f"{owner}/{one}" for one in port.groups],
         created_at=port.created_at,
         name=port.name,
-        attachment=_AttachmentRow(at.kind.value, at.netns, at.interface) if at else None,
+        attachment=_AttachmentRow(at.kind.value, at.netns, at.interface, at.host) if at else None,
     )
 
 
@@ -378,7 +382,7 @@ def _groups(full_ids: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _attachment(row: _AttachmentRow) -> Attachment:
-    at = Attachment(AttachmentKind(row.kind), row.netns, row.interface)
+    at = Attachment(AttachmentKind(row.kind), row.netns, row.interface, row.host)
     return TAP if at == TAP else at
 
 

@@ -29,6 +29,7 @@ class ScratchView(IntentView):
         self.plugs = dict(base.plugs)
         self.reach_guards = dict(base.reach_guards)
         self.quotas = dict(base.quotas)
+        self.hosts = dict(base.hosts)
         self._projects = dict(base._projects)
         self._offers = {peer: dict(offers) for peer, offers in base._offers.items()}
         self._shared = {to: dict(shares) for to, shares in base._shared.items()}

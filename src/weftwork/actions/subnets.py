@@ -78,6 +78,7 @@ async def create_subnet(
             ntp_servers=ntp_servers or (existing.ntp_servers if existing else ()),
             lease_time_s=lease_time_s or (existing.lease_time_s if existing else LEASE_TIME_S),
             created_at=existing.created_at if existing else network.clock.now_s(),
+            vni=existing.vni if existing else 0,
         )
         if existing:
             return _same(network, existing, subnet)

@@ -5,7 +5,7 @@ controller compiles it. It may be behind the store: every decision names the rev
 import asyncio
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network, ip_address
@@ -14,6 +14,7 @@ from weakref import WeakSet
 
 from weftwork.access.quotas import ProjectQuota
 from weftwork.actions import rows
+from weftwork.actions.host_row import host_of
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.quota_row import quota_of
 from weftwork.allocator.bitmap import Bitmap
@@ -21,11 +22,13 @@ from weftwork.base.addresses import Address
 from weftwork.base.errors import Failure
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model import keys
+from weftwork.model.host import Host
 from weftwork.model.intent import Intent, Thing
 from weftwork.model.keys import ROOT, ThingKey, parse_thing_key
 from weftwork.model.peering import Peering
 from weftwork.model.port import Port
 from weftwork.model.share import SubnetShare
+from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 from weftwork.seams.store import Change, Compacted, Store
 
@@ -37,6 +40,8 @@ _EXTERNAL = keys.external_claim()
 _PLUGS = f"{ROOT}plugs/"
 _GUARDS = keys.reach_guard()
 _QUOTAS = keys.quota()
+_HOSTS = keys.host()
+_HOST_PLUGS = f"{ROOT}host_plugs/"
 _CLAIMS = tuple(
     f"{ROOT}{folder}/"
     for folder in (
@@ -53,7 +58,7 @@ _CLAIMS = tuple(
     )
 )
 """Claims that the view knows from their things."""
-_READ = (*map(keys.things, keys.KINDS), _POOL, _EXTERNAL, _PLUGS, _GUARDS, _QUOTAS)
+_READ = (*map(keys.things, keys.KINDS), _POOL, _EXTERNAL, _PLUGS, _HOST_PLUGS, _GUARDS, _QUOTAS, _HOSTS)
 """What is read in the beginning: most rows are claims that the view knows already."""
 
 
@@ -88,7 +93,8 @@ class IntentView:
 
     `changed_at` is the last revision that wrote a thing, and not only claims; in the beginning, the one that was read.
     `vnis`, `pool_claims` (range → "{org}/{project}"), `external`, `plugs` (key → port) and
-    `reach_guards` ("{org}/{project}" → the revision that last wrote it) are the deployment's, and so are `quotas`.
+    `reach_guards` ("{org}/{project}" → the revision that last wrote it) are the deployment's, and so are `quotas` and
+    the fleet's `hosts` (with the revision that last wrote each).
     """
 
     def __init__(self) -> None:
@@ -101,6 +107,8 @@ class IntentView:
         self.plugs: dict[str, str] = {}
         self.reach_guards: dict[str, int] = {}
         self.quotas: dict[ProjectKey, ProjectQuota] = {}
+        self.hosts: dict[str, tuple[Host, int]] = {}
+        self.hosts_changed: Callable[[], None] = _nobody_asks
         self._projects: dict[ProjectKey, ProjectIndex] = {}
         self._offers: dict[ProjectKey, dict[ProjectKey, Peering]] = {}
         self._shared: dict[ProjectKey, dict[ThingKey, SubnetShare]] = {}
@@ -205,6 +213,7 @@ class IntentView:
             mine.update(new)
         self.vnis = fresh.vnis
         self.revision = fresh.revision
+        self.hosts_changed()
 
     def _shelves(self) -> tuple[dict[Any, Any], ...]:
         return (
@@ -214,6 +223,7 @@ class IntentView:
             self.plugs,
             self.reach_guards,
             self.quotas,
+            self.hosts,
             self._projects,
             self._offers,
             self._shared,
@@ -248,9 +258,10 @@ class IntentView:
         project = self._of(thing_key.owner)
         # A project is named by one and the same value in all of its things, however many they are.
         thing = rows.decode(ThingKey(thing_key.kind, project.owner, thing_key.name), value)
-        if isinstance(thing, Vpc):
-            self._forget_vni(project)
-            self.vnis.add(thing.vni)
+        if isinstance(thing, Vpc | Subnet):
+            self._forget_vni(project.get(thing_key))
+            if thing.vni:
+                self.vnis.add(thing.vni)
         match thing:
             case Peering():
                 self._offers.setdefault(thing.peer, {})[thing.owner] = thing
@@ -271,17 +282,16 @@ class IntentView:
         project = self._projects.get(thing_key.owner)
         if project is None:
             return thing_key
-        if thing_key.kind == "vpc":
-            self._forget_vni(project)
+        self._forget_vni(project.get(thing_key))
         self._forget_at_others(thing_key, project.get(thing_key))
         project.remove(thing_key)
         if project.intent.is_empty:
             del self._projects[thing_key.owner], self.intent[thing_key.owner]
         return thing_key
 
-    def _forget_vni(self, project: ProjectIndex) -> None:
-        if project.intent.vpc:
-            self.vnis.discard(project.intent.vpc.vni)
+    def _forget_vni(self, thing: Thing | None) -> None:
+        if isinstance(thing, Vpc | Subnet) and thing.vni:
+            self.vnis.discard(thing.vni)
 
     def _of(self, owner: ProjectKey) -> ProjectIndex:
         """The project's index, made where there is none: the things of a store may come in any order."""
@@ -312,8 +322,11 @@ class IntentView:
             self.pool_claims[_pool_range(key)] = value.decode()
         elif key.startswith(_EXTERNAL):
             self.external[ip_address(key.removeprefix(_EXTERNAL))] = ExternalClaim(value.decode(), revision)
-        elif key.startswith(_PLUGS):
+        elif key.startswith((_PLUGS, _HOST_PLUGS)):
             self.plugs[key] = value.decode()
+        elif key.startswith(_HOSTS):
+            self.hosts[key.removeprefix(_HOSTS)] = (host_of(value), revision)
+            self.hosts_changed()
         elif key.startswith(_GUARDS):
             self.reach_guards[key.removeprefix(_GUARDS)] = revision
         elif key.startswith(_QUOTAS):
@@ -324,8 +337,11 @@ class IntentView:
             self.pool_claims.pop(_pool_range(key), None)
         elif key.startswith(_EXTERNAL):
             self.external.pop(ip_address(key.removeprefix(_EXTERNAL)), None)
-        elif key.startswith(_PLUGS):
+        elif key.startswith((_PLUGS, _HOST_PLUGS)):
             self.plugs.pop(key, None)
+        elif key.startswith(_HOSTS):
+            self.hosts.pop(key.removeprefix(_HOSTS), None)
+            self.hosts_changed()
         elif key.startswith(_GUARDS):
             self.reach_guards.pop(key.removeprefix(_GUARDS), None)
         elif key.startswith(_QUOTAS):
@@ -340,6 +356,10 @@ class IntentView:
             if not reached.done():
                 reached.set_exception(error or Failure("STORE_UNAVAILABLE", "the store was closed"))
         self._waiters.clear()
+
+
+def _nobody_asks() -> None:
+    """For a deployment without a fleet."""
 
 
 async def _read(store: Store) -> IntentView:

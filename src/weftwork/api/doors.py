@@ -1,6 +1,6 @@
 """What every call works with, and how what the actions return is told."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from weftwork.actions.network import Network, Stored
@@ -17,6 +17,7 @@ from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
 from weftwork.seams.bundle import Bundler
 from weftwork.seams.capture import Capturer
 from weftwork.seams.conditions import Conditions
+from weftwork.seams.fleet import Fleet, NoFleet
 from weftwork.seams.flows import FlowLogs
 from weftwork.seams.insight import Insight
 from weftwork.seams.tracer import Tracer
@@ -42,6 +43,7 @@ class Doors:
     """None where nothing is collected."""
     capturer: Capturer | None = None
     """None where no agent runs."""
+    fleet: Fleet = field(default_factory=NoFleet)
 
     def vpc(self, stored: Stored[Vpc]) -> pb.Vpc:
         key = ThingKey("vpc", stored.value.owner)

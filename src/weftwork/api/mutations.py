@@ -127,6 +127,7 @@ async def _plug_port(network: Network, request: weft.PlugPortRequest) -> Stored[
         port=decode.reference(request.port_id, "port_id"),
         netns=decode.required(request.netns, "netns"),
         interface=request.interface or decode.DEFAULT_INTERFACE,
+        host=decode.optional_name(request.host, "host"),
     )
 
 

@@ -11,6 +11,7 @@ from weftwork.api import captures, debug, flows, watching
 from weftwork.api.access import ACCESS
 from weftwork.api.conditions import WAIT, WATCH, wait_for_condition, watch_conditions
 from weftwork.api.doors import Doors
+from weftwork.api.hosts import HOSTS
 from weftwork.api.mutations import MUTATIONS, Mutation
 from weftwork.api.reads import READS
 from weftwork.rpc.generated.weftwork.v1 import capture_pb2, debug_pb2, flow_pb2, watch_pb2
@@ -53,6 +54,7 @@ OPERATIONS: Mapping[str, Operation] = {
         Operation(flows.SERVICE + "GetFlowLog", flow_pb2.GetFlowLogRequest, flows.get_flow_log),
         Operation(flows.SERVICE + "SetFlowLog", flow_pb2.SetFlowLogRequest, flows.set_flow_log),
         Operation(flows.SERVICE + "ListFlows", flow_pb2.ListFlowsRequest, flows.list_flows),
+        *(Operation(one.method, one.request, one.run) for one in HOSTS),
         Operation(WAIT, weft.WaitForConditionRequest, wait_for_condition),
     )
 }

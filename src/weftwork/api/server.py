@@ -24,6 +24,7 @@ from weftwork.base.errors import Failure
 from weftwork.seams.bundle import Bundler
 from weftwork.seams.capture import Capturer
 from weftwork.seams.conditions import Conditions
+from weftwork.seams.fleet import Fleet, NoFleet
 from weftwork.seams.flows import FlowLogs
 from weftwork.seams.insight import Insight
 from weftwork.seams.tracer import Tracer
@@ -101,6 +102,7 @@ async def serve(
     flows: FlowLogs | None = None,
     capturer: Capturer | None = None,
     bundler: Bundler | None = None,
+    fleet: Fleet | None = None,
     is_ready: bool = True,
 ) -> Server:
     """Without an entrance, whoever reaches it over loopback is the administrator.
@@ -112,7 +114,18 @@ async def serve(
     gate = Gate()
     server = grpc.aio.server(options=_OPTIONS)
     entrance = entrance or Entrance()
-    doors = Doors(network, conditions, insight, tracer, entrance.tokens, entrance.login, flows, bundler, capturer)
+    doors = Doors(
+        network,
+        conditions,
+        insight,
+        tracer,
+        entrance.tokens,
+        entrance.login,
+        flows,
+        bundler,
+        capturer,
+        fleet or NoFleet(),
+    )
     calls = Calls(doors, gate, entrance.guard, entrance.refusals, metrics or Metrics(), spans or NoSpans())
     services = handlers(calls)
     for service, methods in services.items():

@@ -908,6 +908,58 @@ TOO_MANY_CAPTURES = _code(
     "Wait until one has ended, and end yours when you have seen enough.",
 )
 
+# The fleet.
+
+NO_FLEET = _code(
+    Kind.CONFLICT,
+    "NO_FLEET",
+    "No fleet here",
+    "This server looks after no other hosts: it listens for no agents.",
+    "Start `weft server` with `--agents-listen`; one machine alone needs no hosts.",
+)
+HOST_NOT_FOUND = _code(
+    Kind.UNKNOWN,
+    "HOST_NOT_FOUND",
+    "No such host",
+    "The fleet has no host of this name.",
+    "List them with `weft host list`.",
+)
+HOST_ALREADY_EXISTS = _code(
+    Kind.CONFLICT,
+    "HOST_ALREADY_EXISTS",
+    "Host exists",
+    "The fleet has a host of this name, or one with this underlay address.",
+    "Choose another name or address; for a new token of the same host, say `--again`.",
+)
+HOST_IN_USE = _code(
+    Kind.CONFLICT,
+    "HOST_IN_USE",
+    "Host in use",
+    "Ports are plugged on the host.",
+    "Plug them on another host, or unplug them, and try again.",
+)
+HOST_DRAINING = _code(
+    Kind.CONFLICT,
+    "HOST_DRAINING",
+    "Host is being drained",
+    "No port is plugged on a host that is being drained.",
+    "Choose another host, or end it with `weft host drain --undo`.",
+)
+JOIN_REFUSED = _code(
+    Kind.FORBIDDEN,
+    "JOIN_REFUSED",
+    "Join refused",
+    "The token is not known, was used, or has expired; or the host's certificate is good for no host any more.",
+    "Get a new token with `weft host add NAME --again`, and start the agent with it.",
+)
+AGENT_ALREADY_CONNECTED = _code(
+    Kind.CONFLICT,
+    "AGENT_ALREADY_CONNECTED",
+    "Agent already connected",
+    "An agent with the same identity is connected, and answers.",
+    "Stop one of the two: a host has one agent. After a lost connection, wait five seconds.",
+)
+
 # Doing a thing once, and following what happens.
 
 IDEMPOTENCY_KEY_REUSED = _code(

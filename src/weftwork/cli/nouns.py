@@ -114,7 +114,8 @@ def _attached(document: Document) -> str:
     if attachment is None:
         return "-"
     if attachment["kind"] == "netns":
-        return f"netns {attachment['netns']} {attachment['interface']}"
+        where = f" on {attachment['host']}" if attachment.get("host") else ""
+        return f"netns {attachment['netns']} {attachment['interface']}{where}"
     return f"vm {document['vm_id']}"
 
 

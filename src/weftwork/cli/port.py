@@ -101,18 +101,19 @@ async def detach(name: str, how: How) -> None:
 @port.command(
     examples=(
         "weft port plug web1 --netns web1",
-        "weft port plug web1 --netns web1 --interface net0",
+        "weft port plug web1 --netns web1 --host h2",
         "weft port plug web1 --netns web1 --dry-run",
     )
 )
 @named(PORT)
 @click.option("--netns", required=True, help="The name of a network namespace of the host, as of `ip netns add`.")
 @click.option("--interface", default="", help="What the interface is called in there.  [default: eth0]")
+@click.option("--host", default="", help="A host of the fleet. A port that is plugged on another one moves.")
 @mutating
-async def plug(name: str, netns: str, interface: str, how: How) -> None:
+async def plug(name: str, netns: str, interface: str, host: str, how: How) -> None:
     """Put a port into a network namespace, so that the namespace is the guest."""
     async with connected() as session:
-        mutation = session.client.plug_port(session.project, name, netns, interface=interface)
+        mutation = session.client.plug_port(session.project, name, netns, interface=interface, host=host)
         await change(session, PORT, mutation, how)
 
 

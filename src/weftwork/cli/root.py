@@ -17,6 +17,7 @@ from weftwork.cli.document import API_VERSION
 from weftwork.cli.explain import explain
 from weftwork.cli.flow import flow
 from weftwork.cli.history import history, rollback
+from weftwork.cli.host import host
 from weftwork.cli.login import login, logout, whoami
 from weftwork.cli.manual import man
 from weftwork.cli.nat import dnat, snat
@@ -52,6 +53,7 @@ _COMMANDS = (
     history,
     rollback,
     confirm,
+    host,
     quota,
     token,
     audit,

@@ -19,6 +19,7 @@ from weftwork.client.conditions import ConditionCalls
 from weftwork.client.confirmations import ConfirmationCalls
 from weftwork.client.errors import ApiError, Unavailable
 from weftwork.client.history import HistoryCalls
+from weftwork.client.hosts import HostCalls
 from weftwork.client.names import Project, reach_test_spec, resource_ref
 from weftwork.client.nat import NatCalls
 from weftwork.client.network_policies import NetworkPolicyCalls
@@ -81,6 +82,7 @@ class Client(
     ) -> None:
         super().__init__(channel, timeout_s=timeout_s, page_size=page_size, bearer=bearer, attempts=attempts)
         self.access = AccessCalls(channel, self._call)
+        self.hosts = HostCalls(channel, self._call)
         self.packets = PacketCalls(channel, self._call, self._metadata)
         self._health: Any = health_pb2_grpc.HealthStub(channel)
 

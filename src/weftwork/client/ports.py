@@ -58,9 +58,14 @@ class PortCalls(Calls):
         request = network.DetachPortRequest(**in_project(project), port_id=port)
         return self._deletion(self._network.DetachPort, "detach_port", request)
 
-    def plug_port(self, project: Project, port: str, netns: str, *, interface: str = "") -> Mutation[messages.Port]:
-        """Make a network namespace of the host the port's guest."""
-        request = weftwork.PlugPortRequest(**in_project(project), port_id=port, netns=netns, interface=interface)
+    def plug_port(
+        self, project: Project, port: str, netns: str, *, interface: str = "", host: str = ""
+    ) -> Mutation[messages.Port]:
+        """Make a network namespace the port's guest, on the server's own machine or on a host of the fleet. A port
+        that is on another host moves."""
+        request = weftwork.PlugPortRequest(
+            **in_project(project), port_id=port, netns=netns, interface=interface, host=host
+        )
         return self._mutation(self._ports.PlugPort, "plug_port", request)
 
     def unplug_port(self, project: Project, port: str) -> Mutation[messages.Port]:

@@ -145,6 +145,21 @@ def plug(netns: str, interface: str) -> str:
     return f"{ROOT}plugs/{netns}/{interface}"
 
 
+def host_plug(host: str, netns: str = "", interface: str = "") -> str:
+    """The claim on one interface name in a network namespace of a host of the fleet; the prefix of all of a host's."""
+    return f"{ROOT}host_plugs/{host}/" + (f"{netns}/{interface}" if netns else "")
+
+
+def host(name: str = "") -> str:
+    """A host of the fleet; without a name, the prefix of all."""
+    return f"{ROOT}hosts/{name}"
+
+
+def fleet_authority() -> str:
+    """The key and the certificate of the authority that the hosts' certificates are of."""
+    return "/access/fleet_authority"
+
+
 def cidr_allocation(owner: ProjectKey) -> str:
     return f"{ROOT}cidr/allocations/{owner}"
 

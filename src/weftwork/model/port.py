@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from ipaddress import IPv4Address
 
 from weftwork.base.addresses import Address, Mac
 from weftwork.base.tenancy import ProjectKey
@@ -12,15 +13,24 @@ class AttachmentKind(Enum):
     """A TAP device in the VPC's namespace, for a VMM."""
     NETNS = "netns"
     """A veth whose far end is in a network namespace that exists on the host."""
+    REMOTE = "remote"
+    """On another host, as the hosts that are not the port's see it: never stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attachment:
-    """Where the port's frames go. `netns` and `interface` name the far end of a NETNS attachment."""
+    """Where the port's frames go. `netns` and `interface` name the far end of a NETNS attachment.
+
+    `host` is the host of the fleet that the port is on; empty for the server's own machine. Of a REMOTE attachment,
+    `interface` is the device that leads there.
+    """
 
     kind: AttachmentKind
     netns: str = ""
     interface: str = ""
+    host: str = ""
+    underlay: IPv4Address | None = None
+    """Of a REMOTE attachment: where its host is."""
 
 
 TAP = Attachment(AttachmentKind.TAP)
@@ -55,4 +65,6 @@ class Port:
     @property
     def device(self) -> str:
         """The name of the port's device on the host: 15 bytes, the longest Linux takes (IFNAMSIZ)."""
+        if self.attachment and self.attachment.kind is AttachmentKind.REMOTE:
+            return self.attachment.interface
         return "tap" + self.id.replace("-", "")[:12]

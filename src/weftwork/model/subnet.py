@@ -8,7 +8,10 @@ from weftwork.base.tenancy import ProjectKey
 
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """`vlan` (1–4094) is unique inside the VPC: it names the bridge and tags the subnet in the VLAN layout."""
+    """`vlan` (1–4094) is unique inside the VPC: it names the bridge and tags the subnet in the VLAN layout.
+
+    `vni` is on the wire between hosts; 0 until the first port of the subnet is plugged on a host of the fleet.
+    """
 
     owner: ProjectKey
     name: str
@@ -21,6 +24,7 @@ class Subnet:
     ntp_servers: tuple[Address, ...]
     lease_time_s: int
     created_at: int
+    vni: int = 0
 
     @property
     def id(self) -> str:

@@ -91,7 +91,9 @@ def port(value: Port, revision: int, conditions: Conditions, *, netns: str, mtu_
         security_group_ids=[prefix + group for group in value.groups],
         created_at=value.created_at,
         name=value.name,
-        attachment=pb.Attachment(kind=_ATTACHMENTS[at.kind], netns=at.netns, interface=at.interface) if at else None,
+        attachment=pb.Attachment(kind=_ATTACHMENTS[at.kind], netns=at.netns, interface=at.interface, host=at.host)
+        if at
+        else None,
         device=value.device if at else "",
         device_netns=netns if at else "",
         mtu_bytes=mtu_bytes,

@@ -104,7 +104,7 @@ def test_a_port_is_attached_and_detached_plugged_and_unplugged(net: Weft) -> Non
     assert "vm vm-1" in net.ok("port", "list")
     assert data(net, "port", "detach", "web1")["attachment"] is None
     plugged = data(net, "port", "plug", "web1", "--netns", "web1", "--interface", "net0")
-    assert plugged["attachment"] == {"kind": "netns", "netns": "web1", "interface": "net0"}
+    assert plugged["attachment"] == {"kind": "netns", "netns": "web1", "interface": "net0", "host": ""}
     assert "netns web1 net0" in net.ok("port", "list")
     assert data(net, "port", "unplug", "web1")["attachment"] is None
 

@@ -143,7 +143,7 @@ def read_all(reader: int) -> str:
 
 def test_a_mistyped_name_is_answered_with_the_one_that_may_be_meant() -> None:
     for words, meant in (
-        (("targt", "list"), "target"),
+        (("tokn", "list"), "token"),
         (("port", "lst"), "list"),
         (("dwon",), "down"),
         (("dnta",), "dnat"),

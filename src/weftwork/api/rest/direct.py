@@ -42,6 +42,7 @@ class _Attachment(msgspec.Struct, gc=False):
     kind: str
     netns: str
     interface: str
+    host: str
 
 
 class _Port(msgspec.Struct, gc=False):
@@ -133,7 +134,7 @@ def _told(doors: Doors, port: Port, revision: int) -> _Port:
         ],
         vm_id=port.vm or UNSET,
         ip_address=str(port.addresses[0]) if port.addresses else UNSET,
-        attachment=_Attachment(_KINDS[at.kind], at.netns, at.interface) if at else UNSET,
+        attachment=_Attachment(_KINDS[at.kind], at.netns, at.interface, at.host) if at else UNSET,
     )
 
 

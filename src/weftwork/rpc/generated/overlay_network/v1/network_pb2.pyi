@@ -640,19 +640,23 @@ class Attachment(_message.Message):
     KIND_FIELD_NUMBER: _builtins.int
     NETNS_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
+    HOST_FIELD_NUMBER: _builtins.int
     kind: Global___Attachment.Kind.ValueType
     netns: _builtins.str
     interface: _builtins.str
+    host: _builtins.str
+    """Of the fleet; empty for the server's own machine"""
     def __init__(
         self,
         *,
         kind: Global___Attachment.Kind.ValueType = ...,
         netns: _builtins.str = ...,
         interface: _builtins.str = ...,
+        host: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["interface", b"interface", "kind", b"kind", "netns", b"netns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "interface", b"interface", "kind", b"kind", "netns", b"netns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -37,6 +37,7 @@ class PlugPortRequest(_message.Message):
     PORT_ID_FIELD_NUMBER: _builtins.int
     NETNS_FIELD_NUMBER: _builtins.int
     INTERFACE_FIELD_NUMBER: _builtins.int
+    HOST_FIELD_NUMBER: _builtins.int
     org_id: _builtins.str
     project_id: _builtins.str
     port_id: _builtins.str
@@ -45,6 +46,8 @@ class PlugPortRequest(_message.Message):
     """A name under /run/netns of the host"""
     interface: _builtins.str
     """Optional: "eth0" """
+    host: _builtins.str
+    """Of the fleet; empty for the server's own machine. Of a port on another host: it moves"""
     def __init__(
         self,
         *,
@@ -53,10 +56,11 @@ class PlugPortRequest(_message.Message):
         port_id: _builtins.str = ...,
         netns: _builtins.str = ...,
         interface: _builtins.str = ...,
+        host: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["interface", b"interface", "netns", b"netns", "org_id", b"org_id", "port_id", b"port_id", "project_id", b"project_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "interface", b"interface", "netns", b"netns", "org_id", b"org_id", "port_id", b"port_id", "project_id", b"project_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
