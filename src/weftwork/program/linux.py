@@ -5,6 +5,7 @@ Every resource lives in one network namespace, its `scope`. Names of links never
 
 from dataclasses import dataclass
 from enum import Enum
+from ipaddress import IPv4Address
 from typing import ClassVar
 
 from weftwork.base.addresses import Address, Cidr, Mac
@@ -190,6 +191,28 @@ class Uplink:
 
 
 @dataclass(frozen=True, slots=True)
+class Vtep:
+    """A VXLAN device under a bridge, its socket in the host's own namespace: the way to the same subnet on other hosts.
+
+    It learns nothing and floods nothing. What it answers for other hosts' ports (ARP) and where it sends follows from
+    `RemoteEntry` and `Neighbour` alone.
+    """
+
+    rank: ClassVar[int] = 8
+    scope: str
+    name: str
+    bridge: str
+    vni: int
+    local: IPv4Address
+    mac: Mac
+    mtu_bytes: int
+
+    @property
+    def key(self) -> Key:
+        return ("link", self.scope, self.name)
+
+
+@dataclass(frozen=True, slots=True)
 class InterfaceAddress:
     """An address on an interface, with its prefix length."""
 
@@ -263,6 +286,22 @@ class Neighbour:
         return ("neighbour", self.scope, self.interface, str(self.address))
 
 
+@dataclass(frozen=True, slots=True)
+class RemoteEntry:
+    """A MAC on another host: in the bridge's forwarding table behind the VTEP `interface`, and in the VTEP's own
+    towards the host at `host`."""
+
+    rank: ClassVar[int] = 11
+    scope: str
+    interface: str
+    mac: Mac
+    host: IPv4Address
+
+    @property
+    def key(self) -> Key:
+        return ("remote-entry", self.scope, self.interface, self.mac)
+
+
 LinuxResource = (
     Namespace
     | Sysctl
@@ -273,8 +312,10 @@ LinuxResource = (
     | Bridge
     | VlanInterface
     | Uplink
+    | Vtep
     | InterfaceAddress
     | Route
     | PortLink
+    | RemoteEntry
     | Neighbour
 )

@@ -15,10 +15,12 @@ from weftwork.program.linux import (
     NftSet,
     NftTable,
     PortLink,
+    RemoteEntry,
     Route,
     Sysctl,
     Uplink,
     VlanInterface,
+    Vtep,
 )
 from weftwork.program.ovn import OvnResource
 from weftwork.program.ovn_texts import words_of, words_of_plug
@@ -69,6 +71,11 @@ def _words(resource: Resource) -> Iterator[str]:
         case Uplink():
             yield f"uplink {resource.name} mac {resource.mac} mtu {resource.mtu_bytes},"
             yield f"to {resource.peer} under {resource.peer_bridge} in {resource.peer_scope or HOST}"
+        case Vtep():
+            yield f"vtep {resource.name} vni {resource.vni} under {resource.bridge}"
+            yield f"from {resource.local} mac {resource.mac} mtu {resource.mtu_bytes}"
+        case RemoteEntry():
+            yield f"remote {resource.mac} behind {resource.interface} on {resource.host}"
         case InterfaceAddress():
             yield f"address {resource.address}/{resource.prefix_length} on {resource.interface}"
         case Route():

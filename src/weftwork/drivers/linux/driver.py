@@ -33,6 +33,8 @@ from weftwork.seams.driver import Applied
 from weftwork.seams.marking import Standing
 
 _THREADS = 4
+_OUTWARD = ("tun", "veth", "vxlan")
+"""Kinds of devices that have a part elsewhere: it would be there until the kernel gets to take the namespace apart."""
 _ADDRESS_GENERATION = "net/ipv6/conf/default/addr_gen_mode"
 _NFT = (NftTable, NftSet, NftChain, NftElement)
 _Failures = dict[Key, Failure]
@@ -84,10 +86,19 @@ class LinuxDriver:
 
     `prefix` begins the names of the namespaces that `observe` looks for unasked, so that two agents can share a host.
     `watch` is shown every namespace that is looked at or filled. A namespace of another deployment is a stranger's.
+    With `underlay`, our rules in the host's own namespace are looked at as well.
     """
 
-    def __init__(self, prefix: str = "weft-", watch: RulesWatch | None = None, *, deployment: str = "") -> None:
+    def __init__(
+        self,
+        prefix: str = "weft-",
+        watch: RulesWatch | None = None,
+        *,
+        deployment: str = "",
+        underlay: bool = False,
+    ) -> None:
         self._prefix = prefix
+        self._underlay = underlay
         self._watch = watch
         self._deployment = deployment
         self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="linux-driver", initializer=name_this_thread)
@@ -111,6 +122,8 @@ class LinuxDriver:
     async def observe(self, scopes: frozenset[str] | None = None) -> Program:
         names = scopes if scopes is not None else await self._in_thread(namespaces.names)
         wanted = sorted(name for name in names if scopes is not None or name.startswith(self._prefix))
+        if scopes is None and self._underlay:
+            wanted.append("")
         found = await asyncio.gather(*(self._in_thread(self._observe, scope) for scope in wanted))
         return frozenset(resource for one in found for resource in one)
 
@@ -265,7 +278,8 @@ def _remove_namespace(place: _Place, work: _Work) -> _Failures:
             with namespaces.opened(scope) as descriptor, namespaces.inside(descriptor), Socket() as route:
                 if not place.is_ours(scope_state.read_mark(route)[0]):
                     return {}
-                outward = [one.index for one in scope_state.links(route) if one.is_ours and one.kind in ("tun", "veth")]
+                links = (one for one in scope_state.links(route) if one.is_ours)
+                outward = [one.index for one in links if one.kind in _OUTWARD]
                 if outward:
                     route.exchange(wire.delete_together(outward, 1 << 30))
             namespaces.remove(scope)
@@ -282,7 +296,7 @@ def _fill(place: _Place, work: _Work) -> _Failures:
             stack.enter_context(namespaces.inside(stack.enter_context(namespaces.opened(scope))))
             route = stack.enter_context(Socket())
             mark, _ = scope_state.read_mark(route)
-            if not place.is_ours(mark):
+            if scope and not place.is_ours(mark):
                 return _all_fail(_creations(work.inner), place.taken(mark))
             return _fill_inside(scope, work, place.rules, route, stack)
     except (FileNotFoundError, ValueError):

@@ -28,9 +28,11 @@ from weftwork.program.linux import (
     LinkKind,
     Neighbour,
     PortLink,
+    RemoteEntry,
     Route,
     Uplink,
     VlanInterface,
+    Vtep,
 )
 
 MARK = marks.WORD
@@ -54,6 +56,9 @@ LINK_LOCAL_MASK = 0xFFF8
 """Frames to 01:80:c2:00:00:03 to :0f (LLDP, 802.1X …) go the way of all others, so past the guard. Without, the kernel
 gives them to the port's own device, and LLDP's without asking any netfilter hook. It refuses the bits 0 to 2."""
 PORT_STATE, PORT_LEARNING, PORT_FLOOD, PORT_MULTICAST_FLOOD, PORT_BROADCAST_FLOOD = 1, 8, 9, 27, 30
+PORT_ARP_SUPPRESS = 32
+VXLAN_ID, VXLAN_LOCAL, VXLAN_LEARNING, VXLAN_PORT = 1, 4, 7, 15
+VXLAN_UDP_PORT = 4789
 VLAN_ID = 1
 VETH_PEER = 1
 BRIDGE_FLAGS, BRIDGE_VLAN_INFO = 0, 2
@@ -64,7 +69,7 @@ IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_PROTO = 1, 2, 8, 11
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
 NDA_DST, NDA_LLADDR, NDA_VLAN, NDA_PROTOCOL = 1, 2, 5, 12
 NUD_NOARP, NUD_PERMANENT = 0x40, 0x80
-NTF_MASTER = 0x04
+NTF_SELF, NTF_MASTER = 0x02, 0x04
 IFF_UP = 0x1
 _IFA_F_NODAD = 0x02
 _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
@@ -74,8 +79,9 @@ _INET6_ADDR_GEN_MODE = 8
 NAME_BYTES_MAX = 15
 _ALIAS_BYTES_MAX = 255
 
-LinkResource = Bridge | VlanInterface | Uplink | PortLink
+LinkResource = Bridge | VlanInterface | Uplink | Vtep | PortLink
 IpResource = InterfaceAddress | Route | Neighbour
+Entry = IpResource | RemoteEntry
 
 
 def mac_bytes(mac: Mac) -> bytes:
@@ -95,6 +101,8 @@ def alias_of(link: LinkResource) -> str:
             return f"{MARK} vlan"
         case Uplink():
             return f"{MARK} uplink {link.peer} {link.peer_scope or '-'} {link.peer_bridge}"
+        case Vtep():
+            return f"{MARK} vtep {link.vni} {link.local}"
         case PortLink(kind=LinkKind.TAP):
             return f"{MARK} tap {link.mac}"
         case PortLink():
@@ -111,7 +119,7 @@ def same_device(link: LinkResource, alias: str) -> bool:
             return [*there[:3], *there[4:]] == [*wanted[:3], *wanted[4:]]
         case Uplink():
             return there[:4] == wanted[:4]
-        case Bridge() | VlanInterface():
+        case Bridge() | VlanInterface() | Vtep():
             return there == wanted
 
 
@@ -161,7 +169,7 @@ def _create(index: int, link: LinkResource, *attributes: bytes) -> Request:
 
 
 def create(link: LinkResource, place: Place) -> list[Request]:
-    """Make the device, down and marked. TAPs are made by an ioctl (taps.py)."""
+    """Make the device, down and marked. TAPs are made by an ioctl (taps.py), VTEPs in another namespace."""
     mac = attribute(IFLA_ADDRESS, mac_bytes(link.mac))
     mark = _change(place.index, attribute(IFLA_IFALIAS, alias_of(link).encode()))
     match link:
@@ -179,11 +187,39 @@ def create(link: LinkResource, place: Place) -> list[Request]:
         case Uplink():
             far = _far_end(link.peer, place.peer_netns, link.mtu_bytes)
             return [_create(place.index, link, mac, attribute(IFLA_MTU, u32(link.mtu_bytes)), far), mark]
-        case PortLink(kind=LinkKind.TAP):
+        case Vtep() | PortLink(kind=LinkKind.TAP):
             return [mark]
         case PortLink():
             guest = FarEnd(link.peer_name, place.peer_netns, link.mac)
             return create_veth(link.name, place.index, link.mtu_bytes, guest, alias_of(link))
+
+
+def create_vtep(link: Vtep, index: int, netns: int) -> list[Request]:
+    """By a socket of the namespace that the encapsulated packets are to be in; the device goes over to `netns`. Sent
+    together, so that none is ever left behind."""
+    info = _info(
+        "vxlan",
+        attribute(VXLAN_ID, u32(link.vni)),
+        attribute(VXLAN_LOCAL, link.local.packed),
+        attribute(VXLAN_LEARNING, u8(0)),
+        attribute(VXLAN_PORT, struct.pack("!H", VXLAN_UDP_PORT)),
+    )
+    mac = attribute(IFLA_ADDRESS, mac_bytes(link.mac))
+    born = attribute(IFLA_IFNAME, text(f"wv{index:x}"))
+    moved = (attribute(IFLA_NET_NS_FD, u32(netns)), attribute(IFLA_IFNAME, text(link.name)))
+    return [
+        Request(NEW_LINK, CREATE | EXCL, _link(index, born, mac, info)),
+        Request(NEW_LINK, 0, _link(index, *moved)),
+    ]
+
+
+def remote_entry(type_: int, one: RemoteEntry, index: int) -> list[Request]:
+    """The VTEP's own line first: the bridge sends there as soon as it knows."""
+    flags = CREATE | REPLACE if type_ == NEW_NEIGHBOUR else 0
+    body = struct.pack("=BxHiHBB", socket.AF_BRIDGE, 0, index, NUD_NOARP | NUD_PERMANENT, NTF_SELF, 0)
+    body += attribute(NDA_LLADDR, mac_bytes(one.mac))
+    own = Request(type_, flags, body + attribute(NDA_DST, one.host.packed))
+    return [own, static_entry(type_, index, one.mac, 0)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +287,11 @@ def complete(link: LinkResource, place: Place, *, new_mac: bool) -> list[Request
             return [_change(place.index, mtu, mac, mark), own]
         case Uplink():
             return [_change(place.index, mtu, mac, mark)]
+        case Vtep():
+            return [
+                _change(place.index, attribute(IFLA_MASTER, u32(place.master))),
+                _change(place.index, mtu, mac, mark, _port_options(floods=False)),
+            ]
         case PortLink():
             return [
                 _change(place.index, attribute(IFLA_MASTER, u32(place.master))),
@@ -260,7 +301,8 @@ def complete(link: LinkResource, place: Place, *, new_mac: bool) -> list[Request
             ]
 
 
-def _port_options() -> bytes:
+def _port_options(*, floods: bool = True) -> bytes:
+    """What is flooded without end goes to ports of this host only: behind a VTEP, ARP is answered here instead."""
     return nested(
         IFLA_LINKINFO,
         attribute(INFO_SLAVE_KIND, text("bridge")),
@@ -269,7 +311,8 @@ def _port_options() -> bytes:
             attribute(PORT_LEARNING, u8(0)),
             attribute(PORT_FLOOD, u8(0)),
             attribute(PORT_MULTICAST_FLOOD, u8(0)),
-            attribute(PORT_BROADCAST_FLOOD, u8(1)),
+            attribute(PORT_BROADCAST_FLOOD, u8(floods)),
+            *([] if floods else [attribute(PORT_ARP_SUPPRESS, u8(1))]),
         ),
     )
 

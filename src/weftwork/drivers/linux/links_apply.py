@@ -26,9 +26,11 @@ from weftwork.program.linux import (
     LinkKind,
     Neighbour,
     PortLink,
+    RemoteEntry,
     Route,
     Uplink,
     VlanInterface,
+    Vtep,
 )
 from weftwork.program.plan import Create, Delete, Replace, Step
 from weftwork.program.resource import Key
@@ -128,7 +130,7 @@ class LinksApply:
         renewed: set[str] = set()
         for step in self._wanted:
             link = _new(step)
-            if not isinstance(link, Bridge | VlanInterface | Uplink | PortLink):
+            if not isinstance(link, Bridge | VlanInterface | Uplink | Vtep | PortLink):
                 continue
             problem = self._problem_with(link)
             if problem:
@@ -176,7 +178,7 @@ class LinksApply:
         there = self._links.get(link.name)
         if there and not there.is_ours:
             return Failure("LINK_NAME_TAKEN", f"{self._scope} has a link {link.name} that is not ours")
-        if isinstance(link, PortLink | VlanInterface) and link.bridge not in self._indices:
+        if isinstance(link, PortLink | VlanInterface | Vtep) and link.bridge not in self._indices:
             return Failure("BRIDGE_MISSING", f"{self._scope} has no bridge {link.bridge}")
         far = _far_netns(link)
         if far is not None and self._netns_descriptor(far) is None:
@@ -192,7 +194,7 @@ class LinksApply:
         return self._netns[name]
 
     def _place(self, link: wire.LinkResource) -> wire.Place:
-        below = link.bridge if isinstance(link, PortLink | VlanInterface) else ""
+        below = link.bridge if isinstance(link, PortLink | VlanInterface | Vtep) else ""
         far = _far_netns(link)
         descriptor = self._netns_descriptor(far) if far is not None else None
         return wire.Place(
@@ -215,6 +217,8 @@ class LinksApply:
             if not self._links.get(link.name):
                 if isinstance(link, PortLink) and link.kind is LinkKind.TAP and not self._make_tap(link, place):
                     continue
+                if isinstance(link, Vtep) and not self._make_vtep(link, place):
+                    continue
                 batch.add(link.key, wire.create(link, place))
             batch.add(link.key, self._leftovers(link, place), lenient=True)
             batch.add(link.key, wire.complete(link, place, new_mac=self._has_other_mac(link)))
@@ -232,6 +236,21 @@ class LinksApply:
             self.failures[link.key] = failure_of(error)
             return False
         return True
+
+    def _make_vtep(self, link: Vtep, place: wire.Place) -> bool:
+        """Where the host's own packets are, so that the encapsulated ones are there; then it comes over here."""
+        try:
+            with ExitStack() as stack:
+                here, home = (stack.enter_context(namespaces.opened(name)) for name in (self._scope, ""))
+                stack.enter_context(namespaces.inside(home))
+                answers = stack.enter_context(Socket()).exchange(wire.create_vtep(link, place.index, here))
+        except OSError as error:
+            self.failures[link.key] = failure_of(error)
+            return False
+        refused = next((one.error for one in answers if one.error), None)
+        if refused:
+            self.failures[link.key] = failure_of(refused)
+        return refused is None
 
     def _leftovers(self, link: wire.LinkResource, place: wire.Place) -> list[Request]:
         """What a port that stays had and must not have any more."""
@@ -283,22 +302,22 @@ class LinksApply:
                 case Uplink():
                     where = netns or "the host"
                     self.failures[link.key] = Failure("BRIDGE_MISSING", f"{where} has no bridge {link.peer_bridge}")
-                case Bridge() | VlanInterface():
+                case Bridge() | VlanInterface() | Vtep():
                     raise AssertionError("these have no far end")
         batch.send(route, self.failures)
 
     def _bring_up(self, links: Sequence[wire.LinkResource]) -> None:
         batch = Batch()
         for link in links:
-            if isinstance(link, Uplink | PortLink) and link.key not in self.failures:
+            if isinstance(link, Uplink | Vtep | PortLink) and link.key not in self.failures:
                 batch.add(link.key, [wire.bring_up(self._indices[link.name])])
         for one in map(_new, self._wanted):
-            if isinstance(one, InterfaceAddress | Route | Neighbour):
+            if isinstance(one, InterfaceAddress | Route | RemoteEntry | Neighbour):
                 index = self._indices.get(one.interface)
                 if index is None:
                     self.failures[one.key] = Failure("LINK_MISSING", f"{self._scope} has no link {one.interface}")
                 else:
-                    batch.add(one.key, [_new_request(one, index)])
+                    batch.add(one.key, _new_requests(one, index))
         batch.send(self._route, self.failures)
 
     def _announce(self) -> None:
@@ -344,7 +363,7 @@ class LinksApply:
         batch = Batch()
         kept = self._kept_on_emptied_interfaces()
         for one in self._doomed:
-            index = self._indices.get(one.interface, 0) if isinstance(one, InterfaceAddress | Route | Neighbour) else 0
+            index = self._indices.get(one.interface, 0) if isinstance(one, wire.Entry) else 0
             match one:
                 case Route():
                     batch.add(one.key, [wire.route(wire.DELETE_ROUTE, one, index)], lenient=True)
@@ -352,11 +371,13 @@ class LinksApply:
                     batch.add(one.key, [wire.address(wire.DELETE_ADDRESS, one, index)], lenient=True)
                 case Neighbour() if index:
                     batch.add(one.key, [wire.neighbour(wire.DELETE_NEIGHBOUR, one, index)], lenient=True)
+                case RemoteEntry() if index:
+                    batch.add(one.key, wire.remote_entry(wire.DELETE_NEIGHBOUR, one, index), lenient=True)
                 case VlanInterface() if one.bridge in self._indices:
                     own = wire.bridge_without_vlan(self._indices[one.bridge], one.vlan)
                     batch.add(one.key, [own], lenient=True)
         for one in kept:
-            batch.add(one.key, [_new_request(one, self._indices[one.interface])])
+            batch.add(one.key, _new_requests(one, self._indices[one.interface]))
         batch.send(self._route, self.failures)
         self._delete_links()
 
@@ -378,7 +399,7 @@ class LinksApply:
         found = [
             (one.key, there)
             for one in self._doomed
-            if isinstance(one, Bridge | VlanInterface | Uplink | PortLink)
+            if isinstance(one, Bridge | VlanInterface | Uplink | Vtep | PortLink)
             and (there := self._links.get(one.name))
             and there.is_ours
         ]
@@ -424,23 +445,21 @@ class _AnyName(dict[int, str]):
         return ""
 
 
-def _new(step: Step) -> wire.LinkResource | wire.IpResource:
+def _new(step: Step) -> wire.LinkResource | wire.Entry:
     assert not isinstance(step, Delete), "a deletion makes nothing"
     new = step.new
-    assert isinstance(new, Bridge | VlanInterface | Uplink | PortLink | InterfaceAddress | Route | Neighbour), (
-        f"{new} is not made by netlink"
-    )
+    assert isinstance(new, wire.LinkResource | wire.Entry), f"{new} is not made by netlink"
     return new
 
 
 def _names(one: object) -> tuple[str, ...]:
     """Names of links in the scope that a resource is or speaks of."""
     match one:
-        case PortLink() | VlanInterface():
+        case PortLink() | VlanInterface() | Vtep():
             return (one.bridge, one.name)
         case Bridge() | Uplink():
             return (one.name,)
-        case InterfaceAddress() | Route() | Neighbour():
+        case InterfaceAddress() | Route() | RemoteEntry() | Neighbour():
             return (one.interface,)
     return ()
 
@@ -454,14 +473,16 @@ def _far_netns(link: wire.LinkResource) -> str | None:
     return None
 
 
-def _new_request(one: wire.IpResource, index: int) -> Request:
+def _new_requests(one: wire.Entry, index: int) -> list[Request]:
     match one:
         case InterfaceAddress():
-            return wire.address(wire.NEW_ADDRESS, one, index)
+            return [wire.address(wire.NEW_ADDRESS, one, index)]
         case Route():
-            return wire.route(wire.NEW_ROUTE, one, index)
+            return [wire.route(wire.NEW_ROUTE, one, index)]
+        case RemoteEntry():
+            return wire.remote_entry(wire.NEW_NEIGHBOUR, one, index)
         case Neighbour():
-            return wire.neighbour(wire.NEW_NEIGHBOUR, one, index)
+            return [wire.neighbour(wire.NEW_NEIGHBOUR, one, index)]
 
 
 def _batched(links: Sequence[wire.LinkResource], size: int) -> Iterator[Sequence[wire.LinkResource]]:

@@ -9,7 +9,7 @@ import struct
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, ip_address, ip_network
 
 from weftwork.base.addresses import Address, Mac
 from weftwork.drivers.linux import links as wire
@@ -20,9 +20,11 @@ from weftwork.program.linux import (
     LinkKind,
     Neighbour,
     PortLink,
+    RemoteEntry,
     Route,
     Uplink,
     VlanInterface,
+    Vtep,
 )
 
 NOBODY = Mac("00:00:00:00:00:00")
@@ -139,6 +141,8 @@ def resource_of(link: Link, scope: str, names: Mapping[int, str], around: Surrou
             )
             stands = link.up and link.kind == "veth" and around.outer_end_stands(uplink)
             return uplink if stands else replace(uplink, peer_bridge="")
+        case ["vtep", *_] if link.kind == "vxlan":
+            return _vtep(link, scope, names)
         case ["tap", mac] if link.kind == "tun":
             return _port(link, scope, names, around, LinkKind.TAP, Mac(mac))
         case ["veth", mac, mtu, netns, peer] if link.kind == "veth":
@@ -198,12 +202,53 @@ def _port(
     )
 
 
-def _options_stand(port: Mapping[int, bytes]) -> bool:
+def _vtep(link: Link, scope: str, names: Mapping[int, str]) -> Vtep:
+    data = link.data
+    finished = (
+        link.up
+        and not data.get(wire.VXLAN_LEARNING, b"\1")[0]
+        and data.get(wire.VXLAN_PORT) == struct.pack("!H", wire.VXLAN_UDP_PORT)
+        and link.port.get(wire.PORT_ARP_SUPPRESS) == b"\1"
+        and _options_stand(link.port, floods=False)
+    )
+    return Vtep(
+        scope,
+        link.name,
+        names.get(link.master, "") if finished else "",
+        as_u32(data.get(wire.VXLAN_ID, bytes(4))),
+        IPv4Address(data.get(wire.VXLAN_LOCAL, bytes(4))),
+        link.mac,
+        link.mtu_bytes,
+    )
+
+
+def remote_entries(bodies: Iterable[bytes], scope: str, vteps: Mapping[int, str]) -> set[RemoteEntry]:
+    """`vteps` are ours, by index. One with half of its lines has no host."""
+    hosts: dict[tuple[int, Mac], IPv4Address] = {}
+    bridged: set[tuple[int, Mac]] = set()
+    for body in bodies:
+        index, state, flags = struct.unpack_from("=iHB", body, 4)
+        if index not in vteps:
+            continue
+        entry = attributes(body, 12)
+        mac = mac_of(entry.get(wire.NDA_LLADDR, b""))
+        if flags & wire.NTF_SELF:
+            hosts[index, mac] = IPv4Address(entry.get(wire.NDA_DST, bytes(4)))
+        elif state & wire.NUD_NOARP:
+            bridged.add((index, mac))
+    nowhere = IPv4Address(0)
+    return {
+        RemoteEntry(scope, vteps[index], mac, hosts.get((index, mac), nowhere) if (index, mac) in bridged else nowhere)
+        for index, mac in hosts.keys() | bridged
+    }
+
+
+def _options_stand(port: Mapping[int, bytes], *, floods: bool = True) -> bool:
     return (
         port.get(wire.PORT_LEARNING) == b"\0"
         and port.get(wire.PORT_FLOOD) == b"\0"
         and port.get(wire.PORT_MULTICAST_FLOOD) == b"\0"
-        and port.get(wire.PORT_BROADCAST_FLOOD) == b"\1"
+        and port.get(wire.PORT_BROADCAST_FLOOD) == bytes([floods])
     )
 
 

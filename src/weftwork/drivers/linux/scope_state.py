@@ -26,7 +26,10 @@ class Mark:
 
 
 def observe(scope: str, deployment: str) -> set[LinuxResource]:
-    """Everything in the named namespace, or nothing when it is not there or not the deployment's. Raises OSError."""
+    """Everything in the named namespace, or nothing when it is not there or not the deployment's; in the host's own,
+    our rules. Raises OSError."""
+    if not scope:
+        return _own_rules()
     if namespaces.owner_of_empty_file(scope) == deployment:
         return {Namespace(scope, "")}
     try:
@@ -42,6 +45,12 @@ def observe(scope: str, deployment: str) -> set[LinuxResource]:
             return found
     except (FileNotFoundError, ValueError):
         return set()
+
+
+def _own_rules() -> set[LinuxResource]:
+    """In the host's own namespace, where everything else is the operator's."""
+    with namespaces.opened("") as descriptor, namespaces.inside(descriptor), Socket(NETFILTER) as netfilter:
+        return set(nft_decode.observe(netfilter, ""))
 
 
 def read_mark(route: Socket) -> tuple[Mark | None, tuple[str, ...]]:
@@ -96,7 +105,10 @@ def _links_and_addresses(scope: str, route: Socket) -> set[LinuxResource]:
     ours = [one for one in present if one.is_ours and one.index != 1]
     our_names = {one.index: one.name for one in ours}
     found: set[LinuxResource] = set()
-    around = _surroundings(route, ours)
+    vteps = {one.index: one.name for one in ours if one.kind == "vxlan"}
+    entries = _forwarding(route) if vteps or _ports(ours) else []
+    around = _surroundings(route, ours, entries)
+    found |= links_decode.remote_entries(entries, scope, vteps)
     for one in ours:
         resource = links_decode.resource_of(one, scope, names, around)
         if resource is not None:
@@ -121,14 +133,22 @@ def _ip_resources(
     }
 
 
-def _surroundings(route: Socket, ours: list[Link]) -> Surroundings:
-    ports = [one for one in ours if one.alias.split(" ")[1:2] in (["tap"], ["veth"])]
+def _ports(ours: list[Link]) -> list[Link]:
+    return [one for one in ours if one.alias.split(" ")[1:2] in (["tap"], ["veth"])]
+
+
+def _forwarding(route: Socket) -> list[bytes]:
+    """The forwarding tables of bridges and VTEPs."""
+    return route.dump(wire.GET_NEIGHBOUR, bytes([7]) + bytes(11))
+
+
+def _surroundings(route: Socket, ours: list[Link], entries: list[bytes]) -> Surroundings:
+    ports = _ports(ours)
     filtering = any(one.data.get(wire.BR_VLAN_FILTERING, b"\0") != b"\0" for one in ours if one.kind == "bridge")
-    bridge_family = bytes([7]) + bytes(11)
     known_by = _numbers_of_far_namespaces(route, ports)
     return Surroundings(
         vlans=links_decode.vlans_of(route.dump(wire.GET_LINK, wire.all_vlans())) if filtering else {},
-        static=links_decode.static_entries(route.dump(wire.GET_NEIGHBOUR, bridge_family) if ports else ()),
+        static=links_decode.static_entries(entries),
         far_netns_is=lambda name, number: number >= 0 and known_by.get(name) == number,
         outer_end_stands=outer_end_stands,
     )
