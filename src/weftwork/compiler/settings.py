@@ -1,6 +1,7 @@
 """What a host offers and its operator chose. Probed and read elsewhere; the compiler takes it as given."""
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 from typing import Literal
 
 from weftwork.base.addresses import Address, Cidr
@@ -30,7 +31,8 @@ class ExternalNetwork:
 class HostProfile:
     """`mtu_bytes` is what guests may send; `external` is None where there is no NAT.
 
-    `has_bridge_netfilter` and `has_ipv6`: the kernel has these sysctls, so they must be set.
+    `has_bridge_netfilter` and `has_ipv6`: the kernel has these sysctls, so they must be set. `underlay` is the address
+    that other hosts send to; None for a machine alone.
     """
 
     filter_mode: FilterMode = "br_netfilter"
@@ -39,6 +41,7 @@ class HostProfile:
     external: ExternalNetwork | None = None
     has_bridge_netfilter: bool = True
     has_ipv6: bool = True
+    underlay: IPv4Address | None = None
 
     def __post_init__(self) -> None:
         """ValueError for a choice that would let packets pass unseen."""
@@ -47,6 +50,8 @@ class HostProfile:
         if self.layout == "vlan" and self.filter_mode != "bridge":
             # br_netfilter leaves tagged frames alone, and in this layout all forwarded frames are.
             raise ValueError("layout vlan needs filter_mode bridge")
+        if self.layout == "vlan" and self.underlay:
+            raise ValueError("hosts of a fleet need layout bridges: a VTEP carries one subnet")
 
 
 @dataclass(frozen=True, slots=True)

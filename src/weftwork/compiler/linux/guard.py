@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from ipaddress import IPv4Address
 
+from weftwork.base.addresses import Mac
+from weftwork.compiler.linux import names
 from weftwork.compiler.settings import HostProfile
 from weftwork.model.port import Port
+from weftwork.model.vpc import Vpc
 from weftwork.program.linux import GUARD_REASONS, Family, NftChain, NftElement, NftSet, NftTable
 from weftwork.program.resource import Resource
 
@@ -103,7 +106,20 @@ _SHOW = NftChain(
 _ONLY_SHOWN = (f"meta protocol ip meta priority none {_refuse('past_policy')}", "meta priority set none")
 
 
-def guard_of_vpc(scope: str, profile: HostProfile) -> Iterator[Resource]:
+def _with_remote(name: str, rules: tuple[str, ...], gateway: Mac) -> tuple[str, ...]:
+    """What comes from other hosts: routed there, it has the gateway's MAC; and they use their own router, not this."""
+    from_elsewhere = f'iifname "{names.VTEPS}"'
+    match name:
+        case "prerouting":
+            routed = f"ether type ip {from_elsewhere} ether saddr {gateway} ip saddr @remote goto payload"
+            return (rules[0], routed, *rules[1:])
+        case "requests":
+            return (f"{from_elsewhere} {_refuse('misdirected')}", *rules)
+    return rules
+
+
+def guard_of_vpc(vpc: Vpc, profile: HostProfile) -> Iterator[Resource]:
+    scope = names.scope_of(vpc)
     yield NftTable(scope, Family.BRIDGE)
     yield NftSet(scope, Family.BRIDGE, "guard", "ifname . ether_addr . ipv4_addr")
     yield NftSet(scope, Family.BRIDGE, "guard_mac", "ifname . ether_addr")
@@ -114,6 +130,8 @@ def guard_of_vpc(scope: str, profile: HostProfile) -> Iterator[Resource]:
         yield replace(_SHOW, scope=scope)
         chains["delivery"] = _ONLY_SHOWN + chains["delivery"]
     for name, rules in chains.items():
+        if profile.underlay:
+            rules = _with_remote(name, rules, names.gateway_mac(vpc))
         yield NftChain(scope, Family.BRIDGE, name, _HOOKS.get(name, ""), rules)
 
 

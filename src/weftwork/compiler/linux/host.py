@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from weftwork.compiler.linux import names
+from weftwork.compiler.linux.remote import guard_of_underlay
 from weftwork.compiler.linux.sysctls import l2_only
 from weftwork.compiler.settings import HostProfile
 from weftwork.program.linux import Bridge, Namespace
@@ -10,6 +11,8 @@ from weftwork.program.resource import Resource
 
 
 def compile_host(profile: HostProfile) -> Iterator[Resource]:
+    if profile.underlay:
+        yield from guard_of_underlay(profile.underlay)
     external = profile.external
     if external is None or not external.scope:
         return

@@ -43,6 +43,20 @@ def leg_of(subnet: Subnet, profile: HostProfile) -> str:
     return f"{VLAN_BRIDGE}.{subnet.vlan}" if profile.layout == "vlan" else f"br{subnet.vlan}"
 
 
+def vtep_of(subnet: Subnet) -> str:
+    """The device that leads to the subnet's ports on other hosts: at most 6 bytes."""
+    return f"vx{subnet.vlan}"
+
+
+VTEPS = "vx*"
+"""Matches the names of all VTEPs, and no other interface."""
+
+
+def vtep_mac(subnet: Subnet) -> Mac:
+    """Nobody sends from it: a VTEP drops what comes with its own MAC, so it is not the gateway's."""
+    return _router_mac(_digest(f"vtep {subnet.vni}", 4))
+
+
 def gateway_mac(vpc: Vpc) -> Mac:
     """The router's MAC in every subnet of the VPC: each subnet is a broadcast domain of its own.
 

@@ -14,6 +14,7 @@ from weftwork.compiler.linux.group import compile_group, members
 from weftwork.compiler.linux.guard import guard_of_port
 from weftwork.compiler.linux.peering import memberships_at_peers
 from weftwork.compiler.linux.policy import SAME_SET, families
+from weftwork.compiler.linux.remote import remote_address, way_to
 from weftwork.compiler.lodging import brought_along
 from weftwork.compiler.settings import HostProfile
 from weftwork.model.intent import Intent, ProjectIntent
@@ -36,6 +37,7 @@ def compile_port(intent: Intent, vpc: Vpc, port: Port, profile: HostProfile) -> 
         for group in brought_along(vpc, project, port):
             yield from compile_group(vpc, group, profile)
     scope, leg = names.scope_of(vpc), names.leg_of(subnet, profile)
+    is_remote = port.attachment.kind is AttachmentKind.REMOTE
     for address in (one for one in port.addresses if isinstance(one, IPv4Address)):
         yield from guard_of_port(scope, port, address)
         for family in families(profile):
@@ -43,8 +45,13 @@ def compile_port(intent: Intent, vpc: Vpc, port: Port, profile: HostProfile) -> 
         if not port.lender:
             yield from memberships_at_peers(intent, port, str(address))
         yield Neighbour(scope, leg, address, port.mac)
-        if subnet.dhcp_enabled:
+        if is_remote:
+            yield from remote_address(scope, address)
+        elif subnet.dhcp_enabled:
             yield DhcpBinding(scope, leg, port.mac, address, port.name)
+    if port.attachment.underlay is not None:
+        yield from way_to(scope, port, port.attachment.underlay)
+        return
     yield _device(scope, subnet, port, port.attachment, profile)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 from weftwork.compiler.linux import names
+from weftwork.compiler.linux.remote import vtep
 from weftwork.compiler.settings import HostProfile
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
@@ -15,6 +16,8 @@ from weftwork.program.resource import Resource
 def compile_subnet(vpc: Vpc, subnet: Subnet, profile: HostProfile) -> Iterator[Resource]:
     scope, leg = names.scope_of(vpc), names.leg_of(subnet, profile)
     yield _leg(vpc, subnet, profile)
+    if profile.underlay and subnet.vni:
+        yield vtep(vpc, subnet, profile, profile.underlay)
     if isinstance(subnet.gateway, IPv4Address):
         yield InterfaceAddress(scope, leg, subnet.gateway, subnet.cidr.prefixlen)
         yield NftElement(scope, Family.INET, "gateways", str(subnet.gateway))
