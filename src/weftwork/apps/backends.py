@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import get_args
 
-from weftwork.agent.composite import Part
+from weftwork.agent.composite import CompositeDriver, Part
 from weftwork.apps.deployment import Deployment, LaterTakenOver, taken_over, together
 from weftwork.apps.settings import Settings
 from weftwork.base.errors import Failure, Kind, Refusal
@@ -17,8 +17,9 @@ from weftwork.compiler.capabilities import LINUX, LINUX_VLAN, OVN, Carries
 from weftwork.compiler.linux.slices import compile_slice as compile_for_linux
 from weftwork.compiler.ovn import ground
 from weftwork.compiler.ovn.slices import compile_slice as compile_for_ovn
-from weftwork.compiler.settings import ExternalNetwork, HostProfile, OvnProfile
+from weftwork.compiler.settings import ExternalNetwork, FilterMode, HostProfile, OvnProfile
 from weftwork.compiler.slices import HOST, Compile
+from weftwork.controller.fleet import Lower
 from weftwork.controller.judging import linux_judge, ovn_judge
 from weftwork.controller.review import Judge
 from weftwork.drivers.chassis.chassis import Chassis, find_chassis
@@ -38,6 +39,7 @@ from weftwork.drivers.ovn.driver import Obey, OvnDriver, nobody
 from weftwork.drivers.ovn.private import PrivateOvn
 from weftwork.drivers.ovn.southbound import Southbound
 from weftwork.drivers.ovsdb.endpoint import Tls, parse_endpoints
+from weftwork.model.host import Host, HostFacts
 from weftwork.model.intent import Intent
 from weftwork.planner.plan import make_plan
 from weftwork.program.chassis import ChassisResource
@@ -56,6 +58,8 @@ LOOK_EVERY_S = 0.5
 """How often the daemons of an OVN of our own are looked at."""
 TUNNEL_BYTES = 58
 """What Geneve adds to a packet of a guest."""
+VXLAN_BYTES = 50
+"""What VXLAN over IPv4 adds: the guest's Ethernet header, and those of VXLAN, UDP and IP (RFC 7348)."""
 
 
 async def nothing_to_look_after() -> None:
@@ -271,6 +275,8 @@ def carries(settings: Settings) -> Carries:
 
 def guest_mtu_bytes(settings: Settings) -> int:
     """Between chassis packets go through tunnels; an OVN of our own has one chassis."""
+    if settings.server_agents_listen_addr:
+        return settings.network_underlay_mtu - VXLAN_BYTES
     tunnelled = settings.network_backend == "ovn" and bool(settings.network_ovn_northbound_endpoint)
     return settings.network_underlay_mtu - (TUNNEL_BYTES if tunnelled else 0)
 
@@ -358,6 +364,42 @@ def _no_gateway_chassis() -> Refusal:
         "network.ovn_gateway_chassis: a server without a chassis of its own cannot choose who leads outside",
         hint="Name the chassis that have the external network in ovn-bridge-mappings.",
     )
+
+
+def fleet_lower(settings: Settings) -> Lower:
+    """How programs for hosts of the fleet are compiled."""
+
+    def lower(host: Host, facts: HostFacts) -> Compile:
+        modes: list[FilterMode] = [mode for mode in get_args(FilterMode) if mode in facts.filter_modes]
+        asked = settings.network_filter_mode
+        chosen: FilterMode = asked if asked in modes else modes[0] if modes else "br_netfilter"
+        profile = HostProfile(
+            filter_mode=chosen,
+            mtu_bytes=guest_mtu_bytes(settings),
+            has_bridge_netfilter=facts.has_bridge_netfilter,
+            has_ipv6=facts.has_ipv6,
+            underlay=host.underlay,
+        )
+        return partial(compile_for_linux, profile=profile)
+
+    return lower
+
+
+@contextlib.asynccontextmanager
+async def open_host(
+    deployment: str, watch: RulesWatch | None, capabilities: HostCapabilities
+) -> AsyncIterator[CompositeDriver]:
+    """The drivers of a host of the fleet. Raises Refusal when another deployment's networks stand here."""
+    if not capabilities.filter_modes:
+        raise _not_capable("any network.filter_mode", capabilities.lines[-2])
+    linux = LinuxDriver(watch=watch, deployment=deployment, underlay=True)
+    await Deployment(deployment).take_over(linux)
+    try:
+        yield CompositeDriver(
+            (Part("linux", linux, get_args(LinuxResource)), Part("dhcp", DhcpDriver(), get_args(DhcpResource)))
+        )
+    finally:
+        await asyncio.to_thread(linux.close)
 
 
 def _not_capable(asked: str, offered: str) -> Refusal:

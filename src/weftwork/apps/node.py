@@ -39,6 +39,7 @@ from weftwork.apps.backends import (
 )
 from weftwork.apps.bundle import NodeBundler
 from weftwork.apps.entrance import open_entrance
+from weftwork.apps.fleet import Idle, open_fleet
 from weftwork.apps.settings import Settings
 from weftwork.apps.stores import OpenedStore, open_store
 from weftwork.base import codes
@@ -46,6 +47,8 @@ from weftwork.base.errors import Failure, Kind, Refusal
 from weftwork.controller.conditions import ConditionBoard
 from weftwork.controller.confirming import Confirming
 from weftwork.controller.figures import DeploymentFigures
+from weftwork.controller.fleet_conditions import FleetBoard
+from weftwork.controller.fleet_insight import FleetInsight
 from weftwork.controller.flows import FlowBoard
 from weftwork.controller.insight import ControllerInsight, Hosted
 from weftwork.controller.leading import Fence, FencedDriver, lead
@@ -123,8 +126,10 @@ async def run_node(settings: Settings, *, with_agent: bool, adopts: Sequence[str
             watch = stack.enter_context(_watching_rules(listeners)) if wants_watch else None
             opening = open_backend(settings, ours, watch) if with_agent else open_northbound(settings, ours)
             backend = await stack.enter_async_context(opening)
+            if settings.server_agents_listen_addr and with_agent:
+                raise _no_fleet_here()
             spans = await stack.enter_async_context(_spans(settings))
-            running = _running(settings, opened, listeners, backend, spans, with_agent=with_agent)
+            running = _running(settings, opened, listeners, backend, spans, ours.id, with_agent=with_agent)
             await stack.enter_async_context(running)
             await _told_to_stop()
 
@@ -136,6 +141,7 @@ async def _running(
     listeners: _Listeners,
     backend: Backend | None,
     spans: Spans,
+    ours: str,
     *,
     with_agent: bool,
 ) -> AsyncIterator[None]:
@@ -148,8 +154,14 @@ async def _running(
     network = Network(store, view, clock, network_settings(settings, with_agent=with_agent))
     metrics = Metrics()
     hosted = _host(settings, backend, view, listeners, fence, metrics, following) if backend else None
-    board = ConditionBoard(view, hosted.publisher if hosted else None, clock)
-    insight = ControllerInsight(store, view, network.reach, hosted)
+    fleet = await open_fleet(settings, network) if network.settings.has_fleet else None
+    if fleet is not None:
+        board: ConditionBoard = FleetBoard(view, fleet.controller, clock)
+        insight: ControllerInsight = FleetInsight(store, view, network.reach, fleet.controller)
+        fleet.controller.start()
+    else:
+        board = ConditionBoard(view, hosted.publisher if hosted else None, clock)
+        insight = ControllerInsight(store, view, network.reach, hosted)
     listeners.board, listeners.insight = board, insight
     injector = backend.injector if backend else None
     tracer = ControllerTracer(view.intent, injector) if injector else None
@@ -172,6 +184,7 @@ async def _running(
             capturer=PacketCapturer() if with_agent else None,
             bundler=bundler,
             entrance=entrance,
+            fleet=fleet.controller if fleet else None,
         )
         stack.push_async_callback(server.stop)
         tls = entrance.tls.files if entrance.tls else None
@@ -191,6 +204,10 @@ async def _running(
                 if flows is not None and backend.flow_source is not None:
                     loops.append(tasks.create_task(_logging(flows, backend.flow_source)))
                 loops.append(tasks.create_task(lead(opened.leadership, fence, hosted.publisher, hosted.agent)))
+            if fleet is not None:
+                await stack.enter_async_context(fleet.serving(settings, network, ours))
+                loops.append(tasks.create_task(fleet.controller.follow()))
+                loops.append(tasks.create_task(lead(opened.leadership, fence, fleet.controller, Idle())))
             _keep_what_is_there()
             try:
                 yield
@@ -288,6 +305,16 @@ def network_settings(settings: Settings, *, with_agent: bool = True) -> NetworkS
         device_netns=device_netns(settings),
         plugs_in=with_agent or not writes_northbound(settings),
         carries=carries(settings),
+        has_fleet=bool(settings.server_agents_listen_addr) and not with_agent,
+    )
+
+
+def _no_fleet_here() -> Refusal:
+    return Refusal(
+        Kind.INVALID,
+        "INVALID_SETTING",
+        "server.agents_listen_addr: `weft up` is the server and the agent of one machine",
+        hint="Start `weft server` with it, and `weft agent` on each host.",
     )
 
 

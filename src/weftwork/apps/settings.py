@@ -50,6 +50,8 @@ class Settings:
     server_tls_key: str = ""
     server_tls_client_ca: str = ""
     """PEM file: whoever connects needs a certificate of this authority."""
+    server_agents_listen_addr: str = ""
+    """Where agents of other hosts join; they connect at the next port. Empty: one machine alone."""
     access_login: Literal["auto", "required"] = "auto"
     """auto: loopback without TLS needs a login only where an issuer is set. required: always."""
     access_oidc_issuer: str = ""
@@ -236,6 +238,14 @@ def _checked(settings: Settings) -> Settings:
             "server.tls_certificate",
             "TLS needs a certificate and its private key",
             "Set server.tls_certificate and server.tls_key, and server.tls_client_ca for mTLS.",
+        )
+    if settings.server_agents_listen_addr and (
+        settings.network_backend != "linux" or settings.network_layout != "bridges" or settings.network_external_cidrs
+    ):
+        raise _refuse(
+            "server.agents_listen_addr",
+            "hosts of a fleet have Linux bridges, one for each subnet, and no external network yet",
+            "Leave out network.backend, network.layout and network.external_cidrs.",
         )
     return check_storage(_chosen_by_chainfire(settings))
 
@@ -451,6 +461,7 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
     "storage_lease_s": _whole(2, 3600),
     "server_listen_addr": _listen,
     "server_rest_listen_addr": _listen,
+    "server_agents_listen_addr": _listen,
     "access_login": _one_of(("auto", "required")),
     "access_oidc_issuer": _issuer,
     "access_oidc_clients": _names,

@@ -32,10 +32,15 @@ class ConditionBoard:
         if publisher is not None:
             publisher.review.alarmed = self._alarmed
 
+    @property
+    def has_agents(self) -> bool:
+        """Whether anybody makes it so."""
+        return self._publisher is not None
+
     async def run(self) -> None:
         """Follow the intent, so that watchers hear of things accepted and gone. Until cancelled."""
         async for change in self._view.subscribe():
-            if self._publisher is not None:
+            if self.has_agents:
                 self._waiting.update(dict.fromkeys(change.keys, change.revision))
                 self._announce_tried()
             self._tell(change.keys | {_other_half(key) for key in change.keys if key.kind == "peering"})
@@ -71,7 +76,7 @@ class ConditionBoard:
         if revision:
             return self.of(key, revision)
         gone_at = self._waiting.get(key, 0)
-        if gone_at and self._publisher is not None:
+        if gone_at and self.has_agents:
             message = "removed from the intent; the host still has to let go of it"
             return (Condition("Programmed", Status.FALSE, "DELETING", message, gone_at, self._clock.now_s()),)
         return ()
@@ -86,18 +91,19 @@ class ConditionBoard:
         return Condition("Peered", Status.TRUE, "", "", revision, since)
 
     def _programmed(self, key: ThingKey, revision: int) -> Condition:
-        if self._publisher is None:
+        if not self.has_agents:
             since = max(self._accepted_at(key), self._began_s)
             return Condition("Programmed", Status.UNKNOWN, "NO_AGENT", _NO_AGENT, revision, since)
-        status, reason, message = self._judge(self._publisher, key, revision)
+        status, reason, message = self._judge(key, revision)
         before = self._since.get(key)
         if before is None or before[0] is not status:
             before = (status, self._clock.now_s())
             self._since[key] = before
         return Condition("Programmed", status, reason, message, revision, before[1])
 
-    def _judge(self, publisher: Publisher, key: ThingKey, revision: int) -> tuple[Status, str, str]:
-        alarm = publisher.alarm_of(key)
+    def _judge(self, key: ThingKey, revision: int) -> tuple[Status, str, str]:
+        assert self._publisher is not None, "asked only where there are agents"
+        alarm = self._publisher.alarm_of(key)
         if alarm is not None:
             return Status.FALSE, "ISOLATION_VIOLATED", told(alarm)
         failure = self._failure_of(key)
@@ -133,13 +139,16 @@ class ConditionBoard:
 
     def _announce_tried(self) -> None:
         """Things whose revision the host has now tried."""
-        tried = [key for key, revision in self._waiting.items() if revision <= self._report.generation]
+        tried = [key for key, revision in self._waiting.items() if self._is_tried(key, revision)]
         for key in tried:
             del self._waiting[key]
             if not self._view.revision_of(key):
                 self._since.pop(key, None)
         if tried:
             self._tell(frozenset(tried))
+
+    def _is_tried(self, key: ThingKey, revision: int) -> bool:
+        return revision <= self._report.generation
 
     def _accepted_at(self, key: ThingKey) -> int:
         thing = self._view.find(key)

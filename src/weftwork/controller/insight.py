@@ -63,7 +63,7 @@ class ControllerInsight:
         compiled = {slice_id: publisher.compile_slice(overlay, slice_id) for slice_id in slices}
         delta = publisher.assembly.preview(compiled)
         steps = make_plan(desired=delta.added, observed=delta.removed)
-        return PlanPreview(objects, _told(self._hosted.agent.host, steps), reach)
+        return PlanPreview(objects, told_steps(self._hosted.agent.host, steps), reach)
 
     async def targets(self) -> tuple[TargetSummary, ...]:
         if self._hosted is None:
@@ -77,7 +77,7 @@ class ControllerInsight:
         desired = _select(hosted.publisher.assembly.program(), kinds, scope)
         observed = _select(await hosted.agent.observe(frozenset({scope}) if scope else None), kinds, scope)
         steps = make_plan(desired=desired, observed=observed)
-        return TargetState(_texts(desired), _texts(observed), _told(hosted.agent.host, steps))
+        return TargetState(_texts(desired), _texts(observed), told_steps(hosted.agent.host, steps))
 
     async def leaks(self) -> tuple[Leak, ...]:
         leaks = [Leak("store", "key", orphan.key, orphan.why) for orphan in await self._store_orphans()]
@@ -189,7 +189,7 @@ def _texts(program: Program) -> tuple[str, ...]:
     return tuple(f"{one.scope}: {text_of(one)}" for one in in_order)
 
 
-def _told(host: str, plan: Plan) -> tuple[PlannedStep, ...]:
+def told_steps(host: str, plan: Plan) -> tuple[PlannedStep, ...]:
     told = []
     for step in plan:
         match step:

@@ -6,7 +6,6 @@ from contextlib import suppress
 from typing import Protocol
 
 from weftwork.base.errors import Failure
-from weftwork.controller.publisher import Publisher
 from weftwork.program.plan import Plan
 from weftwork.program.resource import Program
 from weftwork.seams.driver import Applied, Driver
@@ -21,6 +20,12 @@ class Worker(Protocol):
     async def run(self) -> None: ...
 
     def stand_down(self) -> None: ...
+
+
+class Publishing(Protocol):
+    """What publishes in a term as the leader, until cancelled."""
+
+    async def run(self, term: Term) -> None: ...
 
 
 class Fence:
@@ -49,7 +54,7 @@ class FencedDriver:
         return await self._driver.apply(plan)
 
 
-async def lead(leadership: Leadership, fence: Fence, publisher: Publisher, worker: Worker) -> None:
+async def lead(leadership: Leadership, fence: Fence, publisher: Publishing, worker: Worker) -> None:
     """Until cancelled: wait for our turn, then publish until it is over."""
     while True:
         fence.term = term = await leadership.elected()
@@ -63,7 +68,7 @@ async def lead(leadership: Leadership, fence: Fence, publisher: Publisher, worke
         log.warning("this server no longer leads")
 
 
-async def _work(term: Term, publisher: Publisher, worker: Worker) -> None:
+async def _work(term: Term, publisher: Publishing, worker: Worker) -> None:
     """Until the term is over. What the two raise is raised."""
     worker.stand_down()
     async with asyncio.TaskGroup() as tasks:

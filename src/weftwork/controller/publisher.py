@@ -1,9 +1,11 @@
 """Intent changes in, program changes out. The cost of a change follows what depends on it."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from functools import partial
+from typing import Protocol
 
-from weftwork.actions.view import IntentView, ViewChange
+from weftwork.actions.view import ViewChange
 from weftwork.compiler.assembly import Assembly
 from weftwork.compiler.slices import Compile, affected_by, slices_of
 from weftwork.controller.review import Judge, Review, Reviewed
@@ -14,6 +16,18 @@ from weftwork.seams.channel import AgentLink, ProgramChange
 from weftwork.seams.lease import Term
 from weftwork.telemetry.journeys import Following
 from weftwork.verifier.violation import Change, Violation
+
+
+class Followed(Protocol):
+    """The intent of a host: all there is, or its part."""
+
+    @property
+    def intent(self) -> Intent: ...
+
+    @property
+    def revision(self) -> int: ...
+
+    def subscribe(self) -> AsyncIterator[ViewChange]: ...
 
 
 class _Alone:
@@ -41,7 +55,7 @@ class Publisher:
 
     def __init__(
         self,
-        view: IntentView,
+        view: Followed,
         compile_slice: Compile,
         agent: AgentLink,
         judge: Judge | None = None,

@@ -26,7 +26,7 @@ from weftwork.testing.patience import FACTOR, answered, patient, wait_s
 _ICMP_ECHO = 8
 _ETH_P_ALL = 3
 
-_LEASE_SCRIPT = """#!/bin/sh
+LEASE_SCRIPT = """#!/bin/sh
 # Called by udhcpc: put what was leased on the interface, and write it down.
 case "$1" in
 deconfig) ip addr flush dev "$interface"; ip link set "$interface" up ;;
@@ -100,7 +100,7 @@ class Guest:
         """Ask for an address as a real client does; None when nobody answers."""
         with tempfile.TemporaryDirectory(prefix="weft-guest-") as folder:
             script, lease = Path(folder, "script"), Path(folder, "lease")
-            script.write_text(_LEASE_SCRIPT)
+            script.write_text(LEASE_SCRIPT)
             script.chmod(0o700)
             command = [
                 "nsenter",

@@ -1,0 +1,161 @@
+"""Who must know what: the intent cut for each host of the fleet, and followed at the cost of what changes.
+
+A host holds a project while a port of it, or one in its subnets, is plugged there; and whose ports are in a subnet that
+it holds. A change goes to the hosts that hold its project, and nowhere else.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from ipaddress import IPv4Address
+from typing import TypeVar
+
+from weftwork.actions import rows
+from weftwork.actions.view import IntentView, Subscription
+from weftwork.base.tenancy import ProjectKey
+from weftwork.compiler.hosts import seen_from
+from weftwork.model.intent import Intent, ProjectIntent
+from weftwork.model.keys import ThingKey
+from weftwork.model.port import Port
+from weftwork.model.subnet import Subnet
+
+_Name = TypeVar("_Name", str, ProjectKey)
+
+
+class HostView:
+    """One host's part, as `IntentView` is of the whole: what its publisher follows."""
+
+    def __init__(self) -> None:
+        self.intent: Intent = {}
+        self.revision = 0
+        self._subscriptions: list[Subscription] = []
+
+    def subscribe(self) -> Subscription:
+        """Every change from now on; whoever subscribed before hears no more."""
+        for old in self._subscriptions:
+            old.end(None)
+        subscription = Subscription()
+        self._subscriptions = [subscription]
+        return subscription
+
+    def tell(self, revision: int, changed: set[ThingKey]) -> None:
+        self.revision = max(revision, self.revision)
+        for one in self._subscriptions:
+            one.add(self.revision, changed)
+
+
+class FleetView:
+    """Listens to the view of everything. `host_of` is of ports that are on hosts of the fleet."""
+
+    def __init__(self, view: IntentView) -> None:
+        self._view = view
+        self._hosts: defaultdict[str, HostView] = defaultdict(HostView)
+        self._ports: dict[ThingKey, tuple[ProjectKey, str]] = {}
+        self._homes: defaultdict[ProjectKey, dict[str, set[ThingKey]]] = defaultdict(dict)
+        self._lodgings: defaultdict[ProjectKey, dict[ProjectKey, set[ThingKey]]] = defaultdict(dict)
+        self._lodgers: defaultdict[ProjectKey, set[ProjectKey]] = defaultdict(set)
+
+    def start(self) -> None:
+        """From what the view has now."""
+        self.add(self._view.revision, set(self._view.thing_keys()))
+        for one in self._hosts.values():
+            one.revision = self._view.revision
+        self._view.tell(self)
+
+    def of(self, host: str) -> HostView:
+        there = self._hosts[host]
+        if not there.revision:
+            there.revision = self._view.revision
+        return there
+
+    def hosts_of(self, owner: ProjectKey) -> frozenset[str]:
+        """Those that hold the project."""
+        homes = (owner, *self._lodgings.get(owner, ()))
+        return frozenset(host for home in homes for host in self._homes.get(home, ()))
+
+    def add(self, revision: int, changed: set[ThingKey]) -> None:
+        ports = {key: self._view.find(key) for key in changed if key.kind == "port"}
+        owners = {key.owner for key in changed} | set(self._whose(ports))
+        before = {owner: self.hosts_of(owner) for owner in owners}
+        for key, port in ports.items():
+            self._place(key, port if isinstance(port, Port) else None)
+        told: defaultdict[str, set[ThingKey]] = defaultdict(set)
+        for owner in owners:
+            after = self.hosts_of(owner)
+            mine = {key for key in changed if key.owner == owner}
+            for host in before[owner] | after:
+                told[host] |= self._followed(host, owner, mine, was=host in before[owner], stays=host in after)
+        for host, keys in told.items():
+            if keys:
+                self._hosts[host].tell(revision, keys)
+
+    def end(self, error: BaseException | None) -> None:
+        """Nothing more comes."""
+        for one in self._hosts.values():
+            for subscription in one._subscriptions:
+                subscription.end(error)
+
+    def _whose(self, ports: Mapping[ThingKey, object]) -> Iterator[ProjectKey]:
+        """Every project whose hosts may become others by these ports."""
+        for key, port in ports.items():
+            homes = {self._ports[key][0]} if key in self._ports else set()
+            homes |= {port.home} if isinstance(port, Port) else set()
+            for home in homes:
+                yield home
+                yield from self._lodgers.get(home, ())
+
+    def _place(self, key: ThingKey, port: Port | None) -> None:
+        home, host = self._ports.pop(key, (None, ""))
+        if home is not None:
+            _drop(self._homes[home], host, key)
+            if home != key.owner:
+                _drop(self._lodgings[key.owner], home, key)
+                if home not in self._lodgings[key.owner]:
+                    self._lodgers[home].discard(key.owner)
+        if port is None or port.attachment is None or not port.attachment.host:
+            return
+        self._ports[key] = (port.home, port.attachment.host)
+        self._homes[port.home].setdefault(port.attachment.host, set()).add(key)
+        if port.lender:
+            self._lodgings[key.owner].setdefault(port.home, set()).add(key)
+            self._lodgers[port.home].add(key.owner)
+
+    def _followed(
+        self, host: str, owner: ProjectKey, changed: Iterable[ThingKey], *, was: bool, stays: bool
+    ) -> set[ThingKey]:
+        """What became another for the host."""
+        intent = self._hosts[host].intent
+        if not stays:
+            gone = intent.pop(owner, None)
+            return set(_keys_of(gone)) if gone else set()
+        project = self._view.project(owner)
+        if not was:
+            there = intent[owner] = ProjectIntent()
+            keys = {rows.key_of(thing) for thing in project.things()} if project else set()
+        else:
+            there, keys = intent.setdefault(owner, ProjectIntent()), set(changed)
+        underlays = {name: one.underlay for name, (one, _) in self._view.hosts.items()}
+        for key in keys:
+            self._show(host, there, key, underlays)
+        return keys
+
+    def _show(self, host: str, there: ProjectIntent, key: ThingKey, underlays: Mapping[str, IPv4Address]) -> None:
+        thing = self._view.find(key)
+        if thing is None:
+            there.put(key, None)
+            return
+        subnet = self._view.find(ThingKey("subnet", thing.home, thing.subnet)) if isinstance(thing, Port) else None
+        seen = seen_from(host, thing, subnet if isinstance(subnet, Subnet) else None, underlays)
+        there.put(key, seen)
+
+
+def _keys_of(project: ProjectIntent) -> Iterator[ThingKey]:
+    shelves = (project.subnets, project.groups, project.ports, project.policies, project.reach_tests, project.shares)
+    if project.vpc:
+        yield rows.key_of(project.vpc)
+    yield from (rows.key_of(thing) for shelf in shelves for thing in shelf.values())
+
+
+def _drop(shelf: dict[_Name, set[ThingKey]], name: _Name, key: ThingKey) -> None:
+    shelf[name].discard(key)
+    if not shelf[name]:
+        del shelf[name]

@@ -1,0 +1,157 @@
+"""The controller's end of the line to an agent on another host: what the host is to hold, and how far it has been told.
+
+Publishing never waits for the host. Whoever was told up to a generation, and holds just that, is told what changed
+since, as far back as changes are kept; everybody else the whole program. A host that does not listen costs the memory
+of these changes and nobody's time.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator
+from itertools import count
+
+from weftwork.base.errors import Failure
+from weftwork.program.resource import Key, Program, Resource
+from weftwork.rpc.programs import MODULUS, digest_of
+from weftwork.seams.channel import ProgramChange, Report, ReportSink
+from weftwork.seams.fleet import Question, Told
+
+KEPT_MAX = 256
+"""Changes, of each host."""
+OBSERVE_S = 10.0
+SETTLE_S = 10.0
+
+
+class RemoteLink:
+    """Implements `seams.channel.AgentLink`. One session at a time reads from it."""
+
+    def __init__(self, host: str, sink: ReportSink) -> None:
+        self._host = host
+        self._sink = sink
+        self._program: dict[Key, Resource] | None = None
+        self._digest = 0
+        self._last = ProgramChange(0, True, frozenset())
+        self._kept: deque[Told] = deque(maxlen=KEPT_MAX)
+        self._first = 0
+        self._news = asyncio.Event()
+        self._questions: deque[Question] = deque()
+        self._answers: dict[int, asyncio.Future[Program]] = {}
+        self._numbers = count(1)
+        self._session = 0
+        self.report = Report(host, 0)
+        self.is_connected = False
+
+    @property
+    def host(self) -> str:
+        return self._host
+
+    @property
+    def resources(self) -> int:
+        return len(self._program or ())
+
+    @property
+    def generation(self) -> int:
+        """What the host is to be at."""
+        return self._last.generation
+
+    def publish(self, change: ProgramChange) -> None:
+        if change.complete:
+            self._program = {one.key: one for one in change.added}
+            self._digest = digest_of(change.added)
+        else:
+            assert self._program is not None, "the first change is complete"
+            for one in change.removed:
+                self._program.pop(one.key, None)
+            self._program |= {one.key: one for one in change.added}
+            self._digest = (self._digest + digest_of(change.added) - digest_of(change.removed)) % MODULUS
+        if len(self._kept) == KEPT_MAX:
+            self._first += 1
+        self._kept.append(Told(change, self._digest))
+        self._last = change
+        self._news.set()
+
+    async def updates(self, generation: int, term: int, digest: int) -> AsyncIterator[Told | Question]:
+        """What to tell a host that has this; without end. Whoever read before hears no more."""
+        self._session += 1
+        session = self._session
+        self._news.set()
+        position = self._position(generation, term, digest)
+        while session == self._session:
+            self._news.clear()
+            while self._questions:
+                yield self._questions.popleft()
+            if self._program is not None:
+                if position is None or position < self._first:
+                    position = self._first + len(self._kept)
+                    whole = ProgramChange(
+                        self._last.generation, True, frozenset(self._program.values()), term=self._last.term
+                    )
+                    yield Told(whole, self._digest)
+                    continue
+                if position < self._first + len(self._kept):
+                    told = self._kept[position - self._first]
+                    position += 1
+                    yield told
+                    continue
+            await self._news.wait()
+
+    def _position(self, generation: int, term: int, digest: int) -> int | None:
+        """Behind the change that leads to just that; None for what is not known."""
+        for place in range(len(self._kept) - 1, -1, -1):
+            told = self._kept[place]
+            if (told.change.generation, told.change.term, told.digest) == (generation, term, digest):
+                return self._first + place + 1
+        return None
+
+    def take(self, report: Report) -> None:
+        self.report = report
+        self._news.set()
+        self._sink(report)
+
+    def connected(self, is_connected: bool) -> None:
+        self.is_connected = is_connected
+        if not is_connected:
+            self._session += 1
+            for answer in self._answers.values():
+                if not answer.done():
+                    answer.set_exception(self._unreachable())
+            self._answers.clear()
+            self._questions.clear()
+            self._news.set()
+
+    async def observe(self, scopes: frozenset[str] | None = None) -> Program:
+        if not self.is_connected:
+            raise self._unreachable()
+        question = Question(next(self._numbers), scopes)
+        answer: asyncio.Future[Program] = asyncio.get_running_loop().create_future()
+        self._answers[question.number] = answer
+        self._questions.append(question)
+        self._news.set()
+        try:
+            async with asyncio.timeout(OBSERVE_S):
+                return await answer
+        except TimeoutError:
+            raise self._unreachable() from None
+        finally:
+            self._answers.pop(question.number, None)
+
+    def answered(self, number: int, outcome: Program | Failure) -> None:
+        answer = self._answers.get(number)
+        if answer is None or answer.done():
+            return
+        if isinstance(outcome, Failure):
+            answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)
+
+    async def settle(self) -> bool:
+        """It is asked now and then: nobody tells when a report comes."""
+        wanted, deadline = self.generation, asyncio.get_running_loop().time() + SETTLE_S
+        while self.report.generation < wanted:
+            if asyncio.get_running_loop().time() > deadline:
+                return False
+            await asyncio.sleep(0.02)
+        return True
+
+    def _unreachable(self) -> Failure:
+        return Failure("HOST_UNREACHABLE", f"the agent of {self._host} is not connected")
