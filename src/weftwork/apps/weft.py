@@ -8,6 +8,8 @@ from weftwork.cli.root import make_weft
 
 LOCAL = {
     "up": LocalCommand("weftwork.apps.up", "Run the server and the agent of this machine, in the foreground."),
+    "agent": LocalCommand("weftwork.apps.agent", "Run the agent of this host of a fleet, in the foreground."),
+    "lab": LocalCommand("weftwork.apps.lab.command", "Make a fleet on this machine, to try and to break."),
     "server": LocalCommand("weftwork.apps.server", "Run the API server alone."),
     "down": LocalCommand("weftwork.apps.down", "Take everything of ours off this machine."),
     "store": LocalCommand("weftwork.apps.store", "Move everything from one store to another."),

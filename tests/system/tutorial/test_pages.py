@@ -58,6 +58,7 @@ class Shell:
     def __exit__(self, *_: object) -> None:
         """Whatever was left running in the background ends with the shell."""
         if self._bash.poll() is None:
+            self._tell("[ ! -d /run/weft-lab ] || weft lab down >/dev/null")
             self._tell("weft down >/dev/null; kill $(jobs -p) 2>/dev/null; wait; exit 0")
         self._bash.communicate(timeout=60)
 
