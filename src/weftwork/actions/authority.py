@@ -4,10 +4,12 @@ A host's certificate is short-lived and holds the host's identity. It is good fo
 this identity: removing the host, or joining anew, revokes it at once.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -24,7 +26,8 @@ HOST_LIFETIME = timedelta(days=7)
 _SERVER_LIFETIME = timedelta(days=397)
 _AUTHORITY_LIFETIME = timedelta(days=3650)
 _SKEW = timedelta(minutes=5)
-_HOST = "host"
+_HOST = "weft host"
+_HOST_URI = "weft://host/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +49,26 @@ class Authority:
     def server(self, now: datetime) -> Signed:
         """A key and a certificate for one start of a server."""
         key = ec.generate_private_key(ec.SECP256R1())
-        return Signed(_pem_of(key), self._sign(SERVER_NAME, key.public_key(), now, _SERVER_LIFETIME, of_server=True))
+        public = key.public_key()
+        return Signed(_pem_of(key), self._sign(x509.DNSName(SERVER_NAME), public, now, _SERVER_LIFETIME))
 
-    def host(self, name: str, identity: str, signing_request: bytes, now: datetime) -> bytes:
-        """The certificate of a host, for the key that signed the request. Refusal INVALID_ARGUMENT."""
-        try:
-            request = x509.load_pem_x509_csr(signing_request)
-            is_signed = request.is_signature_valid
-        except ValueError:
-            is_signed = False
-        if not is_signed or not isinstance(key := request.public_key(), ec.EllipticCurvePublicKey):
-            raise codes.INVALID_ARGUMENT.refusal("this is no signing request for an EC key", field="signing_request")
-        return self._sign(f"{_HOST}:{name}:{identity}", key, now, HOST_LIFETIME, of_server=False)
+    def host(self, name: str, identity: str, key: ec.EllipticCurvePublicKey, now: datetime) -> bytes:
+        """The certificate of a host. Its name stands in a URI, for it may be longer than a common name."""
+        return self._sign(x509.UniformResourceIdentifier(f"{_HOST_URI}{name}/{identity}"), key, now, HOST_LIFETIME)
 
     def _sign(
-        self, name: str, key: ec.EllipticCurvePublicKey, now: datetime, lifetime: timedelta, *, of_server: bool
+        self,
+        subject: x509.DNSName | x509.UniformResourceIdentifier,
+        key: ec.EllipticCurvePublicKey,
+        now: datetime,
+        lifetime: timedelta,
     ) -> bytes:
+        of_server = isinstance(subject, x509.DNSName)
         usage = ExtendedKeyUsageOID.SERVER_AUTH if of_server else ExtendedKeyUsageOID.CLIENT_AUTH
+        common_name = x509.NameAttribute(NameOID.COMMON_NAME, SERVER_NAME if of_server else _HOST)
         made = (
             x509.CertificateBuilder()
-            .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+            .subject_name(x509.Name([common_name]))
             .issuer_name(self._own.subject)
             .public_key(key)
             .serial_number(x509.random_serial_number())
@@ -73,21 +76,31 @@ class Authority:
             .not_valid_after(now + lifetime)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
-            .add_extension(
-                x509.SubjectAlternativeName([x509.DNSName(SERVER_NAME if of_server else _HOST)]), critical=False
-            )
+            .add_extension(x509.SubjectAlternativeName([subject]), critical=False)
             .sign(self._key, hashes.SHA256())  # type: ignore[arg-type]
         )
         return made.public_bytes(serialization.Encoding.PEM)
 
 
-def host_in(common_name: str) -> tuple[str, str]:
+def signing_key(signing_request: bytes) -> ec.EllipticCurvePublicKey:
+    """Whose owner signed the request with it. Refusal INVALID_ARGUMENT."""
+    try:
+        request = x509.load_pem_x509_csr(signing_request)
+        key = request.public_key() if request.is_signature_valid else None
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePublicKey):
+        raise codes.INVALID_ARGUMENT.refusal("this is no signing request for an EC key", field="signing_request")
+    return key
+
+
+def host_in(alternative_names: Iterable[str]) -> tuple[str, str]:
     """Name and identity in a host's certificate. Refusal JOIN_REFUSED."""
-    kind, _, rest = common_name.partition(":")
-    name, _, identity = rest.partition(":")
-    if kind != _HOST or not name or not identity:
-        raise codes.JOIN_REFUSED.refusal("this certificate is no host's")
-    return name, identity
+    for uri in alternative_names:
+        name, _, identity = uri.removeprefix(_HOST_URI).partition("/")
+        if uri.startswith(_HOST_URI) and name and identity:
+            return name, identity
+    raise codes.JOIN_REFUSED.refusal("this certificate is no host's")
 
 
 async def authority_of(store: Store) -> Authority:

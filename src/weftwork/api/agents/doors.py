@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 
 from weftwork.actions import hosts
-from weftwork.actions.authority import Authority, host_in
+from weftwork.actions.authority import Authority, host_in, signing_key
 from weftwork.actions.network import Network
 from weftwork.api.errors import answer_to
 from weftwork.base import codes
@@ -58,34 +58,33 @@ class AgentDoors:
     agents_port: int = 0
 
     async def join(self, request: pb.JoinRequest) -> pb.JoinResponse:
+        key = signing_key(request.signing_request)  # before the token is used up
         host = await hosts.join_host(self.network, token=request.token)
-        certificate = self._certificate(host.name, host.identity, request.signing_request)
+        certificate = self.authority.host(host.name, host.identity, key, datetime.now(UTC))
         log.info("host %s has joined", host.name)
         return pb.JoinResponse(
             host=host.name, certificate=certificate, agents_port=self.agents_port, deployment=self.deployment
         )
 
-    async def renew(self, common_name: str, request: pb.RenewRequest) -> pb.RenewResponse:
-        name, identity = self.known(common_name)
-        return pb.RenewResponse(certificate=self._certificate(name, identity, request.signing_request))
+    async def renew(self, names: Iterable[str], request: pb.RenewRequest) -> pb.RenewResponse:
+        name, identity = self.known(names)
+        key = signing_key(request.signing_request)
+        return pb.RenewResponse(certificate=self.authority.host(name, identity, key, datetime.now(UTC)))
 
-    def known(self, common_name: str) -> tuple[str, str]:
+    def known(self, names: Iterable[str]) -> tuple[str, str]:
         """Whose certificate it is, if it is good for a host. Refusal JOIN_REFUSED."""
-        name, identity = host_in(common_name)
+        name, identity = host_in(names)
         host, _ = self.network.view.hosts.get(name, (None, 0))
         if host is None or host.identity != identity:
             raise codes.JOIN_REFUSED.refusal(f"this certificate is not good for host {name!r} any more")
         return name, identity
-
-    def _certificate(self, name: str, identity: str, signing_request: bytes) -> bytes:
-        return self.authority.host(name, identity, signing_request, datetime.now(UTC))
 
 
 async def _connected(
     doors: AgentDoors, messages: AsyncIterator[pb.AgentMessage], context: "Context"
 ) -> AsyncIterator[pb.ServerMessage]:
     try:
-        name, identity = doors.known(_common_name(context))
+        name, identity = doors.known(_names_in(context))
         hello = await _hello(messages)
         await hosts.note_facts(doors.network, name=name, facts=_facts(hello))
         session = doors.sessions.connect(name)
@@ -201,9 +200,10 @@ def _facts(hello: pb.Hello) -> HostFacts:
     )
 
 
-def _common_name(context: "Context") -> str:
-    names = tuple(context.auth_context().get("x509_common_name", ()))
-    return names[0].decode(errors="replace") if names else ""
+def _names_in(context: "Context") -> list[str]:
+    """The alternative names in the certificate that came in."""
+    names = context.auth_context().get("x509_subject_alternative_name", ())
+    return [name.decode(errors="replace") for name in names]
 
 
 async def _answered(context: "Context", method: str, answer: Awaitable[_Answer]) -> _Answer | None:
@@ -242,7 +242,7 @@ def _join_service(doors: Callable[[], AgentDoors]) -> grpc.GenericRpcHandler:
 
 def _agent_service(doors: Callable[[], AgentDoors]) -> grpc.GenericRpcHandler:
     async def renew(request: pb.RenewRequest, context: "Context") -> pb.RenewResponse | None:
-        return await _answered(context, "Renew", doors().renew(_common_name(context), request))
+        return await _answered(context, "Renew", doors().renew(_names_in(context), request))
 
     async def connect(messages: AsyncIterator[pb.AgentMessage], context: "Context") -> AsyncIterator[pb.ServerMessage]:
         async for message in _connected(doors(), messages, context):
