@@ -179,11 +179,9 @@ class NodeBundler:
         lines: list[str] = []
         for target in await self._insight.targets():
             state = await self._insight.target(target.host, target.driver, "")
-            lines.append(f"{target.host}/{target.driver}: desired {len(state.desired)}, observed {len(state.observed)}")
-            lines += [
-                f"  {'missing' if one in set(state.desired) else 'extra'}: {one}"
-                for one in sorted(set(state.desired) ^ set(state.observed))
-            ]
+            desired, observed = set(state.desired), set(state.observed)
+            lines.append(f"{target.host}/{target.driver}: desired {len(desired)}, observed {len(observed)}")
+            lines += [f"  {'missing' if one in desired else 'extra'}: {one}" for one in sorted(desired ^ observed)]
         return "\n".join(lines) + "\n"
 
     async def _conditions(self) -> str:
