@@ -185,14 +185,15 @@ async def test_an_answer_survives_the_server(tmp_path: Path) -> None:
     kept = await store.range(REQUESTS)
     await store.close()
 
-    assert made.json()["id"] in kept.records[0].value.decode()
+    assert sum(made.json()["id"] in one.value.decode() for one in kept.records) == 1
 
 
 async def test_answers_are_forgotten_after_a_day(here: World, rest: httpx.AsyncClient) -> None:
     first = await rest.post(PORTS, json={}, headers=key("k1"))
+    answers = len((await here.store.range(REQUESTS)).records)
     kept = await forget_old(here.store, Later(here, KEPT_S - 60))
     forgotten = await forget_old(here.store, Later(here, KEPT_S + 60))
     again = await rest.post(PORTS, json={}, headers=key("k1"))
 
-    assert (kept, forgotten) == (0, 1)
+    assert (kept, forgotten) == (0, answers)
     assert first.json()["id"] != again.json()["id"]

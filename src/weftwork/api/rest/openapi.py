@@ -206,7 +206,7 @@ def _answers(route: Route, schemas: Schemas) -> Iterable[tuple[str, Json]]:
 
 def _refusals(route: Route) -> set[HTTPStatus]:
     more: set[HTTPStatus] = {HTTPStatus.GONE} if route.resumes else set()
-    if route.is_mutation or route.name == "Plan":
+    if route.verb != "GET":
         more |= {HTTPStatus.CONFLICT}
     if route.is_mutation and route.has_subject:
         more |= {HTTPStatus.PRECONDITION_FAILED}
