@@ -95,9 +95,7 @@ async def apply(
             batch.seen.append(Empty(keys.journal(owner), if_revision))
         return Stored(await _Application(batch, owner, spec).run(prune=prune, may_replace=replace), 0)
 
-    done = await run_batch(network, [step])
-    (changes,) = done.value
-    return Stored(changes.value, done.revision)
+    return await run_batch(network, [step], lambda values: values[0].value)
 
 
 class _Application:

@@ -28,15 +28,22 @@ Step = Callable[[Network], Awaitable[Any]]
 """An action on the network that it is given; it waits for nothing else. It may answer a Stored, or several things."""
 
 
-async def run_batch(network: Network, steps: Sequence[Step]) -> Stored[tuple[Any, ...]]:
-    """What each step answers, with the revision of them all.
+def _all(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    return values
+
+
+async def run_batch(
+    network: Network, steps: Sequence[Step], answer: Callable[[tuple[Any, ...]], tuple[Any, ...]] = _all
+) -> Stored[tuple[Any, ...]]:
+    """What each step answers, with the revision of them all; or what `answer` makes of it, which is also what is kept
+    for a caller who asks again.
 
     Inside another batch, they are steps of that one.
 
     Refusals TOO_MANY_STEPS, and those of the steps, with the number of the step (from 1) as detail `step`.
     """
     if isinstance(network, Batch):
-        return Stored(tuple([await step(network) for step in steps]), 0)
+        return Stored(answer(tuple([await step(network) for step in steps])), 0)
     if len(steps) > STEPS_MAX:
         raise codes.TOO_MANY_STEPS.refusal(f"{len(steps)} changes, at most {STEPS_MAX} fit in one batch")
     owners: set[ProjectKey] = set()
@@ -46,7 +53,7 @@ async def run_batch(network: Network, steps: Sequence[Step]) -> Stored[tuple[Any
         decided_at = network.view.revision
         try:
             async with network.alone(owners):
-                return await _attempt(network, batch, steps)
+                return await _attempt(network, batch, steps, answer)
         except Refusal:
             if network.is_dry or is_refused or not await network.was_behind(decided_at):
                 raise
@@ -62,7 +69,9 @@ async def run_batch(network: Network, steps: Sequence[Step]) -> Stored[tuple[Any
     raise codes.TOO_MANY_CONFLICTS.refusal(f"gave up after {ATTEMPTS} attempts: others were faster each time")
 
 
-async def _attempt(network: Network, batch: "Batch", steps: Sequence[Step]) -> Stored[tuple[Any, ...]]:
+async def _attempt(
+    network: Network, batch: "Batch", steps: Sequence[Step], answer: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+) -> Stored[tuple[Any, ...]]:
     async def decide() -> Decision[tuple[Any, ...]]:
         # Whatever is waited for is behind us: from here on, the scratch view is as the network's.
         batch.begin()
@@ -71,7 +80,7 @@ async def _attempt(network: Network, batch: "Batch", steps: Sequence[Step]) -> S
         for owner in sorted(batch.owners):
             draft += await guard_for_tests(network, owner, draft)
             check_would_hold(network, owner, draft)
-        return Decision(values, draft, network.view.revision, tuple(batch.holds))
+        return Decision(answer(values), draft, network.view.revision, tuple(batch.holds))
 
     done = await network.on_its_terms(decide)
     return Stored(tuple(_dated(value, done.revision) for value in done.value), done.revision)

@@ -178,6 +178,20 @@ async def test_what_takes_two_steps_is_kept_as_a_whole(here: World, rest: httpx.
     assert again.json() == first.json()
 
 
+async def test_a_file_that_is_applied_twice_with_one_key_answers_the_same_twice(rest: httpx.AsyncClient) -> None:
+    text = (
+        (await rest.get(f"{PROJECT}:export")).json()["text"].replace("security_groups:", "security_groups:\n  new: {}")
+    )
+    body = {"files": [{"name": "shop.yaml", "text": text}]}
+
+    first, again = [await rest.post(f"{PROJECT}:apply", json=body, headers=key("k1")) for _ in range(2)]
+    unchanged, once_more = [await rest.post(f"{PROJECT}:apply", json=body, headers=key("k2")) for _ in range(2)]
+
+    assert first.status_code == 200 and first.json()["changes"]
+    assert again.json() == first.json()
+    assert once_more.json() == unchanged.json() and not unchanged.json().get("changes")
+
+
 async def test_an_answer_survives_the_server(tmp_path: Path) -> None:
     async with world(tmp_path) as here, rest_of(here) as rest:
         made = await rest.post(PORTS, json={}, headers=key("k1"))
