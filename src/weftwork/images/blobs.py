@@ -1,8 +1,10 @@
 """Blobs under the digest of their bytes. One that is there is whole: it was verified before it got its name."""
 
 import contextlib
+import fcntl
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -18,9 +20,8 @@ class Arrival:
 
     def __init__(self, blob: Descriptor, partial: Path, place: Path) -> None:
         self._blob = blob
-        self._partial = partial
         self._place = place
-        self._file = partial.open("a+b")
+        self._partial, self._file = _own(partial)
         self._hash = hashlib.sha256()
         self._file.seek(0)
         while chunk := self._file.read(_CHUNK):
@@ -61,6 +62,21 @@ class Arrival:
 
     def close(self) -> None:
         self._file.close()
+
+
+def _own(partial: Path) -> tuple[Path, BinaryIO]:
+    """The file to write to, for nobody else: another one when somebody else fetches the same blob at this moment."""
+    while True:
+        file = partial.open("a+b")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            partial = partial.with_suffix(f".{secrets.token_hex(8)}")
+            continue
+        if partial.exists() and partial.stat().st_ino == os.fstat(file.fileno()).st_ino:
+            return partial, file
+        file.close()  # it has got its name, or was thrown away, between the opening and the lock
 
 
 class Blobs:

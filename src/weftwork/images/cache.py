@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from weftwork.base import codes
+from weftwork.base.errors import Refusal
 from weftwork.images import files, registry
 from weftwork.images.blobs import Blobs
 from weftwork.images.disk import make_ext4
@@ -88,7 +89,7 @@ class Images:
     def find(self, text: str) -> Image:
         """By name, or by the beginning of its id. Raises IMAGE_NOT_FOUND, also when several begin so."""
         there = self.list()
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(Refusal):
             name = str(Reference.parse(text))
             if found := [image for image in there if name in image.names]:
                 return found[0]
@@ -166,8 +167,7 @@ class Images:
             entries, size = await self._make_disk(manifest, config, self._disks / disk, told)
             taken_at = datetime.now(UTC).isoformat(timespec="seconds")
             image = Image(manifest.config.digest, blob.digest, (), str(config.platform), disk, entries, size, taken_at)
-        self._name(image, name)
-        return replace(image, names=tuple(sorted({*image.names, name})))
+        return self._name(image, name)
 
     async def _make_disk(self, manifest: Manifest, config: ImageConfig, disk: Path, told: Told) -> tuple[int, int]:
         paths = [self._blobs.path(layer.digest) for layer in manifest.layers]
@@ -190,12 +190,17 @@ class Images:
             building.rename(disk)
         return tree.entries, tree.bytes
 
-    def _name(self, image: Image, name: str) -> None:
+    def _name(self, image: Image, name: str) -> Image:
         """A name is one image's: who had it before loses it, as after a newer pull of a tag."""
-        for other in self.list():
-            if name in other.names and other.id != image.id:
-                self._write(replace(other, names=tuple(one for one in other.names if one != name)))
-        self._write(replace(image, names=tuple(sorted({*image.names, name}))))
+        with (self._folder / "names").open("w") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            for other in self.list():
+                if name in other.names and other.id != image.id:
+                    self._write(replace(other, names=tuple(one for one in other.names if one != name)))
+            names = {*(self._read(image.id) or image).names, name}
+            named = replace(image, names=tuple(sorted(names)))
+            self._write(named)
+            return named
 
     def _read(self, identity: str) -> Image | None:
         record = self._record(identity)
@@ -236,7 +241,7 @@ class Images:
 
 
 def _full(text: str) -> str:
-    with contextlib.suppress(Exception):
+    with contextlib.suppress(Refusal):
         return str(Reference.parse(text))
     return text
 

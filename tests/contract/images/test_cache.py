@@ -24,7 +24,7 @@ def load(images: Images, path: Path, name: str | None = None) -> Image:
 
 
 def files_below(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name != "lock"}
+    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file() and path.name not in ("lock", "names")}
 
 
 def test_a_layout_its_tar_and_what_docker_saves_are_one_image(images: Images, tmp_path: Path) -> None:
@@ -122,6 +122,22 @@ def test_an_image_that_is_not_here_is_told(images: Images, name: str) -> None:
         images.find(name)
 
     assert refused.value.code == "IMAGE_NOT_FOUND"
+
+
+def test_many_who_pull_images_of_the_same_layers_at_once_all_get_them(
+    registry: RegistryServer, images: Images, tmp_path: Path
+) -> None:
+    layers = [make_tar([file(f"{number}", os.urandom(400_000))]) for number in range(3)]
+    names = [registry.push(f"shared-layers/{n}", "1", make_image(layers, Cmd=[f"/{n % 3}"])) for n in range(6)]
+
+    async def pull_all() -> None:
+        await asyncio.gather(*(images.pull(name, AMD64, lambda what, done, whole: None) for name in names))
+
+    asyncio.run(pull_all())
+
+    assert sorted(name for image in images.list() for name in image.names) == sorted(names)
+    assert len(images.list()) == 3 and len({image.disk for image in images.list()}) == 1
+    assert list((tmp_path / "images" / "blobs" / "partial").iterdir()) == []
 
 
 def test_a_process_that_dies_at_any_moment_leaves_what_the_next_one_puts_right(
