@@ -1,40 +1,27 @@
 """A host of a fleet as a process: joins if it has not, then follows what its server says."""
 
 import asyncio
-import logging
 import os
 import signal
-import sys
 from contextlib import ExitStack
 from pathlib import Path
-
-import uvloop
 
 from weftwork.agent.joining import join, join_file
 from weftwork.agent.remote import Facts, RemoteAgent
 from weftwork.agent.state import Identity, StateFolder
 from weftwork.apps.backends import open_host
-from weftwork.apps.node import only_agent, tell
+from weftwork.apps.node import only_agent, run_process
 from weftwork.base.errors import Failure, Kind, Refusal
 from weftwork.drivers.linux.probe import HostCapabilities, probe
 from weftwork.drivers.linux.rules_watch import RulesWatch
 from weftwork.reconciler.reconciler import Pace
+from weftwork.telemetry.logs import start_logging
 
 
 def start(server: str, token_file: Path | None, state: Path, audit_s: float) -> int:
     """Run it as this process; its exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    code = 0
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_run(server, token_file, state, audit_s))
-    except* (Refusal, Failure) as errors:
-        code = 1
-        for error in errors.exceptions:
-            tell(error)
-    except* KeyboardInterrupt:
-        code = 130
-    return code
+    start_logging()
+    return run_process(_run(server, token_file, state, audit_s))
 
 
 async def _run(server: str, token_file: Path | None, state: Path, audit_s: float) -> None:

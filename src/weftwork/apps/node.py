@@ -10,10 +10,11 @@ import socket
 import struct
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
@@ -396,10 +397,15 @@ def start(settings: Settings, *, with_agent: bool, adopts: Sequence[str] = ()) -
     """Run a node as this process; its exit code."""
     gc.disable()  # Until what was in the store is in memory: all of it stays.
     start_logging(settings.telemetry_log_format, settings.telemetry_log_level)
+    return run_process(run_node(settings, with_agent=with_agent, adopts=adopts))
+
+
+def run_process(main: Coroutine[Any, Any, None]) -> int:
+    """Run it as this process; its exit code, after what went wrong was told."""
     code = 0
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(run_node(settings, with_agent=with_agent, adopts=adopts))
+            runner.run(main)
     except* (Refusal, Failure) as errors:
         code = 1
         for error in errors.exceptions:
