@@ -1,14 +1,13 @@
 """A store that notes which request made a revision, and tells what a commit took."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-
-from weftwork.seams.store import Change, RangeResult, Record, Store, Transaction
+from weftwork.seams.store import Store, Transaction
+from weftwork.store.passing import PassingStore
 from weftwork.telemetry.journeys import Following
 
 
-class NotingStore:
+class NotingStore(PassingStore):
     def __init__(self, store: Store, following: Following) -> None:
-        self._store = store
+        super().__init__(store)
         self._following = following
 
     async def commit(self, transaction: Transaction) -> int:
@@ -16,24 +15,3 @@ class NotingStore:
             revision = await self._store.commit(transaction)
         self._following.journeys.note(revision)
         return revision
-
-    async def get(self, key: str) -> Record | None:
-        return await self._store.get(key)
-
-    async def range(self, prefix: str, *, after: str = "", limit: int = 0) -> RangeResult:
-        return await self._store.range(prefix, after=after, limit=limit)
-
-    def scan(self, prefixes: Sequence[str]) -> AsyncGenerator[RangeResult, None]:
-        return self._store.scan(prefixes)
-
-    def watch(self, prefix: str, *, after: int) -> AsyncIterator[Change]:
-        return self._store.watch(prefix, after=after)
-
-    async def catch_up(self, prefix: str) -> int:
-        return await self._store.catch_up(prefix)
-
-    async def compact(self, revision: int) -> None:
-        await self._store.compact(revision)
-
-    async def close(self) -> None:
-        await self._store.close()

@@ -1,6 +1,6 @@
 """A network without hosts: real actions over a real store, and a clock that tests move."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -12,7 +12,8 @@ from weftwork.base.codes import ALL
 from weftwork.base.errors import Refusal
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.keys import ROOT
-from weftwork.seams.store import Change, RangeResult, Record, Store, Transaction
+from weftwork.seams.store import Record, Store, Transaction
+from weftwork.store.passing import PassingStore
 from weftwork.store.sqlite import SqliteStore
 
 RED = ProjectKey("red", "web")
@@ -36,11 +37,11 @@ class HandClock:
         return self.time_s
 
 
-class Intercepted:
+class Intercepted(PassingStore):
     """A store where something happens just before the next commit arrives."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        super().__init__(store)
         self.first: Callable[[], Awaitable[object]] | None = None
 
     async def commit(self, transaction: Transaction) -> int:
@@ -48,27 +49,6 @@ class Intercepted:
         if first is not None:
             await first()
         return await self._store.commit(transaction)
-
-    async def get(self, key: str) -> Record | None:
-        return await self._store.get(key)
-
-    async def range(self, prefix: str, *, after: str = "", limit: int = 0) -> RangeResult:
-        return await self._store.range(prefix, after=after, limit=limit)
-
-    def scan(self, prefixes: Sequence[str]) -> AsyncGenerator[RangeResult, None]:
-        return self._store.scan(prefixes)
-
-    def watch(self, prefix: str, *, after: int) -> AsyncIterator[Change]:
-        return self._store.watch(prefix, after=after)
-
-    async def catch_up(self, prefix: str) -> int:
-        return await self._store.catch_up(prefix)
-
-    async def compact(self, revision: int) -> None:
-        await self._store.compact(revision)
-
-    async def close(self) -> None:
-        await self._store.close()
 
 
 @asynccontextmanager
