@@ -68,7 +68,8 @@ def take(path: Path, name: str | None, platform: Platform, blobs: Blobs) -> tupl
     except OSError as error:
         raise codes.IMAGE_NOT_FOUND.refusal(f"{path}: {error.strerror or error}") from None
     except (tarfile.TarError, EOFError) as error:
-        raise codes.IMAGE_INVALID.refusal(f"{path} is no archive of an image: {error}") from None
+        why = str(error).partition("\n")[0].rstrip(":")  # tarfile goes on with every compression it tried
+        raise codes.IMAGE_INVALID.refusal(f"{path} is no archive of an image: {why}") from None
 
 
 def _take(files: _Files, where: str, name: str | None, platform: Platform, blobs: Blobs) -> tuple[Descriptor, Manifest]:
