@@ -37,6 +37,11 @@ class Arrival:
         self._hash.update(chunk)
         self._file.write(chunk)
 
+    @property
+    def is_right(self) -> bool:
+        """Whether what is here is the whole blob, byte by byte."""
+        return self.received == self._blob.size and f"sha256:{self._hash.hexdigest()}" == self._blob.digest
+
     def start_over(self) -> None:
         self._file.truncate(0)
         self._hash = hashlib.sha256()

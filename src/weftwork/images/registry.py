@@ -104,6 +104,8 @@ class Registry:
             progress(blob, blob.size)
             return
         with blobs.receive(blob) as arrival:
+            if arrival.received >= blob.size and not arrival.is_right:
+                arrival.start_over()  # what was kept of an earlier pull was wrong already
             fruitless = 0
             while arrival.received < blob.size:
                 before = arrival.received
