@@ -18,7 +18,7 @@ import httpx
 
 from weftwork.base import codes
 from weftwork.base.errors import Refusal
-from weftwork.images.blobs import Blobs
+from weftwork.images.blobs import Arrival, Blobs
 from weftwork.images.oci import (
     INDEXES,
     LARGEST_DOCUMENT,
@@ -104,25 +104,31 @@ class Registry:
             progress(blob, blob.size)
             return
         with blobs.receive(blob) as arrival:
-            if arrival.received >= blob.size and not arrival.is_right:
-                arrival.start_over()  # what was kept of an earlier pull was wrong already
-            fruitless = 0
-            while arrival.received < blob.size:
-                before = arrival.received
-                try:
-                    headers = {"Range": f"bytes={before}-"} if before else {}
-                    async with self._get(f"blobs/{blob.digest}", headers) as answer:
-                        if answer.status_code != httpx.codes.PARTIAL_CONTENT:
-                            arrival.start_over()
-                        async for chunk in answer.aiter_raw():
-                            arrival.write(chunk)
-                            progress(blob, arrival.received)
-                    if arrival.received < blob.size:
-                        raise httpx.ReadError(f"the connection ended after {arrival.received} of {blob.size} bytes")
-                except httpx.TransportError as error:
-                    fruitless = 0 if arrival.received > before else fruitless + 1
-                    await self._wait(fruitless, error)
+            is_resumed = arrival.received > 0
+            await self._receive(arrival, blob, progress)
+            if is_resumed and not arrival.is_right:  # what was kept of an earlier pull was wrong already
+                arrival.start_over()
+                await self._receive(arrival, blob, progress)
             arrival.commit()
+
+    async def _receive(self, arrival: Arrival, blob: Descriptor, progress: Progress) -> None:
+        """The rest of a blob, over as many connections as it takes."""
+        fruitless = 0
+        while arrival.received < blob.size:
+            before = arrival.received
+            try:
+                headers = {"Range": f"bytes={before}-"} if before else {}
+                async with self._get(f"blobs/{blob.digest}", headers) as answer:
+                    if answer.status_code != httpx.codes.PARTIAL_CONTENT:
+                        arrival.start_over()
+                    async for chunk in answer.aiter_raw():
+                        arrival.write(chunk)
+                        progress(blob, arrival.received)
+                if arrival.received < blob.size:
+                    raise httpx.ReadError(f"the connection ended after {arrival.received} of {blob.size} bytes")
+            except httpx.TransportError as error:
+                fruitless = 0 if arrival.received > before else fruitless + 1
+                await self._wait(fruitless, error)
 
     async def _wait(self, again: int, error: httpx.TransportError) -> None:
         if again >= _TRIES - 1:

@@ -162,6 +162,18 @@ def test_a_pull_that_was_given_up_is_gone_on_with(
     assert "bytes=1000000-" in [asked for _, asked in front.requests]
 
 
+@pytest.mark.parametrize("kept", [b"wrong", bytes(3_000_000), bytes(5_000_000)], ids=["a bit", "much", "too much"])
+def test_what_was_kept_of_an_earlier_pull_and_is_wrong_does_no_harm(
+    registry: RegistryServer, images: Images, tmp_path: Path, kept: bytes
+) -> None:
+    image = large_image()
+    name = registry.push("kept", "1", image)
+    for digest in image.blobs:
+        (tmp_path / "images" / "blobs" / "partial" / digest.removeprefix("sha256:")).write_bytes(kept)
+
+    assert pull(images, name).names == (name,)
+
+
 def test_a_registry_without_ranges_starts_over(registry: RegistryServer, front: RegistryFront, images: Images) -> None:
     name = front.name(registry.push("no-ranges", "1", large_image()))
     front.takes_ranges = False
