@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes docs/reference/errors.md from base/codes.py; tests/unit/api/test_errors_page.py says whether it is current."""
+"""Makes docs/reference/errors.md from base/codes; tests/unit/api/test_errors_page.py says whether it is current."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ PAGE = Path(__file__).resolve().parents[1] / "docs/reference/errors.md"
 
 HEAD = """# Errors
 
-*Generated from `src/weftwork/base/codes.py` by `tools/generate_errors_page.py`: do not edit.*
+*Generated from `src/weftwork/base/codes` by `tools/generate_errors_page.py`: do not edit.*
 
 Every refusal carries a stable **reason code** in `google.rpc.ErrorInfo.reason` (domain `weftwork`), a message that says
 what was wrong, and in `metadata["hint"]` what to do. A code, once published, never changes its meaning. A refused call

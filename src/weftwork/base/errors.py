@@ -22,7 +22,7 @@ class Kind(Enum):
 class Refusal(Exception):
     """The caller's turn: asking the same again cannot help.
 
-    `code` is stable and listed in `base/codes.py`; `message` says what was wrong and `hint` what to do.
+    `code` is stable and listed in `base/codes`; `message` says what was wrong and `hint` what to do.
     """
 
     def __init__(

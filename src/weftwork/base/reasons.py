@@ -1,4 +1,4 @@
-"""Every reason why a packet passes or is stopped: the other half of the registry of codes, beside `base/codes.py`.
+"""Every reason why a packet passes or is stopped: the other half of the registry of codes, beside `base/codes`.
 
 A code, once published, never changes meaning, and no code is in both halves. `weft explain` prints them; each has a
 page `docs/reference/reasons/<CODE>.md`, made from here by `tools/generate_reason_pages.py`.

@@ -89,7 +89,7 @@ async def refused(network: Network, code: str, *words: str) -> AsyncIterator[Non
         yield
     except Refusal as refusal:
         assert refusal.code == code, f"{refusal.code} instead of {code}: {refusal.message}"
-        assert code in ALL, f"{code} is not listed in base/codes.py"
+        assert code in ALL, f"{code} is not listed in base/codes"
         assert refusal.kind is ALL[code].kind
         assert refusal.hint
         said = " ".join((refusal.message, *refusal.details.values()))
