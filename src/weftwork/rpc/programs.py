@@ -5,20 +5,23 @@ Each is a list: the name of its class, and its fields in order. A law: what was 
 
 import types
 from collections.abc import Callable, Iterable
-from dataclasses import fields
+from dataclasses import fields, is_dataclass
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from hashlib import blake2b
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from weftwork.program.dhcp import DhcpResource
+from weftwork.program.guest import GuestResource
 from weftwork.program.linux import LinuxResource
 from weftwork.program.resource import Program, Resource
 
-KINDS: dict[str, type] = {kind.__name__: kind for kind in (*get_args(LinuxResource), *get_args(DhcpResource))}
+KINDS: dict[str, type] = {
+    kind.__name__: kind for kind in (*get_args(LinuxResource), *get_args(DhcpResource), GuestResource)
+}
 _ADDRESSES = {IPv4Address, IPv6Address}
 _NETWORKS = {IPv4Network, IPv6Network}
 
@@ -50,29 +53,38 @@ def _digest(resource: Resource) -> int:
 
 
 def _row(resource: Resource) -> list[Any]:
-    kind = type(resource)
-    return [kind.__name__, *(_plain(getattr(resource, name)) for name, _ in _fields(kind))]
+    return [type(resource).__name__, *_values(resource)]
+
+
+def _values(value: Any) -> list[Any]:
+    kind: type = type(value)
+    return [_plain(getattr(value, name)) for name, _ in _fields(kind)]
 
 
 def _plain(value: Any) -> Any:
     match value:
-        case None | bool() | int() | str():
+        case None | bool() | int() | str() | bytes():
             return value
         case Enum():
             return value.value
         case tuple():
             return [_plain(one) for one in value]
+        case _ if is_dataclass(value) and not isinstance(value, type):
+            return _values(value)
         case _:
             return str(value)
 
 
 def _resource(row: list[Any]) -> Resource:
-    kind = KINDS[row[0]]
-    wanted = _fields(kind)
-    if len(wanted) != len(row) - 1:
-        raise ValueError(f"{row[0]} has {len(row) - 1} fields, not {len(wanted)}")
-    made: Resource = kind(*(read(value) for (_, read), value in zip(wanted, row[1:], strict=True)))
+    made: Resource = _value(KINDS[row[0]], row[1:])
     return made
+
+
+def _value(kind: type, values: list[Any]) -> Any:
+    wanted = _fields(kind)
+    if len(wanted) != len(values):
+        raise ValueError(f"{kind.__name__} has {len(values)} fields, not {len(wanted)}")
+    return kind(*(read(value) for (_, read), value in zip(wanted, values, strict=True)))
 
 
 @cache
@@ -99,6 +111,10 @@ def _reader_of_any(options: set[Any]) -> _Read:
     if options <= _NETWORKS:
         return ip_network
     (only,) = options
+    if only is IPv4Interface:
+        return IPv4Interface
+    if isinstance(only, type) and is_dataclass(only):
+        return partial(_value, only)
     if isinstance(only, type) and issubclass(only, Enum):
         return only
     return lambda value: value

@@ -10,6 +10,7 @@ from weftwork.base.codes.code import ALL as ALL
 from weftwork.base.codes.code import Code as Code
 from weftwork.base.codes.data_plane import *
 from weftwork.base.codes.fleet import *
+from weftwork.base.codes.guests import *
 from weftwork.base.codes.images import *
 from weftwork.base.codes.nat import *
 from weftwork.base.codes.network_policies import *
