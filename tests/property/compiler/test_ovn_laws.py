@@ -83,13 +83,14 @@ def test_every_port_is_guarded_and_gets_nothing_that_no_rule_allows(intent: Inte
     for one in program:
         if isinstance(one, LogicalSwitchPort) and not one.type:
             assert one.port_security == one.addresses != ()
-            everyone = [
-                group.group for group in program if isinstance(group, PortGroupMember) and group.port == one.name
-            ]
+            there = {
+                other.name for other in program if isinstance(other, LogicalSwitchPort) and other.switch == one.switch
+            }
+            in_force = {group.group for group in program if isinstance(group, PortGroupMember) and group.port in there}
             defaults = [
                 (acl.direction.value, acl.after_load_balancing)
                 for acl in program
-                if isinstance(acl, Acl) and acl.priority == 0 and acl.on.removeprefix("group ") in everyone
+                if isinstance(acl, Acl) and acl.match == "1" and acl.on.removeprefix("group ") in in_force
             ]
             assert sorted(defaults) == [("from-lport", True), ("to-lport", False)]
 

@@ -96,6 +96,32 @@ def test_without_the_rule_that_drops_the_rest_a_vpc_is_open() -> None:
     assert judged(go=rule)
 
 
+def ways_group(scope: str) -> PortGroupMember:
+    return next(one for one in rows(scope) if isinstance(one, PortGroupMember) and ".way." in one.port)
+
+
+def test_a_subnet_where_the_guard_is_not_in_force_is_told() -> None:
+    assert judged(go=ways_group("weft-101"))
+
+
+def test_a_guest_that_is_taken_for_the_router_is_told() -> None:
+    assert judged(come=replace(ways_group("weft-101"), port=guest("weft-101").name))
+
+
+def test_a_router_that_is_taken_for_a_guest_is_told() -> None:
+    ways = ways_group("weft-101").group
+    for rule in rows("weft-101"):
+        if isinstance(rule, Acl) and rule.match in (f"inport == @{ways}", f"outport == @{ways}"):
+            assert judged(go=rule), rule
+
+
+def test_rules_of_a_switches_own_are_told() -> None:
+    rule = next(one for one in rows("weft-101") if isinstance(one, Acl))
+    switch = next(one for one in rows("weft-101") if isinstance(one, LogicalSwitch))
+
+    assert judged(come=replace(rule, on=f"switch {switch.name}"))
+
+
 def test_a_rule_that_knows_one_port_more_is_told_though_no_guest_could_use_it() -> None:
     ruled = (one for scope in ("weft-101", "weft-102") for one in rows(scope) if isinstance(one, Acl))
     rule = next(one for one in ruled if "tcp.dst == " in one.match and one.action is AclAction.ALLOW_RELATED)

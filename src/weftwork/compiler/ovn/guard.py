@@ -3,6 +3,10 @@
 A packet passes three stages: `from-lport` sees it as it was sent, `from-lport` after load balancing sees where it goes,
 `to-lport` sees it as it is received. The first only refuses; in the others, what nothing allows is dropped. Answers of
 a flow pass all of them, so nothing is refused in answers alone.
+
+A port group's ACLs are in force on every switch that has a member. The group of all this has as members, instead of
+guests, the switches' ways to the router, and its ACLs name no port: so whoever is on a switch is guarded, and one more
+guest changes nothing of it. What comes from the router, or goes to it, is let pass before all else.
 """
 
 from collections.abc import Iterator
@@ -13,8 +17,10 @@ from weftwork.model.vpc import Vpc
 from weftwork.program.ovn import Acl, AclAction, AclDirection, PortGroup
 from weftwork.program.resource import Resource
 
-ARP, OWN_DHCP, GATEWAY, GUARD, RULE, DEFAULT = 4000, 3900, 3800, 3700, 1000, 0
+ROUTER, ARP, OWN_DHCP, GATEWAY, GUARD, RULE, DEFAULT = 4100, 4000, 3900, 3800, 3700, 1000, 0
 """Priorities."""
+
+_ANYTHING = "1"
 
 NOWHERE = "{0.0.0.0/8, 127.0.0.0/8, 224.0.0.0/4, 240.0.0.0/4}"
 """Addresses that are not of one host (RFC 6890)."""
@@ -37,7 +43,14 @@ _REFUSED = (
 
 
 def guard_of_vpc(vpc: Vpc) -> Iterator[Resource]:
-    yield PortGroup(names.scope_of(vpc), names.everyone(vpc))
+    ways = names.everywhere(vpc)
+    yield PortGroup(names.scope_of(vpc), ways)
+    for stage, match in (
+        (sent, f"inport == @{ways}"),
+        (going, f"inport == @{ways}"),
+        (received, f"outport == @{ways}"),
+    ):
+        yield stage(vpc, ROUTER, match, AclAction.ALLOW)
     for match in _REFUSED:
         yield sent(vpc, GUARD, match, AclAction.DROP)
         yield received(vpc, GUARD, match, AclAction.DROP)
@@ -46,8 +59,8 @@ def guard_of_vpc(vpc: Vpc) -> Iterator[Resource]:
     yield going(vpc, GUARD, f"ip4.dst == {NOWHERE}", AclAction.DROP)
     yield going(vpc, ARP, "arp", AclAction.ALLOW)
     yield received(vpc, ARP, "arp", AclAction.ALLOW)
-    yield going(vpc, DEFAULT, "", AclAction.DROP)
-    yield received(vpc, DEFAULT, "", AclAction.DROP)
+    yield going(vpc, DEFAULT, _ANYTHING, AclAction.DROP)
+    yield received(vpc, DEFAULT, _ANYTHING, AclAction.DROP)
 
 
 def guard_of_subnet(vpc: Vpc, gateway: IPv4Address, *, dhcp: bool) -> Iterator[Resource]:
@@ -62,24 +75,22 @@ def guard_of_subnet(vpc: Vpc, gateway: IPv4Address, *, dhcp: bool) -> Iterator[R
 
 def sent(vpc: Vpc, priority: int, match: str, action: AclAction) -> Acl:
     """As a guest sent it."""
-    return _acl(vpc, AclDirection.FROM_PORT, f"inport == @{names.everyone(vpc)}", priority, match, action)
+    return _acl(vpc, AclDirection.FROM_PORT, priority, match, action)
 
 
 def going(vpc: Vpc, priority: int, match: str, action: AclAction) -> Acl:
     """As it goes on: with the destination that a port forward gave it."""
-    port = f"inport == @{names.everyone(vpc)}"
-    return _acl(vpc, AclDirection.FROM_PORT, port, priority, match, action, after_load_balancing=True)
+    return _acl(vpc, AclDirection.FROM_PORT, priority, match, action, after_load_balancing=True)
 
 
 def received(vpc: Vpc, priority: int, match: str, action: AclAction) -> Acl:
     """As a guest gets it."""
-    return _acl(vpc, AclDirection.TO_PORT, f"outport == @{names.everyone(vpc)}", priority, match, action)
+    return _acl(vpc, AclDirection.TO_PORT, priority, match, action)
 
 
 def _acl(
     vpc: Vpc,
     direction: AclDirection,
-    port: str,
     priority: int,
     match: str,
     action: AclAction,
@@ -88,10 +99,10 @@ def _acl(
 ) -> Acl:
     return Acl(
         scope=names.scope_of(vpc),
-        on=f"group {names.everyone(vpc)}",
+        on=f"group {names.everywhere(vpc)}",
         direction=direction,
         priority=priority,
-        match=f"{port} && {match}" if match else port,
+        match=match,
         action=action,
         after_load_balancing=after_load_balancing,
     )

@@ -54,8 +54,8 @@ def peer_leg(vpc: Vpc, peer: Vpc) -> str:
     return f"{scope_of(vpc)}.peer.{peer.vni}"
 
 
-def everyone(vpc: Vpc) -> str:
-    """The port group of all ports of the VPC."""
+def everywhere(vpc: Vpc) -> str:
+    """The port group of the switches' ways to the router: by it, ACLs are in force on every switch of the VPC."""
     return f"{_word(scope_of(vpc))}.all"
 
 

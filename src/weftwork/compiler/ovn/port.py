@@ -40,7 +40,6 @@ def compile_port(intent: Intent, vpc: Vpc, port: Port, profile: OvnProfile) -> I
         options=(("hostname", f'"{port.name}"'),) if subnet.dhcp_enabled and port.name else (),
         dhcp=switch if subnet.dhcp_enabled else "",
     )
-    yield PortGroupMember(scope, names.everyone(vpc), name)
     for group in port.groups:
         known = names.group_of(vpc, str(GroupRef(group, port.lender and port.owner)))
         yield PortGroup(scope, known)

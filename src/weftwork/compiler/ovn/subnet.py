@@ -11,7 +11,7 @@ from weftwork.compiler.settings import OvnProfile
 from weftwork.model.intent import Intent
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
-from weftwork.program.ovn import DhcpOptions, LogicalRouterPort, LogicalSwitch, LogicalSwitchPort
+from weftwork.program.ovn import DhcpOptions, LogicalRouterPort, LogicalSwitch, LogicalSwitchPort, PortGroupMember
 from weftwork.program.resource import Resource
 
 
@@ -30,6 +30,7 @@ def compile_subnet(intent: Intent, vpc: Vpc, subnet: Subnet, profile: OvnProfile
         addresses=("router",),
         options=(("router-port", leg),),
     )
+    yield PortGroupMember(scope, names.everywhere(vpc), names.way_of(vpc, subnet))
     yield from gateway_at_peers(intent, vpc, subnet.gateway)
     yield from guard_of_subnet(vpc, subnet.gateway, dhcp=subnet.dhcp_enabled)
     if subnet.dhcp_enabled:

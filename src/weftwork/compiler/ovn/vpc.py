@@ -1,4 +1,4 @@
-"""A VPC's slice: its router, the guard without ports, and the group of its port forwards."""
+"""A VPC's slice: its router, the guard of all its switches, and the group of its port forwards."""
 
 from collections.abc import Iterator
 

@@ -24,6 +24,8 @@ Holds = Callable[[Packet, Names], bool]
 _Span = tuple[int, int]
 _Read = Callable[[Packet], int | None]
 
+ANYTHING = "1"
+
 _MASKED = re.compile(r"\d+/\d+")
 _WORD = re.compile(r'\s*("[^"]*"|&&|\|\||==|!=|<=|>=|<|>|[!(){},]|[^\s!(){},=<>&|"]+)')
 
@@ -118,6 +120,8 @@ class _Parser:
                 raise self.trouble()
             return found
         word = self._take()
+        if word == ANYTHING and (not self.words or self.words[0] not in ("<", "<=")):
+            return lambda packet, names: True
         if word.isdecimal():
             return self._between(int(word))
         if word in _FACTS:

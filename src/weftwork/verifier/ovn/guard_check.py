@@ -1,5 +1,5 @@
-"""What no guest may send or get, whatever its groups say, and what every guest may: asked of the ACLs that all ports
-of the VPC meet, and of those in front of its way outside."""
+"""What no guest may send or get, whatever its groups say, and what every guest may: asked of the ACLs that are in force
+on all switches of the VPC, and of those in front of its way outside."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -10,6 +10,7 @@ from weftwork.program.ovn import AclAction, AclDirection, LogicalSwitchPort
 from weftwork.verifier.model import DHCP_CLIENT, DHCP_SERVER, NOWHERE, TUNNEL_PORTS, TUNNEL_PROTOCOLS, snat_of
 from weftwork.verifier.ovn import names
 from weftwork.verifier.ovn.acls import Said, Stage
+from weftwork.verifier.ovn.expressions import ANYTHING
 from weftwork.verifier.ovn.look import FAR_AWAY, SOURCE_PORT, Look
 from weftwork.verifier.ovn.packet import ECHO_REQUEST, ICMP, TCP, UDP, UNREACHABLE, Packet
 from weftwork.verifier.ovn.stage import GOING, RECEIVED
@@ -19,6 +20,7 @@ from weftwork.verifier.violation import Fault, Violation
 SENT: Stage = (AclDirection.FROM_PORT, False)
 _GUEST = "guest"
 _FIN, _RST = 1, 4
+_ROUTERS_WORDS = {SENT: "send to guests", GOING: "send to guests", RECEIVED: "get from guests"}
 _WORDS = {SENT: "send", GOING: "send", RECEIVED: "get"}
 _BROADCAST = IPv4Address("255.255.255.255")
 
@@ -50,16 +52,17 @@ def check_guard(look: Look) -> Iterator[Violation]:
     """With a guest that is in every group of the project, so that no group's rule comes before the guard's."""
     if look.cidr is None:
         return
-    if look.everyone not in look.rows.port_groups:
-        yield look.proof(Fault.DEFENCE, f"the port group {look.everyone} is not there.")
-    groups = frozenset({look.everyone, *(names.group_called(look.scope, one) for one in look.project.groups)})
+    if look.everywhere not in look.rows.port_groups:
+        yield look.proof(Fault.DEFENCE, f"the port group {look.everywhere} is not there.")
+    groups = frozenset(names.group_called(look.scope, one) for one in look.project.groups)
     for stage, battery in ((SENT, _sent(look)), (GOING, _going(look)), (RECEIVED, _received(look))):
-        rules = look.rows.acls.about(stage, groups)
+        rules = look.rows.acls.about(stage, groups, look.everywhere)
         for asked in battery:
             fate = _becomes(rules, asked.packet, _Names(groups, look), stage)
             if fate is not (_Fate.PASSES if asked.passes else _Fate.REFUSED):
                 yield _told(look, stage, asked)
         yield from _dropped_behind(look, stage)
+        yield from _routed(look, stage)
 
 
 def _becomes(rules: tuple[Said, ...], packet: Packet, said_of: _Names, stage: Stage) -> _Fate:
@@ -68,22 +71,32 @@ def _becomes(rules: tuple[Said, ...], packet: Packet, said_of: _Names, stage: St
     first = next((one.acl for one in rules if one.holds(packet, said_of)), None)
     if first is None or first.action is not AclAction.DROP:
         return _Fate.PASSES
-    return _Fate.REFUSED if " && " in first.match else _Fate.DROPPED_BEHIND
+    return _Fate.DROPPED_BEHIND if first.match == ANYTHING else _Fate.REFUSED
 
 
 def _dropped_behind(look: Look, stage: Stage) -> Iterator[Violation]:
-    """What nothing allows is dropped: asked with a guest without groups, about what no rule of all ports is for."""
+    """What nothing allows is dropped: asked with a guest without groups, about what no rule of all switches is for."""
     if stage == SENT:
         return
-    said_of = _Names(frozenset({look.everyone}), look)
-    cidr = look.cidr
-    assert cidr is not None
-    ends = (int(cidr.network_address) + 5, int(cidr.network_address) + 6)
-    packet = Packet(*ends, 253, inport=_GUEST, outport=_GUEST)
-    last = next((one for one in look.rows.acls.about(stage, said_of.groups) if one.holds(packet, said_of)), None)
+    said_of = _Names(frozenset(), look)
+    packet = replace(_some(look), protocol=253, inport=_GUEST, outport=_GUEST)
+    met = look.rows.acls.about(stage, said_of.groups, look.everywhere)
+    last = next((one for one in met if one.holds(packet, said_of)), None)
     if last is None or last.acl.action is not AclAction.DROP:
         words = _WORDS[stage]
         yield look.proof(look.opening(Fault.DEFENCE), f"a guest without groups may {words} what nothing allows.")
+
+
+def _routed(look: Look, stage: Stage) -> Iterator[Violation]:
+    """What comes from the router or goes to it is judged where guests are, and nowhere else."""
+    said_of = _Names(frozenset({look.everywhere}), look)
+    met = look.rows.acls.about(stage, said_of.groups, look.everywhere)
+    for asked in (*_hostile(look), _Asked("what no rule is for", replace(_some(look), protocol=253))):
+        packet = replace(asked.packet, inport=_GUEST, outport=_GUEST)
+        first = next((one for one in met if one.holds(packet, said_of)), None)
+        if first is not None and first.acl.action is AclAction.DROP:
+            yield look.proof(Fault.REACH, f"the router cannot {_ROUTERS_WORDS[stage]} {asked.words}.")
+            return
 
 
 def _told(look: Look, stage: Stage, asked: _Asked) -> Violation:

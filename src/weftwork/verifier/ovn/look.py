@@ -34,8 +34,8 @@ class Look:
         return vpc.cidr if vpc and isinstance(vpc.cidr, IPv4Network) else None
 
     @property
-    def everyone(self) -> str:
-        return names.everyone(self.scope)
+    def everywhere(self) -> str:
+        return names.everywhere(self.scope)
 
     def row(self, port: str) -> LogicalSwitchPort | None:
         return self.rows.switch_ports.get(names.port_called(self.scope, port))

@@ -194,7 +194,7 @@ class Journey:
 
     def _deliver(self, port: LogicalSwitchPort, packet: Packet) -> Outcome:
         packet.outport = port.name
-        refused = self._refused(port.switch, AclDirection.TO_PORT, packet)
+        refused = self._refused(port.switch, AclDirection.TO_PORT, packet, tracked=not port.type)
         if refused:
             return refused
         if port.type == "router":
@@ -210,9 +210,14 @@ class Journey:
             packet.source, packet.source_port = forwarded[1]
         return AtPort(port, packet)
 
-    def _refused(self, switch: str, direction: AclDirection, packet: Packet, *, after: bool = False) -> Lost | None:
-        """Where connections are tracked, answers pass; what could only be one does not, nor what is to port 0."""
-        if self.rows.is_stateful(switch):
+    def _refused(
+        self, switch: str, direction: AclDirection, packet: Packet, *, after: bool = False, tracked: bool = True
+    ) -> Lost | None:
+        """Where connections are tracked, answers pass; what could only be one does not, nor what is to port 0.
+
+        At ports to routers and to physical networks none are.
+        """
+        if tracked and self.rows.is_stateful(switch):
             if packet.is_stray or (packet.protocol in (TCP, UDP) and packet.is_new and not packet.destination_port):
                 return Lost(f"{switch}: invalid")
             if not packet.is_new:
@@ -290,6 +295,9 @@ class Journey:
         if self.rows.owns(leg.router, hop):
             return Lost("it is the router's own, and was not translated")
         packet.inport = way.name
+        for after in (False, True):
+            if refused := self._refused(way.switch, AclDirection.FROM_PORT, packet, after=after, tracked=False):
+                return refused
         others = [one for one in self.rows.ways_to(way.switch, hop) if one is not way]
         port = self.rows.guest_on(way.switch, hop) or min(others, key=lambda one: one.name, default=None)
         if port is not None:

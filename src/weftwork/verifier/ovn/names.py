@@ -24,8 +24,8 @@ def port_in(name: str) -> str:
     return port if scope and kind == "port" else ""
 
 
-def everyone(scope: str) -> str:
-    """The port group of all ports of a VPC."""
+def everywhere(scope: str) -> str:
+    """The port group of the switches' ways to the router, whose ACLs are in force on every switch of a VPC."""
     return f"{_word(scope)}.all"
 
 
@@ -34,7 +34,7 @@ def group_called(scope: str, group: str) -> str:
 
 
 def group_in(name: str) -> tuple[str, str]:
-    """The scope of a port group, and the security group's name: empty for that of all ports.
+    """The scope of a port group, and the security group's name: empty for that of all switches.
 
     Also of the set of its addresses, as northd calls it.
     """

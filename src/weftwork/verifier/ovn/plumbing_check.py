@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from weftwork.base.addresses import Address, Cidr
 from weftwork.model.subnet import Subnet
-from weftwork.program.ovn import LogicalRouter, LogicalRouterPort
+from weftwork.program.ovn import LogicalRouter, LogicalRouterPort, LogicalSwitch, LogicalSwitchPort
 from weftwork.verifier.model import NUMBERS, dnats_of, snat_of
 from weftwork.verifier.ovn import names
 from weftwork.verifier.ovn.expressions import parse
@@ -30,9 +30,11 @@ def check_plumbing(look: Look) -> Iterator[Violation]:
     if router.load_balancer_group and (look.scope, router.load_balancer_group) not in look.rows.balancer_groups:
         yield look.proof(Fault.REACH, f"the group of load balancers {router.load_balancer_group} is not there.")
     legs = {leg.networks: leg for leg in look.rows.legs_of(router.name) if not leg.peer and not leg.gateway_chassis}
+    ways = {way.name for leg in legs.values() if (way := look.rows.switch_port(leg))}
     for subnet in look.project.subnets.values():
         if isinstance(subnet.gateway, IPv4Address):
             yield from _subnet(look, router, subnet, legs.pop((f"{subnet.gateway}/{subnet.cidr.prefixlen}",), None))
+    yield from _strange_ways(look, ways)
     for strange in legs.values():
         yield look.proof(Fault.REACH, f"{strange.name} with {strange.networks} is no subnet's.")
     yield from _outside(look, router)
@@ -51,10 +53,25 @@ def _subnet(look: Look, router: LogicalRouter, subnet: Subnet, leg: LogicalRoute
     others = [one.name for one in look.rows.ports_of[switch.name].values() if one.type == "router" and one is not way]
     if others or way.type != "router":
         yield look.proof(Fault.ISOLATION, f"subnet {subnet.name}: {', '.join(others) or way.type} is on its switch.")
+    yield from _guarded(look, subnet, switch, way)
     if switch.load_balancer_group != router.load_balancer_group:
         yield look.proof(Fault.REACH, f"subnet {subnet.name}: its port forwards are {switch.load_balancer_group!r}.")
     if subnet.dhcp_enabled:
         yield from _dhcp(look, subnet, switch.name)
+
+
+def _guarded(look: Look, subnet: Subnet, switch: LogicalSwitch, way: LogicalSwitchPort) -> Iterator[Violation]:
+    """The rules of all switches are in force there, and no others; and only the way is taken for the router."""
+    if look.rows.acls.groups_of.get(way.name) != {look.everywhere}:
+        yield look.proof(look.opening(Fault.DEFENCE), f"subnet {subnet.name} is not guarded.")
+    if look.rows.acls.on(f"switch {switch.name}"):
+        yield look.proof(look.opening(Fault.REACH), f"subnet {subnet.name}: its switch has rules of its own.")
+
+
+def _strange_ways(look: Look, ways: set[str]) -> Iterator[Violation]:
+    for member in sorted(look.rows.acls.members.get(look.everywhere, set()) - ways):
+        what = f"{member} is taken for a way to the router, and judged by no rule."
+        yield look.proof(look.opening(Fault.DEFENCE), what)
 
 
 def _dhcp(look: Look, subnet: Subnet, switch: str) -> Iterator[Violation]:

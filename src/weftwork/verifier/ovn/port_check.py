@@ -95,10 +95,10 @@ def _place(look: Look, port: Port, row: LogicalSwitchPort) -> _Wrong:
 
 def _memberships(look: Look, port: Port) -> _Wrong:
     said = look.rows.acls.groups_of.get(names.port_called(look.scope, port.id), set())
-    wanted = {names.group_called(look.scope, one) for one in port.groups} | {look.everyone}
+    wanted = {names.group_called(look.scope, one) for one in port.groups}
     if said != wanted:
         groups = ", ".join(sorted(said)) or "no group"
-        fault = look.opening(Fault.REACH) if said - wanted or look.everyone not in said else Fault.REACH
+        fault = look.opening(Fault.REACH) if said - wanted else Fault.REACH
         yield fault, f"it is a member of {groups} instead of {', '.join(sorted(wanted))}."
     for group in sorted(wanted - look.rows.port_groups):
         yield Fault.REACH, f"the port group {group} is not there."

@@ -61,10 +61,10 @@ _STAGES = (GOING, RECEIVED)
 
 def _first_difference(look: Look, sets: StageSets, meaning: "_Meaning", group: str) -> Iterator[Violation]:
     """What passes and should not, else what should and does not."""
-    inside = [look.everyone, names.group_called(look.scope, group)]
+    inside = [names.group_called(look.scope, group)]
     differing = [
         (own, service, passed, meant)
-        for own, service, passed in sets.passing(inside)
+        for own, service, passed in sets.passing(inside, look.everywhere)
         if passed != (meant := meaning.allowed(group, own, service))
     ]
     for own, service, passed, meant in sorted(differing, key=lambda one: not one[2] & ~one[3])[:1]:
@@ -153,8 +153,8 @@ class _Meaning:
 
 def axes_of(look: Look, stage: Stage, groups: Iterable[str]) -> Axes:
     """Every edge that the rules of these groups, the policies or the ACLs know."""
-    inside = [look.everyone, *(names.group_called(look.scope, one) for one in groups)]
-    matches = {said.acl.match for said in look.rows.acls.about(stage, inside)}
+    inside = [names.group_called(look.scope, one) for one in groups]
+    matches = {said.acl.match for said in look.rows.acls.about(stage, inside, look.everywhere)}
     rules = list(_rules(look, stage, groups))
     networks = {network for rule in rules if (network := _range(look, rule))}
     networks |= {IPv4Network(one) for match in matches for one in _NETWORK.findall(match)}

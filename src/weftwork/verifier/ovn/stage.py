@@ -92,12 +92,12 @@ class StageSets:
     axes: Axes
     _read: dict[str, object] = field(default_factory=dict)
 
-    def passing(self, groups: Iterable[str]) -> Iterator[tuple[IPv4Address, Service, Mask]]:
-        """For a guest in these port groups, and in no other."""
+    def passing(self, groups: Iterable[str], everywhere: str) -> Iterator[tuple[IPv4Address, Service, Mask]]:
+        """For a guest in these port groups, and in no other, where that of all switches is in force."""
         inside = frozenset(groups)
         rules = [
             (said.acl, product)
-            for said in self.rows.acls.about(self.stage, inside)
+            for said in self.rows.acls.about(self.stage, inside, everywhere)
             if (product := self._of(said, inside))
         ]
         for own in self.axes.owns:

@@ -22,7 +22,7 @@ _PORT = re.compile(r'port == "([^"]+)"')
 
 @dataclass(slots=True)
 class Touched:
-    """In one VPC. `rules`: what all its ports meet; `plumbing`: switches, routers, routes, translations."""
+    """In one VPC. `rules`: what all its switches have in force; `plumbing`: switches, routers, routes, translations."""
 
     ports: set[str] = field(default_factory=set)
     groups: set[str] = field(default_factory=set)
@@ -70,6 +70,8 @@ def _port(touched: Touched, row: LogicalSwitchPort | PortGroupMember | ChassisPo
             touched.ports.add(names.port_in(name))
     if isinstance(row, LogicalSwitchPort) and not names.port_in(row.name):
         touched.plumbing = True
+    if isinstance(row, PortGroupMember) and not (names.port_in(row.port) and names.group_in(row.group)[1]):
+        touched.plumbing = True
 
 
 def _acl(touched: Touched, acl: Acl, scope: str) -> None:
@@ -78,5 +80,6 @@ def _acl(touched: Touched, acl: Acl, scope: str) -> None:
         return
     groups = {names.group_in(one)[1] for one in (*_GROUP.findall(acl.match), acl.on.partition(" ")[2])} - {""}
     touched.groups |= groups
+    touched.plumbing |= not acl.on.startswith("group ")
     if not groups:
         touched.rules = True
