@@ -7,13 +7,21 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from weftwork.testing.faults import on_ovn, run
+from weftwork.testing.faults import on_fleet, on_ovn, run
 from weftwork.testing.faults.tally import Faults
 
-FAULTS = {"linux": 100, "ovn": 60}
+FAULTS = {"linux": 100, "fleet": 60, "ovn": 60}
 PROGRAMS = 40
-SEEDING: dict[str, Callable[[int], Faults]] = {"linux": run.seed_faults, "ovn": on_ovn.seed_faults}
-JUDGING: dict[str, Callable[[int, int], Iterator[str]]] = {"linux": run.false_alarms, "ovn": on_ovn.false_alarms}
+SEEDING: dict[str, Callable[[int], Faults]] = {
+    "linux": run.seed_faults,
+    "fleet": on_fleet.seed_faults,
+    "ovn": on_ovn.seed_faults,
+}
+JUDGING: dict[str, Callable[[int, int], Iterator[str]]] = {
+    "linux": run.false_alarms,
+    "fleet": on_fleet.false_alarms,
+    "ovn": on_ovn.false_alarms,
+}
 
 
 @pytest.mark.parametrize("plane", SEEDING)

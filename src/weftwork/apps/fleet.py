@@ -12,6 +12,7 @@ from weftwork.api.agents.doors import serve_agents
 from weftwork.apps.backends import fleet_lower
 from weftwork.apps.settings import Settings
 from weftwork.controller.fleet import FleetController
+from weftwork.controller.judging import host_judge
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +52,6 @@ class OpenedFleet:
 async def open_fleet(settings: Settings, network: Network) -> OpenedFleet:
     authority = await authority_of(network.store)
     controller = FleetController(
-        network.view, network.clock, fleet_lower(settings), lambda: None, authority.certificate.decode()
+        network.view, network.clock, fleet_lower(settings), host_judge, authority.certificate.decode()
     )
     return OpenedFleet(controller, authority)

@@ -49,7 +49,7 @@ class FleetController:
     """Implements `seams.fleet.Fleet`. `start` it, `follow` meanwhile, and `run` while this server leads."""
 
     def __init__(
-        self, view: IntentView, clock: Clock, lower: Lower, make_judge: Callable[[], Judge | None], authority: str
+        self, view: IntentView, clock: Clock, lower: Lower, make_judge: Callable[[Host], Judge | None], authority: str
     ) -> None:
         self._view = view
         self._clock = clock
@@ -182,7 +182,7 @@ class FleetController:
 
     def _publish(self, there: FleetHost, facts: HostFacts, term: Term) -> None:
         view = self._cut.of(there.host.name)
-        there.publisher = Publisher(view, self._lower(there.host, facts), there.link, self._make_judge())
+        there.publisher = Publisher(view, self._lower(there.host, facts), there.link, self._make_judge(there.host))
         self.published(there)
         there.publishing = asyncio.create_task(there.publisher.run(term), name=f"publisher of {there.host.name}")
 

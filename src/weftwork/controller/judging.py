@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 
 from weftwork.base.addresses import Address, Cidr
 from weftwork.controller.halves import in_halves
+from weftwork.model.host import Host
 from weftwork.model.intent import Intent
 from weftwork.program.resource import Resource
 from weftwork.verifier.linux import judge as linux
@@ -52,6 +53,11 @@ class VerifierJudge:
 def linux_judge(gateway: Address | None = None, networks: Iterable[Cidr] = ()) -> VerifierJudge:
     """`gateway` is the way out of the external network, which holds `networks`."""
     return VerifierJudge(ProgramView(gateway=gateway, networks=networks), partial(linux.judge, mapped=in_halves))
+
+
+def host_judge(host: Host) -> VerifierJudge:
+    """Of the programs of one host of a fleet."""
+    return VerifierJudge(ProgramView(underlay=host.underlay), partial(linux.judge, mapped=in_halves))
 
 
 def ovn_judge(

@@ -45,7 +45,7 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
             network.view,
             network.clock,
             lambda host, facts: None,
-            lambda: None,
+            lambda host: None,
             "",  # type: ignore[arg-type,return-value]
         )
         controller.start()
@@ -132,7 +132,7 @@ async def test_a_certificate_of_another_fleet_opens_nothing(served: Served, tmp_
             other.view,
             other.clock,
             lambda host, facts: None,
-            lambda: None,
+            lambda host: None,
             "",  # type: ignore[arg-type,return-value]
         )
         controller.start()

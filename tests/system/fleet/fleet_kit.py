@@ -19,6 +19,8 @@ from weftwork.testing.cloud import WAIT_S, Cloud
 from weftwork.testing.patience import patient
 
 RED, BLUE = "lab/red", "lab/blue"
+_JUDGED_WRONG = ("published all the same", "ISOLATION_VIOLATED")
+"""What the server logs when its judge has something to say."""
 _FORGE = """
 import socket, sys
 sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -48,6 +50,8 @@ class Fleet:
         self.cloud.reconnect()
         self.lab.wait_ready(list(self.lab.state.hosts))
         self.until(lambda: self.cloud.leaks() == [], "no leak")
+        said = (self.lab.folder / "server" / "server.log").read_text()
+        assert not [line for line in said.splitlines() if any(one in line for one in _JUDGED_WRONG)]
 
     def until(self, is_so: Callable[[], bool], what: str, timeout_s: float = 20.0) -> None:
         wait_until(is_so, what, self.lab.folder / "h1" / "agent.log", patient(timeout_s))

@@ -1,20 +1,21 @@
-"""The long run: `python -m weftwork.testing.faults [FAULTS [PROGRAMS [FIRST_SEED [linux|ovn|both]]]]`."""
+"""The long run: `python -m weftwork.testing.faults [FAULTS [PROGRAMS [FIRST_SEED [linux|fleet|ovn|all]]]]`."""
 
 import sys
 import time
 from collections.abc import Callable, Iterator
 
-from weftwork.testing.faults import on_ovn, run
+from weftwork.testing.faults import on_fleet, on_ovn, run
 from weftwork.testing.faults.tally import Faults
 
 PLANES: dict[str, tuple[Callable[[int, int], Faults], Callable[[int, int], Iterator[str]]]] = {
     "linux": (run.seed_faults, run.false_alarms),
+    "fleet": (on_fleet.seed_faults, on_fleet.false_alarms),
     "ovn": (on_ovn.seed_faults, on_ovn.false_alarms),
 }
 
 
-def main(faults: int, programs: int, seed: int, plane: str = "both") -> int:
-    planes = PLANES if plane == "both" else {plane: PLANES[plane]}
+def main(faults: int, programs: int, seed: int, plane: str = "all") -> int:
+    planes = PLANES if plane == "all" else {plane: PLANES[plane]}
     return max(_on(name, faults, programs, seed) for name in planes)
 
 

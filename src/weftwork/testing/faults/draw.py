@@ -3,7 +3,7 @@
 What comes of a fault gets a new epoch, as the compiler would give it, so that the fault itself has to be found.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from random import Random
 
@@ -14,7 +14,8 @@ from weftwork.program.resource import Program, Resource
 from weftwork.testing.faults import of_links, of_nat, of_rules, of_sets
 from weftwork.testing.faults.fault import EPOCHS, Change, Fault
 
-KINDS: dict[str, Callable[[Random, list[Resource]], Change | None]] = {
+Draw = Callable[[Random, list[Resource]], Change | None]
+KINDS: dict[str, Draw] = {
     "a rule is missing": of_rules.rule_gone,
     "a rule looks the wrong way": of_rules.rule_altered(of_rules.swap),
     "a rule is off by one": of_rules.rule_altered(of_rules.off_by_one),
@@ -59,13 +60,13 @@ KINDS: dict[str, Callable[[Random, list[Resource]], Change | None]] = {
 _OF_EPOCHS = ("an epoch is missing", "there are two epochs")
 
 
-def draw_fault(random: Random, program: Program) -> Fault:
+def draw_fault(random: Random, program: Program, among: Mapping[str, Draw] = KINDS) -> Fault:
     """One of every kind that the program has a place for, all kinds alike."""
     ordered = sorted(program, key=lambda one: one.key)
-    kinds = list(KINDS)
+    kinds = list(among)
     while True:
         kind = random.choice(kinds)
-        drawn = KINDS[kind](random, ordered)
+        drawn = among[kind](random, ordered)
         if drawn is not None and drawn[0] != drawn[1]:
             break
         kinds.remove(kind)

@@ -3,7 +3,8 @@
 A run finds every fault but the hidden ones, which no packet can show, and has nothing to say about right programs.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from random import Random
 
 from weftwork.compiler.assembly import Assembly, Delta
@@ -11,9 +12,10 @@ from weftwork.compiler.linux.slices import compile_slice
 from weftwork.compiler.settings import HostProfile
 from weftwork.compiler.slices import slices_of
 from weftwork.model.intent import Intent
+from weftwork.program.resource import Program
 from weftwork.testing import strategies as make
 from weftwork.testing.equivalence.cases import draw_case
-from weftwork.testing.faults.draw import draw_fault
+from weftwork.testing.faults.draw import KINDS, Draw, draw_fault
 from weftwork.testing.faults.hidden import is_hidden
 from weftwork.testing.faults.tally import Faults
 from weftwork.verifier.linux.judge import judge
@@ -34,25 +36,47 @@ def compiled(intent: Intent, profile: HostProfile) -> Assembly:
     return assembly
 
 
-def seed_faults(count: int, first_seed: int = 0) -> Faults:
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a seed gives: intents as a machine sees them, what it is, and what its judge knows."""
+
+    before: Intent
+    after: Intent
+    profile: HostProfile
+    view: Callable[[Program], ProgramView]
+
+
+def one_machine(seed: int) -> World:
+    case, profiles = draw_case(seed), list(PROFILES.values())
+    return World(case.before, case.after or {}, profiles[seed % len(profiles)], _view)
+
+
+def _view(program: Program) -> ProgramView:
+    return ProgramView(program, gateway=make.EXTERNAL.gateway, networks=make.EXTERNAL.cidrs)
+
+
+def seed_faults(
+    count: int,
+    first_seed: int = 0,
+    *,
+    world_of: Callable[[int], World] = one_machine,
+    kinds: Mapping[str, Draw] = KINDS,
+) -> Faults:
     """Three of four faults are a change of a program that stands, one is in a program from nothing."""
     tally = Faults()
-    profiles = list(PROFILES.values())
     seed = first_seed
     while tally.seeded.total() < count:
-        intent = draw_case(seed).before
-        program = compiled(intent, profiles[seed % len(profiles)]).program()
-        view, random = ProgramView(program, gateway=make.EXTERNAL.gateway, networks=make.EXTERNAL.cidrs), Random(seed)
+        world = world_of(seed)
+        program = compiled(world.before, world.profile).program()
+        view, random = world.view(program), Random(seed)
         for number in range(_PER_CASE):
-            fault = draw_fault(random, program)
+            fault = draw_fault(random, program, kinds)
             tally.seeded[fault.kind] += 1
             if number % _PER_CASE:
-                violations = judge(view, fault, intent)
+                violations = judge(view, fault, world.before)
             else:
                 whole = Delta(fault.apply(program), frozenset())
-                violations = judge(
-                    ProgramView(gateway=make.EXTERNAL.gateway, networks=make.EXTERNAL.cidrs), whole, intent
-                )
+                violations = judge(world.view(frozenset()), whole, world.before)
             if violations:
                 tally.found += 1
                 tally.proven += any(one.intended is not None for one in violations)
@@ -65,22 +89,16 @@ def seed_faults(count: int, first_seed: int = 0) -> Faults:
     return tally
 
 
-def false_alarms(count: int, first_seed: int = 0) -> Iterator[str]:
+def false_alarms(count: int, first_seed: int = 0, *, world_of: Callable[[int], World] = one_machine) -> Iterator[str]:
     """What the judge says of right programs: one from nothing, and one that it becomes, for each seed."""
-    profiles = list(PROFILES.values())
     for seed in range(first_seed, first_seed + (count + 1) // 2):
-        case, profile = draw_case(seed), profiles[seed % len(profiles)]
-        after = case.after or {}
-        assembly = compiled(case.before, profile)
-        view = _nothing_yet()
+        world = world_of(seed)
+        assembly = compiled(world.before, world.profile)
+        view = world.view(frozenset())
         first = Delta(assembly.program(), frozenset())
-        violations = judge(view, first, case.before)
+        violations = judge(view, first, world.before)
         view.apply(added=first.added)
-        slices = slices_of(case.before) | slices_of(after)
-        delta = assembly.replace_slices({one: compile_slice(after, one, profile) for one in slices})
-        violations += judge(view, delta, after)
+        slices = slices_of(world.before) | slices_of(world.after)
+        delta = assembly.replace_slices({one: compile_slice(world.after, one, world.profile) for one in slices})
+        violations += judge(view, delta, world.after)
         yield from (f"seed {seed}: {one} {one.packet}" for one in violations)
-
-
-def _nothing_yet() -> ProgramView:
-    return ProgramView(gateway=make.EXTERNAL.gateway, networks=make.EXTERNAL.cidrs)

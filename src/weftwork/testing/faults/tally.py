@@ -17,3 +17,13 @@ class Faults:
     alarms: int = 0
     hidden: int = 0
     missed: list[str] = field(default_factory=list)
+
+    def __add__(self, other: "Faults") -> "Faults":
+        return Faults(
+            self.seeded + other.seeded,
+            self.found + other.found,
+            self.proven + other.proven,
+            self.alarms + other.alarms,
+            self.hidden + other.hidden,
+            self.missed + other.missed,
+        )

@@ -14,6 +14,7 @@ from weftwork.verifier.linux.frame import (
     Flow,
     Packet,
 )
+from weftwork.verifier.linux.remotes import RemotePort
 from weftwork.verifier.linux.scope import Leg, Scope
 from weftwork.verifier.linux.tables import Chain, Stop
 from weftwork.verifier.linux.view import ProgramView
@@ -72,6 +73,9 @@ class Journey:
     def from_port(self, scope: Scope, device: str, packet: Packet) -> Outcome:
         """A guest sends: to a neighbour's MAC on its own link, else to its gateway's."""
         self._hops = 0
+        there = scope.remote(device)
+        if there is not None:
+            return self._from_elsewhere(scope, there, packet)
         port = scope.port(device)
         vlan = scope.vlan_of(port) if port else None
         if port is None or vlan is None:
@@ -95,7 +99,25 @@ class Journey:
         target = scope.under(port.bridge, vlan, mac)
         if target is None or target == device:
             return Lost(scope.name, "bridge", "no device has the MAC")
-        return self._bridged(scope, port, target, packet)
+        return self._bridged(scope, port.name, port.bridge, target, packet)
+
+    def _from_elsewhere(self, scope: Scope, sender: RemotePort, packet: Packet) -> Outcome:
+        """A guest of another host sends to one here. What its own router routed has the MAC of all routers."""
+        target = next((one for name in scope.who_has(packet.destination) if (one := scope.port(name))), None)
+        vlan = None if target is None else scope.vlan_of(target)
+        leg = None if target is None or vlan is None else scope.leg(target.bridge, vlan)
+        if target is None or leg is None:
+            return Lost(scope.name, "other host", "it does not come here")
+        is_neighbour = target.bridge == sender.bridge
+        vtep = sender.interface if is_neighbour else scope.vtep_under(target.bridge)
+        if vtep is None:
+            return Lost(scope.name, "other host", "no VTEP leads to the subnet of the receiver")
+        packet.ether_source = sender.mac if is_neighbour else leg.mac
+        packet.ether_destination, packet.iif = target.mac, vtep
+        stop = scope.tables[Family.BRIDGE].run("prerouting", packet)
+        if stop:
+            return _lost(scope, stop, packet)
+        return self._bridged(scope, vtep, target.bridge, target.name, packet)
 
     def from_outside(self, packet: Packet) -> Outcome:
         """A packet on the external network, for who has the address; else every router there is offered it."""
@@ -149,6 +171,10 @@ class Journey:
         if not scope.on_link(leg.name, destination) or destination in scope.addresses[leg.name]:
             return leg.mac
         for name in scope.who_has(destination):
+            there = scope.remote(name)
+            if there is not None and there.bridge == port.bridge:
+                # The bridge answers for who is elsewhere, from what the router knows.
+                return scope.neighbours.get((leg.name, destination)) or Lost(scope.name, "link", "nobody answers ARP")
             other = scope.port(name)
             if other is None or (other.bridge, scope.vlan_of(other)) != (port.bridge, vlan):
                 continue
@@ -175,24 +201,25 @@ class Journey:
     def _flooded(self, scope: Scope, port: PortLink, vlan: int, leg: Leg | None, packet: Packet) -> Outcome:
         for name in scope.domain(port.bridge, vlan):
             if name != port.name:
-                outcome = self._bridged(scope, port, name, replace(packet, counted=[]))
+                outcome = self._bridged(scope, port.name, port.bridge, name, replace(packet, counted=[]))
                 if not isinstance(outcome, Lost):
                     return outcome
         return self._up(scope, leg, packet) if leg else Lost(scope.name, "bridge", "nobody is on the link")
 
-    def _bridged(self, scope: Scope, port: PortLink, target: str, packet: Packet) -> Outcome:
+    def _bridged(self, scope: Scope, interface: str, bridge: str, target: str, packet: Packet) -> Outcome:
         """From one device to another under the same bridge; with br_netfilter, by way of the inet tables, too."""
+        there = scope.remote(target)
         inet = scope.bridges_call_inet()
         if inet:
-            packet.iif = port.bridge
+            packet.iif = bridge
             early = self._prerouting(scope, packet)
             if early:
                 return early
         self._track(scope, packet)
-        packet.iif, packet.oif = port.name, target
+        packet.iif, packet.oif = interface, there.interface if there else target
         stop = scope.tables[Family.BRIDGE].run("forward", packet)
         if stop is None and inet:
-            packet.iif = packet.oif = port.bridge
+            packet.iif = packet.oif = bridge
             stop = scope.tables[Family.INET].run("forward", packet)
         if stop:
             return _lost(scope, stop, packet)
@@ -257,7 +284,7 @@ class Journey:
         """From the router into a bridging domain."""
         mac = scope.neighbours.get((leg.name, hop))
         if mac is None:
-            answering = (scope.port(name) for name in scope.who_has(hop))
+            answering = (scope.member(name) for name in scope.who_has(hop))
             mac = next(
                 (one.mac for one in answering if one and (one.bridge, scope.vlan_of(one)) == (leg.bridge, leg.vlan)),
                 None,

@@ -14,22 +14,26 @@ from weftwork.program.linux import (
     Family,
     NftElement,
     PortLink,
+    RemoteEntry,
 )
 from weftwork.program.resource import Resource
 from weftwork.verifier.at_home import at_home
 from weftwork.verifier.linux import group_battery
+from weftwork.verifier.linux.elsewhere_check import check_vteps
 from weftwork.verifier.linux.group_battery import MEMBERS
-from weftwork.verifier.linux.look import JUDGING, PEERINGS, Look
+from weftwork.verifier.linux.look import JUDGING, PEERINGS, Look, is_elsewhere
 from weftwork.verifier.linux.model import MARK, owner_of
 from weftwork.verifier.linux.nat_check import check_nat
 from weftwork.verifier.linux.peering_check import check_peerings, is_member
 from weftwork.verifier.linux.pipeline_check import check_pipeline
 from weftwork.verifier.linux.policy_check import check_policies
 from weftwork.verifier.linux.port_check import check_port, groups_in
+from weftwork.verifier.linux.remotes import device_behind
 from weftwork.verifier.linux.reserved_check import check_reserved_ports
 from weftwork.verifier.linux.scope import Scope
 from weftwork.verifier.linux.sets import NotUnderstood
-from weftwork.verifier.linux.touched import EPOCH, GUARDS, STAMP, Touched, touched_by
+from weftwork.verifier.linux.touched import EPOCH, GUARDS, REMOTE, STAMP, Touched, touched_by
+from weftwork.verifier.linux.underlay_check import check_underlay
 from weftwork.verifier.linux.view import ProgramView
 from weftwork.verifier.packet import ICMP, Inside, Outside, Probe
 from weftwork.verifier.violation import Change, Fault, Mapped, Violation
@@ -53,6 +57,7 @@ _MUST_DROP = (
 )
 _SYSCTLS = {
     "net/ipv4/ip_forward": "1",
+    "net/ipv4/ip_early_demux": "0",
     "net/ipv4/conf/all/rp_filter": "1",
     "net/ipv4/conf/default/rp_filter": "1",
     "net/ipv4/conf/all/arp_ignore": "1",
@@ -79,7 +84,7 @@ def judge(programs: ProgramView, change: Change, intent: Intent, mapped: Mapped 
     `mapped` judges the namespaces, each of which is a question by itself.
     """
     parts = _by_scope(change)
-    ports = sum(isinstance(one, PortLink) for part in parts.values() for one in part)
+    ports = sum(isinstance(one, PortLink | RemoteEntry) for part in parts.values() for one in part)
     before = {name: _epochs(programs.scopes.get(name)) for name in parts}
     intent = at_home(intent)
     small = ports <= _PORTS_TO_PROBE
@@ -116,6 +121,9 @@ def _judge_scope(
     scope = view.scopes.get(name)
     if scope is None:
         return
+    if not name and view.underlay is not None:
+        yield from check_underlay(view, scope)
+        return
     if not scope.mark.startswith(MARK):
         yield from _without_owner(view, scope)
         return
@@ -147,6 +155,8 @@ def _judge_scope(
             yield from check_port(away, device)
     if touched.peerings or touched.rules:
         yield from check_peerings(look)
+    if touched.vteps or touched.rules:
+        yield from check_vteps(look)
     for element in touched.strange:
         yield from _strange(look, element)
     thorough = not touched.rules or (small and len(touched.devices) <= _PORTS_TO_PROBE)
@@ -312,7 +322,7 @@ def _strange(look: Look, element: NftElement) -> Iterator[Violation]:
     if elements.get(key) is None:
         return  # it is on its way out
     if element.set in GUARDS:
-        port = look.attached(str(key[0]))
+        port = look.attached(device_behind(str(key[0]), str(key[1])))
         honest = port is not None and port.mac == key[1]
         if honest and element.set == "guard" and port is not None:
             honest = IPv4Address(int(key[2])) in port.addresses
@@ -332,6 +342,8 @@ def _strange(look: Look, element: NftElement) -> Iterator[Violation]:
         honest = (
             IPv4Address(address) in gateways if element.set == "gateways" else port is not None and len(set(key)) == 1
         )
+        if element.set == REMOTE:
+            honest = port is not None and is_elsewhere(port)
         group = element.set.removeprefix(MEMBERS) if element.set.startswith(MEMBERS) else ""
         if "/" in group:
             honest = is_member(look, group, address) or (port is not None and group in port.groups)

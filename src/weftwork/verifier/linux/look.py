@@ -6,9 +6,10 @@ from ipaddress import IPv4Address
 
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import Intent, ProjectIntent, peers_of
-from weftwork.model.port import Port
+from weftwork.model.port import AttachmentKind, Port
 from weftwork.program.linux import Family, Uplink
 from weftwork.verifier.linux.model import MARK, LinuxModel, agree, device_of, owner_of
+from weftwork.verifier.linux.remotes import device_behind, is_vtep
 from weftwork.verifier.linux.scope import Scope
 from weftwork.verifier.linux.tables import Table
 from weftwork.verifier.linux.view import ProgramView
@@ -41,6 +42,8 @@ class Look:
         known = self.project.ports.get(self.view.ids.get(device, ""))
         if known is not None:
             return known
+        if is_vtep(device):
+            return self._remote(device)
         beginning = device.removeprefix("tap")[:8]
         for port_id in reversed(self.project.ports):
             if port_id.startswith(beginning) and device_of(port_id) == device:
@@ -48,13 +51,28 @@ class Look:
                 return self.project.ports[port_id]
         return None
 
+    def _remote(self, device: str) -> Port | None:
+        """Whoever was made last is looked for first."""
+        mac = device.rpartition(" ")[2]
+        for port_id in reversed(self.project.ports):
+            if self.project.ports[port_id].mac == mac:
+                self.view.ids[device] = port_id
+                return self.project.ports[port_id]
+        return None
+
+    def device(self, end: Inside) -> str:
+        """What the program calls the device of an end of the intent's."""
+        project = self.intent.get(end.owner) if end.owner != self.owner else self.project
+        port = project.ports.get(end.port) if project else None
+        return device_by(port) if port else device_of(end.port)
+
     def remember_ports(self) -> None:
         """All of them at once, so that none is searched for."""
-        self.view.ids.update((one.device, one.id) for one in self.project.ports.values())
+        self.view.ids.update((device_by(one), one.id) for one in self.project.ports.values())
 
     def attached(self, device: str) -> Port | None:
         port = self.port(device)
-        return port if port and port.attachment else None
+        return port if port and port.attachment and device_by(port) == device else None
 
     def has(self, address: int) -> Port | None:
         """The attached port that has an address, by the program's word and the intent's."""
@@ -79,10 +97,10 @@ class Look:
     ) -> Iterator[Violation]:
         """Packets about which the program and the intent say different things. Only `ports` take part."""
         probes = tuple(probes)
-        model, programs = Model(self._around(ports, probes)), LinuxModel(self.view)
+        model, programs = Model(self._around(ports, probes)), LinuxModel(self.view, device=self.device)
         for probe in probes:
             intended, programmed = model.verdict(probe), programs.verdict(probe)
-            if not agree(intended, programmed) and self._is_promised(probe):
+            if not agree(intended, programmed, self.device) and self._is_promised(probe):
                 yield self.violation(fault, what, probe, model, programs)
 
     def proof(self, ports: Iterable[Port], probes: Iterable[Probe], what: str, fault: Fault) -> Violation:
@@ -160,3 +178,13 @@ class Look:
 
     def _dnat_at(self, probe: Probe) -> bool:
         return any(one.external_ip == probe.destination for one in dnats_of(self.project))
+
+
+def device_by(port: Port) -> str:
+    """What the judge calls the port's device, by the intent's word."""
+    return device_behind(port.device, port.mac)
+
+
+def is_elsewhere(port: Port) -> bool:
+    """Is it on another host?"""
+    return port.attachment is not None and port.attachment.kind is AttachmentKind.REMOTE

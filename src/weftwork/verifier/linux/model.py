@@ -3,7 +3,7 @@
 It speaks of ports by what a program knows of them: `short(port id)`, the part of the id that names the device.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from ipaddress import IPv4Address
 
@@ -21,6 +21,8 @@ MARK = "vpc "
 """Before the owner in the mark of a VPC's namespace."""
 
 _DEVICE = "tap"
+Device = Callable[[Inside], str]
+"""What programs call the device of a port of the intent's."""
 _SHORT = 12
 
 _COUNTERS = {
@@ -54,22 +56,35 @@ def device_of(port_id: str) -> str:
     return _DEVICE + short(port_id)
 
 
-def shortened(verdict: Verdict) -> Verdict:
+def device_at(end: Inside) -> str:
+    """The device of a port of this machine."""
+    return device_of(end.port)
+
+
+def shortened(verdict: Verdict, device: Device = device_at) -> Verdict:
     """A verdict of the intent's, in the words of programs."""
     if isinstance(verdict.receiver, Inside):
-        return replace(verdict, receiver=replace(verdict.receiver, port=short(verdict.receiver.port)))
+        called = device(verdict.receiver).removeprefix(_DEVICE)
+        return replace(verdict, receiver=replace(verdict.receiver, port=called))
     return verdict
 
 
-def agree(intended: Verdict, programmed: Verdict) -> bool:
+def agree(intended: Verdict, programmed: Verdict, device: Device = device_at) -> bool:
     """The same receiver sees the same packet. The reasons may be told differently."""
-    return (shortened(intended).receiver, intended.seen) == (programmed.receiver, programmed.seen)
+    return (shortened(intended, device).receiver, intended.seen) == (programmed.receiver, programmed.seen)
 
 
 class LinuxModel:
     """A program to be asked about many packets. `gateway` is the external network's, where it is known."""
 
-    def __init__(self, program: Iterable[Resource] | ProgramView, *, gateway: Address | None = None) -> None:
+    def __init__(
+        self,
+        program: Iterable[Resource] | ProgramView,
+        *,
+        gateway: Address | None = None,
+        device: Device = device_at,
+    ) -> None:
+        self._device = device
         self.view = program if isinstance(program, ProgramView) else ProgramView(program, gateway=gateway)
 
     def verdict(self, probe: Probe) -> Verdict:
@@ -97,18 +112,19 @@ class LinuxModel:
                 packet.source = int(address)
                 return journey.from_outside(packet)
             case Inside(owner, port_id):
-                scope = self.scope_of(owner, device_of(port_id))
-                own = scope.address_of(device_of(port_id)) if scope else None
+                device = self._device(Inside(owner, port_id))
+                scope = self.scope_of(owner, device)
+                own = scope.address_of(device) if scope else None
                 if scope is None or own is None:
                     return Lost("", "device", "the port has no device, or nobody says which address it has")
                 packet.source = own if probe.source_address is None else int(probe.source_address)
                 if packet.destination == own:
                     return Lost(scope.name, "guest", "it is the guest's own address")
-                return journey.from_port(scope, device_of(port_id), packet)
+                return journey.from_port(scope, device, packet)
 
     def scope_of(self, owner: ProjectKey, device: str) -> Scope | None:
         """The namespace of the owner's that has the device."""
-        return next((one for one in self.view.owned(f"{MARK}{owner}") if one.port(device)), None)
+        return next((one for one in self.view.owned(f"{MARK}{owner}") if one.member(device)), None)
 
     def _answer(self, journey: Journey, outcome: AtPort | AtRouter | Beyond, *, error: bool) -> Outcome:
         """The receiver sends back what it got, or complains of it."""

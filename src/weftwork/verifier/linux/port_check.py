@@ -6,9 +6,10 @@ from ipaddress import IPv4Address
 from weftwork.model.port import AttachmentKind, Port
 from weftwork.program.linux import Family, LinkKind, PortLink
 from weftwork.verifier.linux import guard_battery
+from weftwork.verifier.linux.elsewhere_check import check_guard_of, link_of
 from weftwork.verifier.linux.group_battery import MEMBERS
 from weftwork.verifier.linux.guard_battery import Guest
-from weftwork.verifier.linux.look import Look
+from weftwork.verifier.linux.look import Look, device_by, is_elsewhere
 from weftwork.verifier.linux.model import short
 from weftwork.verifier.linux.peering_check import memberships
 from weftwork.verifier.linux.rules import Count, Decide
@@ -37,7 +38,12 @@ def check_port(look: Look, device: str, groups: Iterable[str] = (), *, thorough:
     address = address_of(port)
     if address is None:
         return
-    wrong = [*_link(look, port, link), *_address(look, port, address), *_policy(look, port, address, groups)]
+    away = is_elsewhere(port)
+    wrong = [
+        *(link_of(look, port, device) if away else _link(look, port, link)),
+        *_address(look, port, address),
+        *_policy(look, port, address, groups),
+    ]
     wrong += [(Fault.REACH, what) for what in memberships(look, port, address)]
     if not wrong and not thorough:
         return
@@ -47,6 +53,10 @@ def check_port(look: Look, device: str, groups: Iterable[str] = (), *, thorough:
     for fault, what in wrong:
         yield look.proof(everybody, probes, f"port {port.id}: {what}", fault)
     if wrong:
+        return
+    if away:
+        yield from check_guard_of(look, port, address)
+        yield from look.disagreements(everybody, probes, f"port {port.id} has another reach here than its intent.")
         return
     assert link is not None
     guest = _guest(look, link, address)
@@ -59,6 +69,10 @@ def check_port(look: Look, device: str, groups: Iterable[str] = (), *, thorough:
 def _nobody(look: Look, device: str, link: PortLink | None) -> Iterator[Violation]:
     """Of a device that is no attached port's, the program may say nothing."""
     if link is None:
+        there = look.scope.remote(device)
+        if there is not None:
+            what = f"{device} leads to {there.host}, and no port of {look.owner} is there."
+            yield look.by_frame(Fault.ISOLATION, what, device, "what is for its MAC goes there")
         return
     what = f"{device} is under {link.bridge} and no attached port of {look.owner}."
     probe = Probe(Inside(look.owner, short(device.removeprefix("tap"))), _gateway(look), ICMP)
@@ -96,13 +110,14 @@ def _address(look: Look, port: Port, address: IPv4Address) -> Iterator[tuple[Fau
     for name, element in (("guard_mac", wanted), ("guard", f"{wanted} . {address}")):
         if name in sets and sets[name].get(sets[name].key_of(element)) is None:
             yield Fault.REACH, f"the set {name} lacks it."
-    said = scope.said_of(port.device)
+    device = device_by(port)
+    said = scope.said_of(device)
     if set(said) - {number}:
         yield Fault.GUARD, f"the guard lets it be {', '.join(str(IPv4Address(one)) for one in said if one != number)}."
     said = scope.said_of_mac(port.mac)
     if set(said) - {number}:
         yield Fault.REACH, f"its MAC stands for {', '.join(str(IPv4Address(one)) for one in said if one != number)}."
-    link = scope.port(port.device)
+    link = scope.member(device)
     vlan = scope.vlan_of(link) if link else None
     leg = scope.leg(link.bridge, vlan) if link and vlan is not None else None
     if leg and scope.neighbours.get((leg.name, number)) != port.mac:
@@ -166,7 +181,10 @@ def _gateway(look: Look) -> IPv4Address:
 
 
 def _probes(look: Look, port: Port, address: IPv4Address, peers: list[Port]) -> Iterator[Probe]:
-    """To its gateway, to and from others, and outside: a few packets of every kind."""
+    """To its gateway, to and from others, and outside: a few packets of every kind. On another host, others only."""
+    if is_elsewhere(port):
+        yield from _between(look, port, address, peers)
+        return
     me = Inside(look.owner, port.id)
     gateway = look.project.subnets[port.subnet].gateway
     assert isinstance(gateway, IPv4Address)
@@ -187,6 +205,19 @@ def _probes(look: Look, port: Port, address: IPv4Address, peers: list[Port]) -> 
             yield Probe(me, there, UDP, _SOURCE_PORT, 53, Phase.STRAY)
             yield Probe(Inside(look.owner, peer.id), address, TCP, _SOURCE_PORT, 80, Phase.REPLY)
     yield Probe(Outside(IPv4Address("192.0.2.99")), address, TCP, _SOURCE_PORT, 80)
+
+
+def _between(look: Look, port: Port, address: IPv4Address, peers: list[Port]) -> Iterator[Probe]:
+    for peer in peers:
+        there = address_of(peer)
+        if there is None:
+            continue
+        for service in _services(look, port):
+            yield Probe(Inside(look.owner, port.id), there, *service)
+            yield Probe(Inside(look.owner, peer.id), address, *service)
+        for phase in (Phase.REPLY, Phase.STRAY):
+            yield Probe(Inside(look.owner, port.id), there, TCP, _SOURCE_PORT, 80, phase)
+            yield Probe(Inside(look.owner, peer.id), address, TCP, _SOURCE_PORT, 80, phase)
 
 
 def _services(look: Look, port: Port) -> list[tuple[int, int, int]]:

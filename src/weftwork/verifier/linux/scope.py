@@ -18,16 +18,19 @@ from weftwork.program.linux import (
     NftSet,
     NftTable,
     PortLink,
+    RemoteEntry,
     Route,
     Sysctl,
     Uplink,
     VlanInterface,
+    Vtep,
 )
 from weftwork.program.resource import Resource
+from weftwork.verifier.linux.remotes import RemotePort, Remotes, device_behind
 from weftwork.verifier.linux.sets import NotUnderstood
 from weftwork.verifier.linux.tables import Stop, Table
 
-Link = Bridge | VlanInterface | Uplink | PortLink
+Link = Bridge | VlanInterface | Uplink | PortLink | Vtep
 GUARD_TYPES = ("ifname", "ether_addr", "ipv4_addr")
 
 
@@ -66,6 +69,7 @@ class Scope:
         self._heard: defaultdict[str, Counter[int]] = defaultdict(Counter)
         self._by_mac: defaultdict[str, set[str]] = defaultdict(set)
         self._devices: dict[str, None] = {}
+        self.remotes = Remotes()
         self._ways: list[tuple[int, int, Way]] | None = None
         self._local: set[int] | None = None
         self._address_of: dict[str, int | None] = {}
@@ -90,7 +94,7 @@ class Scope:
             case NftTable() | NftSet() | NftChain() | NftElement():
                 self.tables[resource.family].put(resource)
                 self._guarded(resource, 1)
-            case Bridge() | VlanInterface() | Uplink() | PortLink():
+            case Bridge() | VlanInterface() | Uplink() | PortLink() | Vtep():
                 self.links[resource.name] = resource
                 self._plugged(resource, present=True)
             case InterfaceAddress(address=IPv4Address() as address):
@@ -104,6 +108,8 @@ class Scope:
                 self._tell(f"mac {resource.mac}", int(address), 1)
             case DhcpBinding():
                 self._tell(f"mac {resource.mac}", int(resource.address), 1)
+            case RemoteEntry():
+                self.remotes.put(resource)
             case InterfaceAddress() | Route() | Neighbour() | DhcpServer():
                 pass  # IPv6, which nothing carries yet; and what servers offer
             case _:
@@ -120,7 +126,9 @@ class Scope:
             case NftTable() | NftSet() | NftChain() | NftElement():
                 self._guarded(resource, -1)
                 self.tables[resource.family].drop(resource)
-            case Bridge() | VlanInterface() | Uplink() | PortLink():
+            case RemoteEntry():
+                self.remotes.drop(resource)
+            case Bridge() | VlanInterface() | Uplink() | PortLink() | Vtep():
                 self.links.pop(resource.name, None)
                 self._plugged(resource, present=False)
             case InterfaceAddress(address=IPv4Address() as address):
@@ -141,7 +149,22 @@ class Scope:
         link = self.links.get(device)
         return link if isinstance(link, PortLink) else None
 
-    def vlan_of(self, port: PortLink) -> int | None:
+    def remote(self, device: str) -> RemotePort | None:
+        """A port on another host, which is behind a VTEP."""
+        entry = self.remotes.entry(device)
+        vtep = self.links.get(entry.interface) if entry else None
+        if entry is None or not isinstance(vtep, Vtep):
+            return None
+        return RemotePort(device, entry.interface, vtep.bridge, entry.mac, entry.host)
+
+    def member(self, device: str) -> PortLink | RemotePort | None:
+        """A port, wherever it is."""
+        return self.port(device) or self.remote(device)
+
+    def vtep_under(self, bridge: str) -> str | None:
+        return next((one.name for one in self.links.values() if isinstance(one, Vtep) and one.bridge == bridge), None)
+
+    def vlan_of(self, port: PortLink | RemotePort) -> int | None:
         """The bridging domain under its bridge; None where frames go nowhere."""
         bridge = self.links.get(port.bridge)
         if not isinstance(bridge, Bridge):
@@ -179,6 +202,11 @@ class Scope:
             for name in self._ports[bridge].get(mac, ())
             if (link := self.port(name)) is not None and self.vlan_of(link) == vlan
         ]
+        found += [
+            name
+            for name in self.remotes.with_mac(mac)
+            if (there := self.remote(name)) is not None and there.bridge == bridge
+        ]
         return max(found, default=None)
 
     def domain(self, bridge: str, vlan: int) -> list[str]:
@@ -193,7 +221,7 @@ class Scope:
         return self._address_of[device]
 
     def _most_heard(self, device: str) -> int | None:
-        link = self.port(device)
+        link = self.member(device)
         if link is None:
             return None
         heard = Counter(self._heard.get(f"if {device}", ())) + Counter(self._heard.get(f"mac {link.mac}", ()))
@@ -212,14 +240,14 @@ class Scope:
         devices: set[str] = set()
         for who in self._said.get(address, ()):
             kind, _, name = who.partition(" ")
-            devices.update({name} if kind == "if" else self._by_mac.get(name, ()))
+            devices.update({name} if kind == "if" else self.with_mac(name))
         return sorted(name for name in devices if self.address_of(name) == address)
 
     def with_mac(self, mac: str) -> list[str]:
-        return sorted(self._by_mac.get(mac, ()))
+        return sorted({*self._by_mac.get(mac, ()), *self.remotes.with_mac(mac)})
 
     def devices(self) -> Iterator[str]:
-        """Of ports, in no order that means anything."""
+        """Of ports on this host, in no order that means anything."""
         return iter(self._devices)
 
     # --- routing ------------------------------------------------------------------------------------------------
@@ -301,9 +329,9 @@ class Scope:
             return
         elements = self.tables[resource.family].sets.get(resource.set)
         if elements is not None and elements.types == GUARD_TYPES:
-            device, _, address = elements.key_of(resource.element)
+            device, mac, address = elements.key_of(resource.element)
             assert isinstance(address, int)
-            self._tell(f"if {device}", address, times)
+            self._tell(f"if {device_behind(str(device), str(mac))}", address, times)
 
     def _tell(self, who: str, address: int, times: int) -> None:
         """Somebody says that `who` has the address."""

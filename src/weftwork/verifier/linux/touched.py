@@ -18,15 +18,18 @@ from weftwork.program.linux import (
     NftSet,
     NftTable,
     PortLink,
+    RemoteEntry,
     Route,
     Uplink,
+    Vtep,
 )
 from weftwork.program.resource import Resource
 from weftwork.verifier.linux.group_battery import MEMBERS
-from weftwork.verifier.linux.look import Look
+from weftwork.verifier.linux.look import Look, device_by
 from weftwork.verifier.linux.model import MARK
 from weftwork.verifier.linux.peering_check import PEERS
 from weftwork.verifier.linux.policy_check import ASKING, PREFIX
+from weftwork.verifier.linux.remotes import device_behind
 from weftwork.verifier.linux.sets import NotUnderstood
 
 EPOCH, STAMP = "epoch", "stamp"
@@ -34,6 +37,8 @@ GUARDS = ("guard", "guard_mac")
 _POLICY_MAPS = ("out_policy", "in_policy")
 _NAT_SETS = ("dnat_map", "dnat_flows")
 _BY_ADDRESS = ("egress", "ingress", "same")
+REMOTE = "remote"
+"""The addresses of ports on other hosts, whose routers send as ours does."""
 
 
 @dataclass(slots=True)
@@ -50,6 +55,7 @@ class Touched:
     destinations: set[IPv4Network] = field(default_factory=set)
     nat: bool = False
     peerings: bool = False
+    vteps: bool = False
     policies: set[str] = field(default_factory=set)
     asking: bool = False
     """Whether policies are asked, and in which order, changes."""
@@ -65,6 +71,10 @@ def touched_by(look: Look, resources: Iterable[Resource]) -> Touched:
         match resource:
             case PortLink():
                 touched.devices.add(resource.name)
+            case RemoteEntry():
+                touched.devices.add(device_behind(resource.interface, resource.mac))
+            case Vtep():
+                touched.vteps = True
             case Neighbour() if isinstance(look.scope.links.get(resource.interface), Uplink | None):
                 touched.peerings = True
             case Neighbour(address=IPv4Address() as address) | DhcpBinding(address=IPv4Address() as address):
@@ -89,14 +99,15 @@ def touched_by(look: Look, resources: Iterable[Resource]) -> Touched:
             case DhcpServer():
                 pass
             case Namespace():
-                touched.nat = touched.rules = touched.peerings = True
+                touched.nat = touched.rules = touched.peerings = touched.vteps = True
                 touched.groups |= look.project.groups.keys()
                 touched.policies |= look.project.policies.keys()
                 look.remember_ports()
-                touched.devices |= {one.device for one in look.project.ports.values() if one.attachment}
+                touched.devices |= {device_by(one) for one in look.project.ports.values() if one.attachment}
             case _:
                 touched.rules = True
                 if isinstance(resource, Bridge):
+                    touched.vteps = True
                     touched.devices |= {one.device for one in look.some_ports(2)}
     return touched
 
@@ -120,11 +131,14 @@ def _element(look: Look, touched: Touched, element: NftElement) -> None:
             touched.hints[device].add(group)
         touched.strange.append(element)
     elif element.set in GUARDS:
-        touched.devices.add(str(key[0]))
+        touched.devices.add(device_behind(str(key[0]), str(key[1])))
         touched.strange.append(element)
     elif element.set in _BY_ADDRESS:
         for address in key:
             _speaks_of(look, touched, int(address))
+        touched.strange.append(element)
+    elif element.set == REMOTE:
+        _speaks_of(look, touched, int(key[0]))
         touched.strange.append(element)
     elif element.set in _POLICY_MAPS:
         touched.combinations.add((element.family, element.element))

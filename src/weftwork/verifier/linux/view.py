@@ -1,13 +1,13 @@
 """A program indexed for questions, and changed at the cost of the change."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from ipaddress import IPv4Address, IPv4Network
 from typing import TypeVar
 
 from weftwork.base.addresses import Address, Cidr
-from weftwork.program.linux import Bridge, InterfaceAddress, Namespace, Uplink
+from weftwork.program.linux import Bridge, InterfaceAddress, Namespace, RemoteEntry, Uplink
 from weftwork.program.resource import Resource
 from weftwork.verifier.linux.scope import Scope
 from weftwork.verifier.linux.sets import NotUnderstood
@@ -19,11 +19,22 @@ Segment = tuple[str, str]
 
 
 class ProgramView:
-    """The program that stands. `gateway` and `networks` are the external network's, where they are known."""
+    """The program that stands. `gateway` and `networks` are the external network's, where they are known.
+
+    `underlay` is the host's own address in a fleet; None on a machine alone.
+    """
 
     def __init__(
-        self, program: Iterable[Resource] = (), *, gateway: Address | None = None, networks: Iterable[Cidr] = ()
+        self,
+        program: Iterable[Resource] = (),
+        *,
+        gateway: Address | None = None,
+        networks: Iterable[Cidr] = (),
+        underlay: IPv4Address | None = None,
     ) -> None:
+        self.underlay = underlay
+        self.hosts: Counter[IPv4Address] = Counter()
+        """Where the VTEPs send: the hosts, and how many MACs are there."""
         self.networks = frozenset(one for one in networks if isinstance(one, IPv4Network))
         self.gateway = int(gateway) if isinstance(gateway, IPv4Address) else None
         self.scopes: dict[str, Scope] = {}
@@ -127,6 +138,10 @@ class ProgramView:
             case Uplink():
                 segment = (resource.peer_scope, resource.peer_bridge)
                 _mark(self._uplinks[segment], (resource.scope, resource.name), present)
+            case RemoteEntry():
+                self.hosts[resource.host] += 1 if present else -1
+                if not self.hosts[resource.host]:
+                    del self.hosts[resource.host]
             case InterfaceAddress(address=IPv4Address() as address):
                 _mark(self._holders[int(address)], (resource.scope, resource.interface), present)
 
