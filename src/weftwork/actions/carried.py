@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from weftwork.actions import rows
+from weftwork.actions import fresh
 from weftwork.actions.overlay import overlaid
 from weftwork.base import codes
 from weftwork.compiler.capabilities import EVERYTHING, Carries, has_room, shortfalls
@@ -20,7 +20,7 @@ def check_carried(carries: Carries, intent: Intent, writes: Iterable[Write]) -> 
         return
     writes = tuple(writes)
     keys = ((write, parse_thing_key(write.key)) for write in writes if isinstance(write, Put))
-    things = [rows.decode_again(key, write.value) for write, key in keys if key is not None and key.kind in _BOUNDED]
+    things = [fresh.looked_at(key, write.value) for write, key in keys if key is not None and key.kind in _BOUNDED]
     if all(has_room(thing, intent, len(writes), carries) for thing in things):
         return
     after = overlaid(intent, writes)

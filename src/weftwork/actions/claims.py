@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from weftwork.actions import rows
+from weftwork.actions import fresh, rows
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model import keys
 from weftwork.model.intent import Thing
@@ -68,7 +68,7 @@ def creation(thing: Thing) -> Draft:
     claims = claims_of(thing)
     return Draft(
         (Unchanged(key, 0), *(Unchanged(claim.key, 0) for claim in claims if claim.exclusive)),
-        (Put(key, rows.encode(thing)), *(Put(claim.key, claim.value) for claim in claims)),
+        (Put(key, fresh.encoded(thing)), *(Put(claim.key, claim.value) for claim in claims)),
     )
 
 
@@ -82,7 +82,7 @@ def change(old: Thing, new: Thing, revision: int) -> Draft:
     return Draft(
         (Unchanged(key, revision), *(Unchanged(claim.key, 0) for claim in made if claim.exclusive)),
         (
-            Put(key, rows.encode(new)),
+            Put(key, fresh.encoded(new)),
             *(Put(claim.key, claim.value) for claim in made),
             *(Remove(claim.key) for claim in before if claim.key not in kept_keys),
         ),
@@ -102,7 +102,7 @@ def net(changes: Iterable[tuple[Thing | None, Thing | None, int]]) -> Draft:
     compares: list[Compare] = [Unchanged(_key(old, new), revision) for old, new, revision in pairs]
     compares += [Unchanged(key, 0) for key, claim in after.items() if claim.exclusive and key not in before]
     writes: list[Write] = [
-        Put(_key(old, new), rows.encode(new)) if new else Remove(_key(old, new)) for old, new, _ in pairs
+        Put(_key(old, new), fresh.encoded(new)) if new else Remove(_key(old, new)) for old, new, _ in pairs
     ]
     writes += [Put(key, claim.value) for key, claim in after.items() if before.get(key) != claim]
     writes += [Remove(key) for key in before if key not in after]

@@ -4,9 +4,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
-from secrets import token_hex
+from os import urandom
 from typing import Generic, TypeVar
-from uuid import uuid4
 
 from weftwork.access.caller import ITSELF, Principal
 from weftwork.access.quotas import DEFAULTS
@@ -16,7 +15,7 @@ from weftwork.actions.choices import Choices, MacsNeeded
 from weftwork.actions.claims import Draft
 from weftwork.actions.gate import Gates
 from weftwork.actions.journal import Author, lines_of
-from weftwork.actions.quota_guard import QuotaGuard
+from weftwork.actions.quota_guard import QuotaGuard, Wanted
 from weftwork.actions.reach_board import ReachBoard
 from weftwork.actions.reach_guard import ReachGuard
 from weftwork.actions.terms import Terms, compares_of, first_time, kept
@@ -24,6 +23,7 @@ from weftwork.actions.view import IntentView
 from weftwork.base import codes
 from weftwork.base.addresses import Address, Cidr
 from weftwork.base.errors import Refusal
+from weftwork.base.ids import uuid_of
 from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.capabilities import EVERYTHING, Carries
 from weftwork.model.keys import ROOT
@@ -102,7 +102,7 @@ class Network:
         view: IntentView,
         clock: Clock,
         settings: NetworkSettings,
-        new_id: Callable[[], str] = lambda: str(uuid4()),
+        new_id: Callable[[], str] = lambda: uuid_of(urandom(16)),
     ) -> None:
         self.store = store
         self.view = view
@@ -182,16 +182,17 @@ class Network:
         return await self._commit(decision, kept_too + Draft(seen))
 
     async def _commit(self, decision: Decision[T], besides: Draft) -> Stored[T]:
-        draft = self.guarded(decision.draft) + besides
+        wanted = self.quota_guard.wanted(decision.draft)
+        draft = self.guarded(decision.draft, wanted) + besides
         held = self.choices.held
         held.update(decision.holds)
-        under_way = self.quota_guard.begin(draft)
+        self.quota_guard.begin(wanted)
         try:
             revision = await self.store.commit(Transaction(draft.compares, (*draft.writes, *self._lines(draft))))
             # Whether or not the view follows in time: what was committed stays committed.
             await self.view.wait_for(revision)
         finally:
-            self.quota_guard.end(under_way)
+            self.quota_guard.end(wanted)
             held.difference_update(decision.holds)
         return Stored(decision.value, revision)
 
@@ -210,11 +211,11 @@ class Network:
 
     def _lines(self, draft: Draft) -> Iterator[Put]:
         """In the journal."""
-        return lines_of(self.view, draft.writes, author=self.author, at_s=self.clock.now_s(), token=token_hex(8))
+        return lines_of(self.view, draft.writes, author=self.author, at_s=self.clock.now_s(), token=urandom(8).hex())
 
-    def guarded(self, draft: Draft) -> Draft:
+    def guarded(self, draft: Draft, wanted: Wanted) -> Draft:
         """Refusals BACKEND_UNSUPPORTED, QUOTA_EXCEEDED, and REACH_TEST_FAILED unless that is overridden."""
-        draft = self.quota_guard.guarded(draft)
+        draft = self.quota_guard.guarded(draft, wanted)
         check_carried(self.settings.carries, self.view.intent, draft.writes)
         return self.reach_guard.guarded(draft, by=self.principal, override=self.overrides_reach_tests)
 
@@ -270,6 +271,6 @@ class DryNetwork(Network):
         decision = await decide()
         for one in self.terms.expected:
             one.seen(self.view)
-        self.guarded(decision.draft)
+        self.guarded(decision.draft, self.quota_guard.wanted(decision.draft))
         self.writes += decision.draft.writes
         return Stored(decision.value, decision.revision)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from weftwork.actions import rows
+from weftwork.actions import fresh
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.model.keys import parse_thing_key
@@ -20,5 +20,5 @@ def overlaid(intent: Intent, writes: Iterable[Write]) -> Intent:
         if key.owner not in copied:
             copied.add(key.owner)
             overlay[key.owner] = overlay.get(key.owner, ProjectIntent()).copy()
-        overlay[key.owner].put(key, rows.decode_again(key, write.value) if isinstance(write, Put) else None)
+        overlay[key.owner].put(key, fresh.looked_at(key, write.value) if isinstance(write, Put) else None)
     return overlay

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from ipaddress import IPv4Address
 
 from weftwork.actions import rows
@@ -76,14 +77,14 @@ async def create_port(
         if address is None:
             network.choices.took_address(there, into, chosen)
         port = Port(
-            owner=owner,
+            owner=here.owner,
             id=network.new_id(),
             name=name,
             subnet=into.name,
             vm=vm,
             mac=own_mac,
             addresses=(chosen,),
-            groups=tuple(one.name for one in members_of),
+            groups=_alike(tuple(one.name for one in members_of)),
             attachment=TAP if vm else None,
             created_at=network.clock.now_s(),
             lender=None if into.owner == owner else into.owner,
@@ -240,6 +241,12 @@ def _placed(network: Network, port: Port, host: str) -> tuple[Draft, tuple[str, 
         return draft, ()
     vni, claim = network.choices.vni()
     return draft + change(subnet, replace(subnet, vni=vni), network.view.revision_of(key)), (claim,)
+
+
+@lru_cache(maxsize=4096)
+def _alike(groups: tuple[str, ...]) -> tuple[str, ...]:
+    """One object in memory for the many ports that have the same."""
+    return groups
 
 
 def _groups(here: ProjectIndex, owner: ProjectKey, texts: tuple[str, ...]) -> list[SecurityGroup]:

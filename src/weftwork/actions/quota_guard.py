@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sized
 from operator import attrgetter
 
 from weftwork.access.quotas import ProjectQuota, exceeded
-from weftwork.actions import rows
+from weftwork.actions import fresh, rows
 from weftwork.actions.claims import Draft
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.view import IntentView
@@ -63,10 +63,10 @@ class QuotaGuard:
         limit = self.limit(owner, "port")
         return limit is not None and self.used(owner, "port") + self._under_way[owner, "port"] + MARGIN > limit
 
-    def guarded(self, draft: Draft) -> Draft:
-        """The draft with what keeps it true. Refusal QUOTA_EXCEEDED."""
+    def guarded(self, draft: Draft, wanted: Wanted) -> Draft:
+        """The draft, of which one `wants`, with what keeps it true. Refusal QUOTA_EXCEEDED."""
         seen: dict[str, Empty] = {}
-        for (owner, resource), more in self.more_of(draft).items():
+        for (owner, resource), more in wanted.items():
             limit = self.limit(owner, resource)
             if limit is None:
                 continue
@@ -77,23 +77,23 @@ class QuotaGuard:
                 for kind in _KINDS_OF.get(resource) or (_kind(resource),):
                     prefix = keys.things(kind, owner)
                     seen[prefix] = Empty(prefix, self._view.revision)
+        if not seen:
+            return draft
         there = {one for one in draft.compares if isinstance(one, Empty)}
-        return draft + Draft(tuple(one for one in seen.values() if one not in there)) if seen else draft
+        return draft + Draft(tuple(one for one in seen.values() if one not in there))
 
-    def begin(self, draft: Draft) -> Wanted:
-        """Count it, until the view shows it: then `end` what this returned."""
-        more = self.more_of(draft)
-        for key, count in more.items():
+    def begin(self, wanted: Wanted) -> None:
+        """Count it, until the view shows it: then `end` it."""
+        for key, count in wanted.items():
             self._under_way[key] += count
-        return more
 
-    def end(self, more: Wanted) -> None:
-        for key, count in more.items():
+    def end(self, wanted: Wanted) -> None:
+        for key, count in wanted.items():
             self._under_way[key] -= count
             if not self._under_way[key]:
                 del self._under_way[key]
 
-    def more_of(self, draft: Draft) -> Wanted:
+    def wanted(self, draft: Draft) -> Wanted:
         """What the draft makes more of than it takes away."""
         more: dict[tuple[ProjectKey, str], int] = defaultdict(int)
         external: dict[ProjectKey, tuple[ProjectIndex | None, dict[ThingKey, Thing | None]]] = {}
@@ -104,7 +104,7 @@ class QuotaGuard:
             before = self._view.find(key)
             more[key.owner, key.kind] += isinstance(write, Put) - (before is not None)
             if key.kind in ("security-group", "snat", "dnat"):
-                after = rows.decode_again(key, write.value) if isinstance(write, Put) else None
+                after = fresh.looked_at(key, write.value) if isinstance(write, Put) else None
                 more[key.owner, "rule"] += _rules(after) - _rules(before)
                 if key.kind != "security-group":
                     external.setdefault(key.owner, (self._view.project(key.owner), {}))[1][key] = after

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from ipaddress import IPv4Network
 
-from weftwork.actions import rows
+from weftwork.actions import fresh
 from weftwork.actions.overlay import overlaid
 from weftwork.actions.view import IntentView
 from weftwork.base.tenancy import ProjectKey
@@ -78,7 +78,7 @@ def changes_of(owner: ProjectKey, writes: Iterable[Write]) -> Changes:
     """The project's things that are written; claims are none."""
     keys = ((write, parse_thing_key(write.key)) for write in writes)
     return {
-        key: rows.decode_again(key, write.value) if isinstance(write, Put) else None
+        key: fresh.looked_at(key, write.value) if isinstance(write, Put) else None
         for write, key in keys
         if key is not None and key.owner == owner
     }

@@ -275,12 +275,6 @@ def decode(key: ThingKey, value: bytes) -> Thing:
             assert_never(key.kind)
 
 
-@lru_cache(maxsize=256)
-def decode_again(key: ThingKey, value: bytes) -> Thing:
-    """As `decode`, for what is read several times in a row: by each guard of a change."""
-    return decode(key, value)
-
-
 def _vpc_row(vpc: Vpc) -> _VpcRow:
     org, project = vpc.owner
     flow_log = vpc.flow_log or FlowLog(sample=0)

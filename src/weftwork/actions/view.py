@@ -13,7 +13,7 @@ from typing import Any, Protocol, Self
 from weakref import WeakSet
 
 from weftwork.access.quotas import ProjectQuota
-from weftwork.actions import rows
+from weftwork.actions import fresh
 from weftwork.actions.host_row import host_of
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.quota_row import quota_of
@@ -257,7 +257,7 @@ class IntentView:
             return None
         project = self._of(thing_key.owner)
         # A project is named by one and the same value in all of its things, however many they are.
-        thing = rows.decode(ThingKey(thing_key.kind, project.owner, thing_key.name), value)
+        thing = fresh.decoded(ThingKey(thing_key.kind, project.owner, thing_key.name), value)
         if isinstance(thing, Vpc | Subnet):
             self._forget_vni(project.get(thing_key))
             if thing.vni:

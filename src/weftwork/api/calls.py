@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Self
 
 from google.protobuf.message import DecodeError, Message
+from msgspec import Struct
 
 from weftwork.access.caller import Credentials, Principal
 from weftwork.actions.journal import Author
@@ -29,11 +30,11 @@ log = logging.getLogger(__name__)
 
 MESSAGE_BYTES_MAX = 1 << 20
 CALLS_MAX = 2048
+_NO_TERMS = (None,) * 5
 """Calls and streams at the same time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(Struct, frozen=True):
     """What a door knows of a call besides its request."""
 
     request_bytes: int
@@ -49,6 +50,11 @@ class Call:
     """With semicolons between."""
     idempotency_key: str | None = None
     """The change is made once, however often the call comes with this key."""
+
+    @property
+    def has_terms(self) -> bool:
+        said = (self.if_match, self.idempotency_key, self.confirm_within, self.confirmation, self.probes)
+        return said != _NO_TERMS
 
 
 @dataclass(slots=True)
@@ -117,7 +123,7 @@ class Calls:
                     return await when_programmed(doors, mutation, inner, wait, run)
 
     async def _run(self, operation: Operation, doors: Doors, call: Call, request: Message) -> Message:
-        if (call.if_match, call.idempotency_key, call.confirm_within, call.confirmation, call.probes) != (None,) * 5:
+        if call.has_terms:
             return await self._on_terms(operation, doors, call, request)
         return await operation.run(doors, request)
 
@@ -129,7 +135,7 @@ class Calls:
         if operation.mutation is None:
             terms = Terms(terms.expected)  # A plan may be made again and again.
         try:
-            return await operation.run(replace(doors, network=doors.network.on_terms(terms)), request)
+            return await operation.run(doors.on(doors.network.on_terms(terms)), request)
         except Replayed as replayed:
             return answer_again(doors, mutation, replayed)
 
@@ -152,7 +158,7 @@ class Calls:
     def _doors_for(self, call: Call, principal: Principal, method: str) -> Doors:
         author = Author(principal.name, call.credentials.peer, method)
         network = self.doors.network.on_behalf(author, principal, overrides_reach_tests=call.overrides_reach_tests)
-        return replace(self.doors, network=network)
+        return self.doors.on(network)
 
 
 # Classes, and not generators: every call passes through all of them.

@@ -24,6 +24,8 @@ _BY_SOCKET = Credentials(Transport.SOCKET, "socket")
 OVERRIDE = "weft-override-reach-tests"
 """Metadata: `yes` carries out what reach tests forbid."""
 
+Metadata = Mapping[str, str | bytes]
+
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[bytes, bytes]
     Handler = grpc.RpcMethodHandler[bytes, bytes]
@@ -48,10 +50,12 @@ def _unary(calls: Calls, operation: Operation) -> Any:
     parse = operation.request.FromString
 
     async def handle(request: bytes, context: "Context") -> bytes:
-        trail = _begun(context)
+        metadata = _metadata(context)
+        trail = _begun(metadata)
         context.set_trailing_metadata(_mark(trail))
         try:
-            answer = await calls.answer(operation, _call(request, context), partial(parse, request))
+            call = _call(request, context, metadata)
+            answer = await calls.answer(operation, call, partial(parse, request))
             return answer.SerializeToString()
         except Exception as error:
             return await _abort(context, error, operation.method, trail)
@@ -63,10 +67,11 @@ def _stream(calls: Calls, watch: Watch) -> Any:
     parse = watch.request.FromString
 
     async def handle(request: bytes, context: "Context") -> AsyncIterator[bytes]:
-        trail = _begun(context)
+        metadata = _metadata(context)
+        trail = _begun(metadata)
         await context.send_initial_metadata(_mark(trail))
         try:
-            async for event in calls.watch(watch, _call(request, context), partial(parse, request)):
+            async for event in calls.watch(watch, _call(request, context, metadata), partial(parse, request)):
                 yield event.SerializeToString()
         except Exception as error:
             await _abort(context, error, watch.method, trail)
@@ -74,8 +79,11 @@ def _stream(calls: Calls, watch: Watch) -> Any:
     return handle
 
 
-def _call(request: bytes, context: "Context") -> Call:
-    metadata = dict(context.invocation_metadata() or ())
+def _metadata(context: "Context") -> Metadata:
+    return dict(context.invocation_metadata() or ())
+
+
+def _call(request: bytes, context: "Context", metadata: Metadata) -> Call:
     return Call(
         len(request),
         _credentials(context, str(metadata.get(AUTHORIZATION, ""))),
@@ -88,9 +96,8 @@ def _call(request: bytes, context: "Context") -> Call:
     )
 
 
-def _begun(context: "Context") -> Trail:
+def _begun(metadata: Metadata) -> Trail:
     """Each call has its task, which is the request's from here on."""
-    metadata = dict(context.invocation_metadata() or ())
     trail = trail_of(_text(metadata.get(REQUEST_ID)) or "", _text(metadata.get(TRACEPARENT)) or "")
     begin(trail)
     return trail

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from weftwork.api.identity.desk import LoginDesk
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Doors:
     network: Network
     conditions: Conditions
@@ -44,6 +44,12 @@ class Doors:
     capturer: Capturer | None = None
     """None where no agent runs."""
     fleet: Fleet = field(default_factory=NoFleet)
+
+    def on(self, network: Network) -> "Doors":
+        """The same doors for one call. As dataclasses.replace does, which asks every field how it is made."""
+        doors = object.__new__(type(self))
+        doors.__dict__.update(self.__dict__, network=network)
+        return doors
 
     def vpc(self, stored: Stored[Vpc]) -> pb.Vpc:
         key = ThingKey("vpc", stored.value.owner)

@@ -8,9 +8,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from msgspec import Struct
 
-@dataclass(frozen=True, slots=True)
-class Record:
+# What every commit makes by the dozen are msgspec's structs: made in a third of a dataclass' time, and as frozen.
+
+
+class Record(Struct, frozen=True, gc=False):
     key: str
     value: bytes
     revision: int
@@ -26,16 +29,14 @@ class RangeResult:
     more: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Unchanged:
+class Unchanged(Struct, frozen=True, gc=False):
     """The key was last written at `revision`; 0 means it does not exist."""
 
     key: str
     revision: int
 
 
-@dataclass(frozen=True, slots=True)
-class Empty:
+class Empty(Struct, frozen=True, gc=False):
     """No key that starts with `prefix` was written after revision `since`; with 0, there is no such key at all.
 
     Removals do not count: with `since`, one says "I have seen everything that is there".
@@ -48,38 +49,33 @@ class Empty:
 Compare = Unchanged | Empty
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(Struct, frozen=True, gc=False):
     key: str
     value: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Remove:
+class Remove(Struct, frozen=True, gc=False):
     key: str
 
 
 Write = Put | Remove
 
 
-@dataclass(frozen=True, slots=True)
-class Transaction:
+class Transaction(Struct, frozen=True):
     """All writes, if every compare holds; else none. No key is written twice. Keys at most 1 KiB, values 1 MiB."""
 
     compares: tuple[Compare, ...]
     writes: tuple[Write, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True, gc=False):
     """One write: `value` is None for a removal. Removals of absent keys make no event."""
 
     key: str
     value: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(Struct, frozen=True):
     """All events of one revision, in the order they were written."""
 
     revision: int

@@ -34,10 +34,8 @@ def check_transaction(transaction: Transaction) -> None:
         elif isinstance(compare, Empty):
             check_prefix(compare.prefix)
     total = 0
-    seen: set[str] = set()
     for write in transaction.writes:
         check_key(write.key)
-        seen.add(write.key)
         if isinstance(write, Put):
             assert type(write.value) is bytes, f"the value of {write.key!r} is {type(write.value)}, not bytes"
             size = len(write.value)
@@ -45,6 +43,7 @@ def check_transaction(transaction: Transaction) -> None:
                 f"the value of {write.key!r} has {size} bytes, at most {VALUE_BYTES_MAX} fit"
             )
             total += size
+    seen = {write.key for write in transaction.writes}
     assert len(seen) == len(transaction.writes), f"a key is written twice: {_repeated(transaction)!r}"
     assert total <= TRANSACTION_BYTES_MAX, f"a transaction has {total} bytes, at most {TRANSACTION_BYTES_MAX} fit"
 

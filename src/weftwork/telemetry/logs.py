@@ -9,7 +9,10 @@ import sys
 from collections import deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, Literal, TextIO
+
+import msgspec
 
 from weftwork.telemetry.redaction import without_secrets
 from weftwork.telemetry.trail import Trail, current
@@ -25,6 +28,7 @@ LAST_LINES = 2000
 FIELDS = "weft"
 """The name in `extra` of the fields that a line has besides its message."""
 _MADE = "weft_json"
+_encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
 def told(**fields: object) -> Mapping[str, Any]:
@@ -52,7 +56,9 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = _trace(self, record)
-        return json.dumps(line, ensure_ascii=True, default=str)
+        text = _encode(line).decode()
+        # What is not ASCII may command a terminal, too.
+        return text if text.isascii() else json.dumps(line, ensure_ascii=True, default=str)
 
 
 class TextLines(logging.Formatter):
@@ -84,12 +90,19 @@ class LastLines(logging.Handler):
 def start_logging(form: Form = "auto", level: Level = "info", stream: TextIO | None = None) -> LastLines:
     """Everything that this process logs from now on, on standard error. What it was told before is forgotten."""
     out = stream or sys.stderr
+    _ask_only_what_is_told()
     shown = logging.StreamHandler(out)
     is_json = form == "json" or (form == "auto" and not out.isatty())
     shown.setFormatter(JsonLines() if is_json else TextLines())
     last = LastLines()
     logging.basicConfig(level=level.upper(), handlers=[shown, last], force=True)
     return last
+
+
+def _ask_only_what_is_told() -> None:
+    """No line names threads, processes or places in the source, and finding them costs as much as the line."""
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None  # as logging's documentation has it ("Optimization")
 
 
 def last_lines() -> tuple[str, ...]:
@@ -120,7 +133,12 @@ def _trace(formatter: logging.Formatter, record: logging.LogRecord) -> str:
 
 
 def _time(record: logging.LogRecord) -> str:
-    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return f"{_second(int(record.created))}.{int(record.msecs):03}Z"
+
+
+@lru_cache(maxsize=16)
+def _second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).replace(tzinfo=None).isoformat()
 
 
 def _cut(text: str, *, at_end: bool = False) -> str:

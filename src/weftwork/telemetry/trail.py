@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from uuid import uuid4
+from os import urandom
 
 REQUEST_ID = "x-request-id"
 TRACEPARENT = "traceparent"
@@ -42,13 +42,15 @@ _current: ContextVar[Trail] = ContextVar("weftwork_trail", default=NOBODY)
 
 def trail_of(request_id: str = "", traceparent: str = "") -> Trail:
     """Of what came with a call. What is malformed, or longer than anybody needs, is as if it had not come."""
+    if not request_id and not traceparent:
+        return Trail((urandom(16).hex(),))
     found = _TRACEPARENT.fullmatch(traceparent) if len(traceparent) <= 128 else None
     # Version 00 has four fields; later ones may have more.
     if found is None or (found[4] and traceparent.startswith("00")):
         trace: tuple[str, str, bool] = ("", "", False)
     else:
         trace = (found[1], found[2], bool(int(found[3], 16) & 1))
-    known = request_id if _SANE_ID.fullmatch(request_id) else trace[0] or uuid4().hex
+    known = request_id if _SANE_ID.fullmatch(request_id) else trace[0] or urandom(16).hex()
     return Trail((known,), *trace)
 
 

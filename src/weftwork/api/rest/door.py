@@ -48,6 +48,7 @@ OF_MUTATIONS = frozenset({"dry_run", "wait", "timeout"})
 _REVISION = re.compile(r"[0-9]{1,19}")
 _SECONDS = re.compile(r"[0-9]{1,9}(\.[0-9]{1,9})?")
 NONE: frozenset[str] = frozenset()
+_BY_SOCKET = Credentials(Transport.SOCKET, "socket")
 PLAN = OPERATIONS["/weftwork.v1.PlanService/Plan"]
 
 
@@ -88,10 +89,15 @@ class RestDoor:
             return not_allowed(found)
         _check_accepted(headers.get("accept", ""), EVENTS if route.watch else JSON)
         body = await _body(scope, receive, headers) if route.has_body else b""
-        bearer = bearer_in(headers.get("authorization", ""))
-        credentials = Credentials(self._transport, _peer(scope), bearer, certificate_of(scope))
+        credentials = self._credentials(scope, headers)
         asked = Asked(route, found.words, query_of(scope["query_string"]), headers, body, credentials)
         return await (self._stream(asked) if route.watch else self._unary(asked))
+
+    def _credentials(self, scope: Scope, headers: Mapping[str, str]) -> Credentials:
+        authorization = headers.get("authorization", "")
+        if not authorization and self._transport is Transport.SOCKET:
+            return _BY_SOCKET
+        return Credentials(self._transport, _peer(scope), bearer_in(authorization), certificate_of(scope))
 
     async def _unary(self, asked: Asked) -> ASGIApp:
         route = asked.route

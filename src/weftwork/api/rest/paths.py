@@ -23,6 +23,8 @@ class _Step:
     any: "_Step | None" = None
     ends: dict[str, dict[Verb, Route]] = field(default_factory=dict)
     """By what stands behind the last colon: `attach`; empty for the thing itself."""
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """What the words of the path are called, likewise."""
 
 
 class Paths:
@@ -43,10 +45,13 @@ class Paths:
         assert route.verb not in there, f"two routes at {route.verb} {route.path}"
         assert all(one.words == route.words for one in there.values()), f"{route.path}: words have two names"
         there[route.verb] = route
+        step.words[verb] = tuple(route.words)
 
     def find(self, raw_path: bytes) -> Found | None:
         """None when nothing is there."""
-        parts = raw_path.decode("latin-1").strip("/").split("/")
+        text = raw_path.decode("latin-1")
+        is_plain = "%" not in text and text.isascii() and len(text) <= PART_MAX
+        parts = text.strip("/").split("/")
         parts[-1], _, verb = parts[-1].partition(":")
         step = self._root
         words: list[str] = []
@@ -54,7 +59,7 @@ class Paths:
             following = step.literal.get(part)
             if following is None:
                 following = step.any
-                word = _unescaped(part)
+                word = part if is_plain else _unescaped(part)
                 if following is None or not word:
                     return None
                 words.append(word)
@@ -62,7 +67,7 @@ class Paths:
         routes = step.ends.get(verb)
         if not routes:
             return None
-        return Found(routes, dict(zip(next(iter(routes.values())).words, words, strict=True)))
+        return Found(routes, dict(zip(step.words[verb], words, strict=True)))
 
 
 def _unescaped(part: str) -> str:

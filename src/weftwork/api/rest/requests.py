@@ -1,12 +1,12 @@
 """From a path, a query, headers and a body to the request of an operation."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl
 
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
+from msgspec import Struct
 
 from weftwork.access.caller import Credentials
 from weftwork.api.rest.messages import enum_of, filled, parsed_text, read_scalar, unknown_field
@@ -25,8 +25,7 @@ _WHOLE = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(Struct, frozen=True):
     """One call as it came over the wire; `words` are those of the path, `query` has each parameter's values."""
 
     route: Route
