@@ -137,6 +137,8 @@ def _port_claims(port: Port) -> tuple[Claim, ...]:
     claims.extend(Claim(keys.member(owner, group, port.id), b"", False) for group in port.groups)
     if port.attachment and port.attachment.kind is AttachmentKind.NETNS:
         claims.append(Claim(plug_of(port.attachment), me, True))
+    elif port.attachment and port.attachment.host:
+        claims.append(Claim(keys.host_tap(port.attachment.host, port.id), me, True))
     return tuple(claims)
 
 

@@ -45,11 +45,14 @@ async def create_port(
 
     Refusals INVALID_NAME, FIELD_TOO_LONG, INVALID_ARGUMENT, INVALID_MAC, MAC_RESERVED, MAC_ALREADY_USED,
     VPC_NOT_FOUND, SUBNET_NOT_FOUND, SECURITY_GROUP_NOT_FOUND, TOO_MANY_SECURITY_GROUPS, PORT_ALREADY_EXISTS,
-    IPV6_NOT_SUPPORTED, IP_OUTSIDE_SUBNET, IP_RESERVED, IP_ALREADY_ALLOCATED, SUBNET_EXHAUSTED, MAC_EXHAUSTED.
+    IPV6_NOT_SUPPORTED, IP_OUTSIDE_SUBNET, IP_RESERVED, IP_ALREADY_ALLOCATED, SUBNET_EXHAUSTED, MAC_EXHAUSTED,
+    HOST_NOT_NAMED.
     """
     if name:
         check_port_name(name)
     check_vm(vm)
+    if vm:
+        check_place(network, "")
     if mac is not None:
         check_mac(mac)
     if address is not None and address.version != 4:
@@ -117,18 +120,33 @@ async def delete_port(network: Network, *, owner: ProjectKey, port: str, cascade
     await network.run(owner, decide, alone=False)
 
 
-async def attach_port(network: Network, *, owner: ProjectKey, port: str, vm: str) -> Stored[Port]:
-    """Gives the port to a VM. Refusals PORT_NOT_FOUND, PORT_ALREADY_ATTACHED, MISSING_FIELD, FIELD_TOO_LONG."""
+async def attach_port(network: Network, *, owner: ProjectKey, port: str, vm: str, host: str = "") -> Stored[Port]:
+    """Gives the port to a VM of the server's machine or of a host of the fleet: a TAP there. On another host it moves.
+
+    Refusals PORT_NOT_FOUND, PORT_ALREADY_ATTACHED, MISSING_FIELD, FIELD_TOO_LONG, NO_FLEET, HOST_NOT_NAMED,
+    HOST_NOT_FOUND, HOST_DRAINING, BACKEND_UNSUPPORTED.
+    """
     if not vm:
         raise codes.MISSING_FIELD.refusal("no VM is named", field="vm_id")
     check_vm(vm)
+    check_place(network, host)
+    at = replace(TAP, host=host)
 
     def attached(here: ProjectIndex, old: Port) -> Port:
-        if old.attachment is not None and (old.vm, old.attachment) != (vm, TAP):
+        is_there = old.attachment is None or (old.vm, old.attachment) == (vm, at)
+        if not is_there and not (old.vm == vm and _moves(old.attachment, at)):
             raise codes.PORT_ALREADY_ATTACHED.refusal(f"{told_of(old)} is {_whereabouts(old)}")
-        return replace(old, vm=vm, attachment=TAP)
+        return replace(old, vm=vm, attachment=at)
 
-    return await _change(network, owner, port, attached)
+    return await _change(network, owner, port, attached, on=host)
+
+
+def check_place(network: Network, host: str) -> None:
+    """A fleet's ports are on its hosts, one machine's on itself. Refusals NO_FLEET, HOST_NOT_NAMED."""
+    if host and not network.settings.has_fleet:
+        raise codes.NO_FLEET.refusal("this server listens for no agents")
+    if not host and network.settings.has_fleet:
+        raise codes.HOST_NOT_NAMED.refusal("this server's own machine carries no ports", field="host")
 
 
 async def detach_port(network: Network, *, owner: ProjectKey, port: str) -> Stored[Port]:
@@ -149,12 +167,11 @@ async def plug_port(
     namespace is the guest. A port that is plugged on another host moves.
 
     Refusals PORT_NOT_FOUND, PORT_ALREADY_ATTACHED, INVALID_NETNS, INVALID_INTERFACE, INTERFACE_IN_USE, NO_FLEET,
-    HOST_NOT_FOUND, HOST_DRAINING, BACKEND_UNSUPPORTED.
+    HOST_NOT_NAMED, HOST_NOT_FOUND, HOST_DRAINING, BACKEND_UNSUPPORTED.
     """
     if not network.settings.plugs_in:
         raise codes.NOTHING_TO_PLUG_INTO.refusal("this server has no chassis of its own")
-    if host and not network.settings.has_fleet:
-        raise codes.NO_FLEET.refusal("this server listens for no agents")
+    check_place(network, host)
     plugged_in = Attachment(AttachmentKind.NETNS, netns, interface or INTERFACE, host)
     check_netns(plugged_in.netns)
     check_interface(plugged_in.interface)
@@ -172,8 +189,7 @@ async def plug_port(
 
 def _moves(old: Attachment | None, new: Attachment) -> bool:
     """From one host of the fleet to another."""
-    is_plugged = old is not None and old.kind is AttachmentKind.NETNS
-    return is_plugged and bool(old and old.host and new.host and old.host != new.host)
+    return old is not None and old.kind is new.kind and bool(old.host and new.host) and old.host != new.host
 
 
 async def unplug_port(network: Network, *, owner: ProjectKey, port: str) -> Stored[Port]:

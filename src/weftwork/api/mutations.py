@@ -113,6 +113,7 @@ async def _attach_port(network: Network, request: pb.AttachPortRequest) -> Store
         owner=decode.owner(request),
         port=decode.reference(request.port_id, "port_id"),
         vm=decode.required(request.vm_id, "vm_id"),
+        host=request.host,
     )
 
 

@@ -75,17 +75,18 @@ async def delete(name: str, cascade: bool, yes: bool, how: How) -> None:
 @port.command(
     examples=(
         "weft port attach web1 --vm 4f2c",
-        "weft port attach web1 --vm 4f2c --no-wait",
+        "weft port attach web1 --vm 4f2c --host h2",
         "weft port attach web1 --vm 4f2c --dry-run",
     )
 )
 @named(PORT)
 @click.option("--vm", required=True, metavar="ID", help="The VM.")
+@click.option("--host", default="", help="A host of the fleet. A port that is attached on another one moves.")
 @mutating
-async def attach(name: str, vm: str, how: How) -> None:
+async def attach(name: str, vm: str, host: str, how: How) -> None:
     """Give a port to a VM: the host makes a TAP device for it."""
     async with connected() as session:
-        await change(session, PORT, session.client.attach_port(session.project, name, vm), how)
+        await change(session, PORT, session.client.attach_port(session.project, name, vm, host=host), how)
 
 
 @port.command(examples=("weft port detach web1", "weft port detach web1 --no-wait", "weft port detach web1 --dry-run"))

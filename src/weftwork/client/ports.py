@@ -50,8 +50,9 @@ class PortCalls(Calls):
         request = network.DeletePortRequest(**in_project(project), port_id=port, cascade=cascade)
         return self._deletion(self._network.DeletePort, "delete_port", request)
 
-    def attach_port(self, project: Project, port: str, vm: str) -> Mutation[messages.Port]:
-        request = network.AttachPortRequest(**in_project(project), port_id=port, vm_id=vm)
+    def attach_port(self, project: Project, port: str, vm: str, *, host: str = "") -> Mutation[messages.Port]:
+        """On a host of the fleet, when one is named; a port that is on another one moves."""
+        request = network.AttachPortRequest(**in_project(project), port_id=port, vm_id=vm, host=host)
         return self._mutation(self._network.AttachPort, "attach_port", request)
 
     def detach_port(self, project: Project, port: str) -> Mutation[None]:

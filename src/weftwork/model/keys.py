@@ -150,6 +150,11 @@ def host_plug(host: str, netns: str = "", interface: str = "") -> str:
     return f"{ROOT}host_plugs/{host}/" + (f"{netns}/{interface}" if netns else "")
 
 
+def host_tap(host: str, port_id: str) -> str:
+    """The claim of a port that is a TAP on a host of the fleet. No interface has so long a name as a port's id."""
+    return host_plug(host, "tap", port_id)
+
+
 def host(name: str = "") -> str:
     """A host of the fleet; without a name, the prefix of all."""
     return f"{ROOT}hosts/{name}"

@@ -17,6 +17,13 @@ HOST_NOT_FOUND = code(
     "The fleet has no host of this name.",
     "List them with `weft host list`.",
 )
+HOST_NOT_NAMED = code(
+    Kind.INVALID,
+    "HOST_NOT_NAMED",
+    "No host named",
+    "The server looks after a fleet, so a port is attached on one of its hosts, and none was named.",
+    "Name one with `--host` (field `host`); create a port without a VM first, and attach it then.",
+)
 HOST_ALREADY_EXISTS = code(
     Kind.CONFLICT,
     "HOST_ALREADY_EXISTS",

@@ -836,10 +836,13 @@ class AttachPortRequest(_message.Message):
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     PORT_ID_FIELD_NUMBER: _builtins.int
     VM_ID_FIELD_NUMBER: _builtins.int
+    HOST_FIELD_NUMBER: _builtins.int
     org_id: _builtins.str
     project_id: _builtins.str
     port_id: _builtins.str
     vm_id: _builtins.str
+    host: _builtins.str
+    """Of the fleet; empty for the server's own machine. Of a port on another host: it moves"""
     def __init__(
         self,
         *,
@@ -847,10 +850,11 @@ class AttachPortRequest(_message.Message):
         project_id: _builtins.str = ...,
         port_id: _builtins.str = ...,
         vm_id: _builtins.str = ...,
+        host: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["org_id", b"org_id", "port_id", b"port_id", "project_id", b"project_id", "vm_id", b"vm_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["host", b"host", "org_id", b"org_id", "port_id", b"port_id", "project_id", b"project_id", "vm_id", b"vm_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
