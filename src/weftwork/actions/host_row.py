@@ -13,6 +13,7 @@ class _FactsRow(msgspec.Struct, gc=False):
     filter_modes: list[str]
     has_bridge_netfilter: bool
     has_ipv6: bool
+    layouts: tuple[str, ...] = ("bridges",)
 
 
 class _Row(msgspec.Struct, gc=False):
@@ -34,7 +35,6 @@ _read = msgspec.json.Decoder(_Row).decode
 def host_of(value: bytes) -> Host:
     """ValueError when it cannot be read."""
     row = _read(value)
-    facts = row.facts
     return Host(
         name=row.name,
         roles=frozenset(map(Role, row.roles)),
@@ -45,14 +45,11 @@ def host_of(value: bytes) -> Host:
         identity=row.identity,
         token_hash=row.token_hash,
         token_expires_at=row.token_expires_at,
-        facts=HostFacts(facts.kernel, tuple(facts.filter_modes), facts.has_bridge_netfilter, facts.has_ipv6)
-        if facts
-        else None,
+        facts=_facts_of(row.facts) if row.facts else None,
     )
 
 
 def encoded(host: Host) -> bytes:
-    facts = host.facts
     row = _Row(
         name=host.name,
         roles=sorted(one.value for one in host.roles),
@@ -63,11 +60,17 @@ def encoded(host: Host) -> bytes:
         identity=host.identity,
         token_hash=host.token_hash,
         token_expires_at=host.token_expires_at,
-        facts=_FactsRow(facts.kernel, list(facts.filter_modes), facts.has_bridge_netfilter, facts.has_ipv6)
-        if facts
-        else None,
+        facts=_row_of(host.facts) if host.facts else None,
     )
     return msgspec.json.encode(row)
+
+
+def _facts_of(row: _FactsRow) -> HostFacts:
+    return HostFacts(row.kernel, tuple(row.filter_modes), row.has_bridge_netfilter, row.has_ipv6, row.layouts)
+
+
+def _row_of(facts: HostFacts) -> _FactsRow:
+    return _FactsRow(facts.kernel, list(facts.filter_modes), facts.has_bridge_netfilter, facts.has_ipv6, facts.layouts)
 
 
 def shown(host: Host) -> dict[str, Any]:

@@ -88,6 +88,7 @@ def _told(doors: Doors, host: Host) -> pb.Host:
         kernel=facts.kernel if facts else "",
         capabilities=[
             *(f"filter-mode:{mode}" for mode in facts.filter_modes),
+            *(f"layout:{layout}" for layout in facts.layouts),
             *(["br_netfilter"] if facts.has_bridge_netfilter else []),
             *(["ipv6"] if facts.has_ipv6 else []),
         ]

@@ -17,7 +17,7 @@ from weftwork.compiler.capabilities import LINUX, LINUX_VLAN, OVN, Carries
 from weftwork.compiler.linux.slices import compile_slice as compile_for_linux
 from weftwork.compiler.ovn import ground
 from weftwork.compiler.ovn.slices import compile_slice as compile_for_ovn
-from weftwork.compiler.settings import ExternalNetwork, FilterMode, HostProfile, OvnProfile
+from weftwork.compiler.settings import ExternalNetwork, FilterMode, HostProfile, Layout, OvnProfile
 from weftwork.compiler.slices import HOST, Compile
 from weftwork.controller.fleet import Lower
 from weftwork.controller.judging import linux_judge, ovn_judge
@@ -375,6 +375,7 @@ def fleet_lower(settings: Settings) -> Lower:
         chosen: FilterMode = asked if asked in modes else modes[0] if modes else "br_netfilter"
         profile = HostProfile(
             filter_mode=chosen,
+            layout=_layout_there(settings, host, facts, chosen),
             mtu_bytes=guest_mtu_bytes(settings),
             has_bridge_netfilter=facts.has_bridge_netfilter,
             has_ipv6=facts.has_ipv6,
@@ -383,6 +384,15 @@ def fleet_lower(settings: Settings) -> Lower:
         return partial(compile_for_linux, profile=profile)
 
     return lower
+
+
+def _layout_there(settings: Settings, host: Host, facts: HostFacts, mode: FilterMode) -> Layout:
+    """What is asked for, where the host has it: on the wire the layouts are the same, so hosts may differ."""
+    asked = settings.network_layout
+    if asked == "vlan" and ("vlan" not in facts.layouts or mode != "bridge"):
+        log.warning("host %s has no layout `vlan`: it gets `bridges`, which other hosts cannot tell", host.name)
+        return "bridges"
+    return asked
 
 
 @contextlib.asynccontextmanager

@@ -50,8 +50,6 @@ class HostProfile:
         if self.layout == "vlan" and self.filter_mode != "bridge":
             # br_netfilter leaves tagged frames alone, and in this layout all forwarded frames are.
             raise ValueError("layout vlan needs filter_mode bridge")
-        if self.layout == "vlan" and self.underlay:
-            raise ValueError("hosts of a fleet need layout bridges: a VTEP carries one subnet")
 
 
 @dataclass(frozen=True, slots=True)

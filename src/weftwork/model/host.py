@@ -24,6 +24,7 @@ class HostFacts:
     filter_modes: tuple[str, ...]
     has_bridge_netfilter: bool
     has_ipv6: bool
+    layouts: tuple[str, ...] = ("bridges",)
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,7 +195,8 @@ class Vtep:
     """A VXLAN device under a bridge, its socket in the host's own namespace: the way to the same subnet on other hosts.
 
     It learns nothing and floods nothing. What it answers for other hosts' ports (ARP) and where it sends follows from
-    `RemoteEntry` and `Neighbour` alone.
+    `RemoteEntry` and `Neighbour` alone. `vlan` is the subnet's inside a bridge that filters VLANs, else 0; on the wire
+    frames have no tag.
     """
 
     rank: ClassVar[int] = 8
@@ -206,6 +207,7 @@ class Vtep:
     local: IPv4Address
     mac: Mac
     mtu_bytes: int
+    vlan: int = 0
 
     @property
     def key(self) -> Key:
@@ -296,6 +298,8 @@ class RemoteEntry:
     interface: str
     mac: Mac
     host: IPv4Address
+    vlan: int = 0
+    """As the VTEP's."""
 
     @property
     def key(self) -> Key:

@@ -74,8 +74,10 @@ def _words(resource: Resource) -> Iterator[str]:
         case Vtep():
             yield f"vtep {resource.name} vni {resource.vni} under {resource.bridge}"
             yield f"from {resource.local} mac {resource.mac} mtu {resource.mtu_bytes}"
+            yield f"vlan {resource.vlan}" if resource.vlan else ""
         case RemoteEntry():
             yield f"remote {resource.mac} behind {resource.interface} on {resource.host}"
+            yield f"vlan {resource.vlan}" if resource.vlan else ""
         case InterfaceAddress():
             yield f"address {resource.address}/{resource.prefix_length} on {resource.interface}"
         case Route():

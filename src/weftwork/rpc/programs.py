@@ -82,9 +82,10 @@ def _resource(row: list[Any]) -> Resource:
 
 def _value(kind: type, values: list[Any]) -> Any:
     wanted = _fields(kind)
-    if len(wanted) != len(values):
+    if len(wanted) < len(values):
         raise ValueError(f"{kind.__name__} has {len(values)} fields, not {len(wanted)}")
-    return kind(*(read(value) for (_, read), value in zip(wanted, values, strict=True)))
+    # Written before a field was there that has a default, it is what it was.
+    return kind(*(read(value) for (_, read), value in zip(wanted, values, strict=False)))
 
 
 @cache

@@ -50,7 +50,7 @@ def compile_port(intent: Intent, vpc: Vpc, port: Port, profile: HostProfile) -> 
         elif subnet.dhcp_enabled:
             yield DhcpBinding(scope, leg, port.mac, address, port.name)
     if port.attachment.underlay is not None:
-        yield from way_to(scope, port, port.attachment.underlay)
+        yield from way_to(scope, port, subnet, port.attachment.underlay, profile)
         return
     yield _device(scope, subnet, port, port.attachment, profile)
 

@@ -34,6 +34,7 @@ def vtep(vpc: Vpc, subnet: Subnet, profile: HostProfile, underlay: IPv4Address) 
         local=underlay,
         mac=names.vtep_mac(subnet),
         mtu_bytes=profile.mtu_bytes,
+        vlan=subnet.vlan if profile.layout == "vlan" else 0,
     )
 
 
@@ -55,6 +56,6 @@ def remote_address(scope: str, address: IPv4Address) -> Iterator[Resource]:
     yield NftElement(scope, Family.BRIDGE, REMOTE_SET, str(address))
 
 
-def way_to(scope: str, port: Port, underlay: IPv4Address) -> Iterator[Resource]:
-    yield RemoteEntry(scope, port.device, port.mac, underlay)
+def way_to(scope: str, port: Port, subnet: Subnet, underlay: IPv4Address, profile: HostProfile) -> Iterator[Resource]:
+    yield RemoteEntry(scope, port.device, port.mac, underlay, subnet.vlan if profile.layout == "vlan" else 0)
     yield NftElement(UNDERLAY, Family.INET, VTEPS_SET, str(underlay))

@@ -219,7 +219,7 @@ def remote_entry(type_: int, one: RemoteEntry, index: int) -> list[Request]:
     body = struct.pack("=BxHiHBB", socket.AF_BRIDGE, 0, index, NUD_NOARP | NUD_PERMANENT, NTF_SELF, 0)
     body += attribute(NDA_LLADDR, mac_bytes(one.mac))
     own = Request(type_, flags, body + attribute(NDA_DST, one.host.packed))
-    return [own, static_entry(type_, index, one.mac, 0)]
+    return [own, static_entry(type_, index, one.mac, one.vlan)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +291,7 @@ def complete(link: LinkResource, place: Place, *, new_mac: bool) -> list[Request
             return [
                 _change(place.index, attribute(IFLA_MASTER, u32(place.master))),
                 _change(place.index, mtu, mac, mark, _port_options(floods=False)),
+                *([_vlan(place.index, link.vlan, VLAN_PVID | VLAN_UNTAGGED)] if link.vlan else []),
             ]
         case PortLink():
             return [

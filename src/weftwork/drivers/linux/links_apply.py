@@ -256,13 +256,14 @@ class LinksApply:
         """What a port that stays had and must not have any more."""
         olds = [step.old for step in self._wanted if isinstance(step, Replace) and step.new.key == link.key]
         requests: list[Request] = []
-        for old in olds:
-            if isinstance(old, PortLink) and isinstance(link, PortLink) and self._links.get(link.name):
-                if old.mac not in (link.mac, links_decode.NOBODY):
-                    requests.append(wire.static_entry(wire.DELETE_NEIGHBOUR, place.index, old.mac, old.vlan))
-                if link.vlan or old.vlan:
-                    present = self._vlans().get(place.index, {})
-                    requests += [wire.without_vlan(place.index, vlan) for vlan in present if vlan != link.vlan]
+        for old in olds if self._links.get(link.name) else ():
+            had_other_mac = isinstance(old, PortLink) and old.mac not in (link.mac, links_decode.NOBODY)
+            if had_other_mac and isinstance(old, PortLink) and isinstance(link, PortLink):
+                requests.append(wire.static_entry(wire.DELETE_NEIGHBOUR, place.index, old.mac, old.vlan))
+            in_subnet = isinstance(old, PortLink | Vtep) and isinstance(link, PortLink | Vtep)
+            if in_subnet and (_vlan_of(old) or _vlan_of(link)):
+                present = self._vlans().get(place.index, {})
+                requests += [wire.without_vlan(place.index, vlan) for vlan in present if vlan != _vlan_of(link)]
         return requests
 
     def _vlans(self) -> Mapping[int, Mapping[int, int]]:
@@ -433,6 +434,10 @@ class LinksApply:
         except OSError as error:
             for key in (key for keys in unused.values() for key in keys):
                 self.failures.setdefault(key, failure_of(error))
+
+
+def _vlan_of(link: object) -> int:
+    return link.vlan if isinstance(link, PortLink | Vtep) else 0
 
 
 class _AnyName(dict[int, str]):

@@ -142,7 +142,7 @@ def resource_of(link: Link, scope: str, names: Mapping[int, str], around: Surrou
             stands = link.up and link.kind == "veth" and around.outer_end_stands(uplink)
             return uplink if stands else replace(uplink, peer_bridge="")
         case ["vtep", *_] if link.kind == "vxlan":
-            return _vtep(link, scope, names)
+            return _vtep(link, scope, names, around)
         case ["tap", mac] if link.kind == "tun":
             return _port(link, scope, names, around, LinkKind.TAP, Mac(mac))
         case ["veth", mac, mtu, netns, peer] if link.kind == "veth":
@@ -185,9 +185,7 @@ def _port(
     netns: str = "",
     peer: str = "",
 ) -> PortLink:
-    vlans = around.vlans.get(link.index, {})
-    vlan = next(iter(vlans)) if len(vlans) == 1 else 0
-    tagged_right = not vlans or vlans == {vlan: wire.VLAN_PVID | wire.VLAN_UNTAGGED}
+    vlan, tagged_right = _own_vlan(link, around)
     finished = link.up and tagged_right and _options_stand(link.port)
     return PortLink(
         scope,
@@ -202,10 +200,12 @@ def _port(
     )
 
 
-def _vtep(link: Link, scope: str, names: Mapping[int, str]) -> Vtep:
+def _vtep(link: Link, scope: str, names: Mapping[int, str], around: Surroundings) -> Vtep:
     data = link.data
+    vlan, tagged_right = _own_vlan(link, around)
     finished = (
         link.up
+        and tagged_right
         and not data.get(wire.VXLAN_LEARNING, b"\1")[0]
         and data.get(wire.VXLAN_PORT) == struct.pack("!H", wire.VXLAN_UDP_PORT)
         and link.port.get(wire.PORT_ARP_SUPPRESS) == b"\1"
@@ -219,13 +219,21 @@ def _vtep(link: Link, scope: str, names: Mapping[int, str]) -> Vtep:
         IPv4Address(data.get(wire.VXLAN_LOCAL, bytes(4))),
         link.mac,
         link.mtu_bytes,
+        vlan,
     )
+
+
+def _own_vlan(link: Link, around: Surroundings) -> tuple[int, bool]:
+    """Of a bridge port in a subnet; and whether it has that one only, untagged."""
+    vlans = around.vlans.get(link.index, {})
+    vlan = next(iter(vlans)) if len(vlans) == 1 else 0
+    return vlan, not vlans or vlans == {vlan: wire.VLAN_PVID | wire.VLAN_UNTAGGED}
 
 
 def remote_entries(bodies: Iterable[bytes], scope: str, vteps: Mapping[int, str]) -> set[RemoteEntry]:
     """`vteps` are ours, by index. One with half of its lines has no host."""
     hosts: dict[tuple[int, Mac], IPv4Address] = {}
-    bridged: set[tuple[int, Mac]] = set()
+    bridged: dict[tuple[int, Mac], int] = {}
     for body in bodies:
         index, state, flags = struct.unpack_from("=iHB", body, 4)
         if index not in vteps:
@@ -235,11 +243,17 @@ def remote_entries(bodies: Iterable[bytes], scope: str, vteps: Mapping[int, str]
         if flags & wire.NTF_SELF:
             hosts[index, mac] = IPv4Address(entry.get(wire.NDA_DST, bytes(4)))
         elif state & wire.NUD_NOARP:
-            bridged.add((index, mac))
+            bridged[index, mac] = struct.unpack("=H", entry[wire.NDA_VLAN])[0] if wire.NDA_VLAN in entry else 0
     nowhere = IPv4Address(0)
     return {
-        RemoteEntry(scope, vteps[index], mac, hosts.get((index, mac), nowhere) if (index, mac) in bridged else nowhere)
-        for index, mac in hosts.keys() | bridged
+        RemoteEntry(
+            scope,
+            vteps[index],
+            mac,
+            hosts.get((index, mac), nowhere) if (index, mac) in bridged else nowhere,
+            bridged.get((index, mac), 0),
+        )
+        for index, mac in hosts.keys() | bridged.keys()
     }
 
 

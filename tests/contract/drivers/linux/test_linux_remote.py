@@ -10,8 +10,19 @@ import pytest
 
 from weftwork.base.addresses import Mac
 from weftwork.drivers.linux.driver import LinuxDriver
+from weftwork.drivers.linux.probe import probe
 from weftwork.planner.plan import make_plan
-from weftwork.program.linux import Bridge, Family, Namespace, NftElement, NftSet, NftTable, RemoteEntry, Vtep
+from weftwork.program.linux import (
+    Bridge,
+    Family,
+    Namespace,
+    NftElement,
+    NftSet,
+    NftTable,
+    RemoteEntry,
+    VlanInterface,
+    Vtep,
+)
 from weftwork.program.resource import Program
 
 SCOPE = "weft-test-remote"
@@ -105,6 +116,25 @@ async def test_a_vtep_becomes_another_one(driver: LinuxDriver, other: Vtep) -> N
     await _become(driver, GROUND | {VTEP})
 
     await _become(driver, GROUND | {other})
+
+
+@pytest.mark.stock
+@pytest.mark.skipif("vlan" not in probe().layouts, reason="this kernel has no layout vlan")
+async def test_under_a_bridge_that_filters_vlans_it_is_in_the_vlan_of_its_subnet_and_changes_it(
+    driver: LinuxDriver,
+) -> None:
+    bridge = replace(BRIDGE, name="br0", vlan_filtering=True)
+    ground = GROUND - {BRIDGE} | {bridge, VlanInterface(SCOPE, "br0.7", "br0", 7, GATEWAY, 1450)}
+    vtep, entry = replace(VTEP, bridge="br0", vlan=7), replace(ENTRY, vlan=7)
+    await _become(driver, ground | {vtep, entry})
+    assert "7 PVID Egress Untagged" in _inside("bridge", "vlan", "show", "dev", "vx1")
+
+    _inside("bridge", "vlan", "add", "dev", "vx1", "vid", "9")
+    assert await driver.observe() != ground | {vtep, entry}
+    await _become(driver, ground | {vtep, entry})
+
+    await _become(driver, ground | {replace(vtep, vlan=8), replace(entry, vlan=8)})
+    assert "7 PVID" not in _inside("bridge", "vlan", "show", "dev", "vx1")
 
 
 async def test_in_the_hosts_own_namespace_only_our_table_is_seen_and_touched(driver: LinuxDriver) -> None:
