@@ -13,9 +13,11 @@ from datetime import UTC, datetime
 import grpc
 import grpc.aio
 
+from weftwork.agent.asked import Asked, Offers
 from weftwork.agent.joining import channel_of, renew, renewal_due
 from weftwork.agent.state import Identity, Kept, StateFolder
 from weftwork.base.errors import Failure, Refusal
+from weftwork.program.linux import Namespace, PortLink
 from weftwork.program.resource import Key, Program, Resource
 from weftwork.reconciler.reconciler import Pace, Progress, Reconciler
 from weftwork.rpc import programs
@@ -51,13 +53,17 @@ class Facts:
     filter_modes: tuple[str, ...]
     has_bridge_netfilter: bool
     has_ipv6: bool
+    layouts: tuple[str, ...] = ("bridges",)
 
 
 class RemoteAgent:
     """`run` it. It ends by Refusal only: when its certificate is good for no host any more, it goes on forwarding."""
 
-    def __init__(self, identity: Identity, state: StateFolder, driver: Driver, facts: Facts, pace: Pace) -> None:
+    def __init__(
+        self, identity: Identity, state: StateFolder, driver: Driver, facts: Facts, pace: Pace, offers: Offers
+    ) -> None:
         self._identity = identity
+        self._offers = offers
         self._state = state
         self._facts = facts
         self._reconciler = Reconciler(driver, self._report, pace)
@@ -137,6 +143,8 @@ class RemoteAgent:
                 await self._renew(channel)
                 return
             call = agent_pb2_grpc.AgentServiceStub(channel).Connect(self._messages())
+            self._out = asyncio.Queue(maxsize=64)
+            asked = Asked(self._offers, self, self._out)
             try:
                 while True:
                     message = await self._next(call)
@@ -144,12 +152,13 @@ class RemoteAgent:
                         log.info("connected to %s as %s", self._identity.server, self._identity.host)
                         self.is_connected = True
                         self._reported.set()
-                    await self._obey(message)
+                    await self._obey(message, asked)
                     if renewal_due(self._identity, datetime.now(UTC)):
                         await self._renew(channel)
                         return
             finally:
                 call.cancel()
+                await asked.close()
 
     async def _renew(self, channel: grpc.aio.Channel) -> None:
         self._identity = await renew(channel, self._identity)
@@ -171,7 +180,6 @@ class RemoteAgent:
     async def _messages(self) -> AsyncIterator[pb.AgentMessage]:
         """Hello, then reports as they come and beats between them."""
         facts = self._facts
-        self._out = asyncio.Queue(maxsize=64)
         yield pb.AgentMessage(
             hello=pb.Hello(
                 generation=self._generation,
@@ -181,6 +189,7 @@ class RemoteAgent:
                 filter_modes=facts.filter_modes,
                 has_bridge_netfilter=facts.has_bridge_netfilter,
                 has_ipv6=facts.has_ipv6,
+                layouts=facts.layouts,
             )
         )
         answers = asyncio.ensure_future(self._out.get())
@@ -215,14 +224,26 @@ class RemoteAgent:
             )
         )
 
-    async def _obey(self, message: pb.ServerMessage) -> None:
+    async def _obey(self, message: pb.ServerMessage, asked: Asked) -> None:
         match message.WhichOneof("message"):
             case "program":
                 self._follow(message.program)
             case "observe":
-                asked = message.observe
-                scopes = None if asked.everything else frozenset(asked.scopes)
-                await self._out.put(await self._observed(asked.question, scopes))
+                about = message.observe
+                scopes = None if about.everything else frozenset(about.scopes)
+                await self._out.put(await self._observed(about.question, scopes))
+            case _:
+                asked.obey(message)
+
+    def has_device(self, scope: str, name: str) -> bool:
+        return isinstance((self._program or {}).get(("link", scope, name)), PortLink)
+
+    def scopes(self) -> list[str]:
+        """The namespaces of its program."""
+        return sorted(one.scope for one in (self._program or {}).values() if isinstance(one, Namespace))
+
+    def has_scope(self, scope: str) -> bool:
+        return ("namespace", scope) in (self._program or {})
 
     def _follow(self, update: pb.ProgramUpdate) -> None:
         if (update.term, update.generation) < (self._term, self._generation):

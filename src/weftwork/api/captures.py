@@ -26,10 +26,11 @@ async def capture_packets(doors: Doors, request: pb.CapturePacketsRequest) -> As
     owner, network = decode.owner(request), doors.network
     here, _ = vpc_of(network, owner)
     port = port_of(here, owner, decode.reference(request.port_id, "port_id"))
-    if doors.capturer is None:
-        raise codes.CAPTURE_UNAVAILABLE.refusal("this server has no agent that could listen at a port")
     if port.attachment is None:
         raise codes.CAPTURE_UNAVAILABLE.refusal(f"port {port.name or port.id} is not attached, so it has no device")
+    capturer = doors.fleet.capturer(port.attachment.host) if port.attachment.host else doors.capturer
+    if capturer is None:
+        raise codes.CAPTURE_UNAVAILABLE.refusal("this server has no agent that could listen at a port")
     wanted = Wanted(
         scope=_scope_of(network, port),
         device=port.device,
@@ -39,7 +40,7 @@ async def capture_packets(doors: Doors, request: pb.CapturePacketsRequest) -> As
         data_bytes=_within(request.bytes, "bytes", 64 << 20, 1, 1 << 30),
         snap_length=_within(request.snap_length, "snap_length", 65_535, ETHERNET_HEADER, 65_535),
     )
-    async with aclosing(doors.capturer.capture(wanted)) as capturing:  # type: ignore[type-var]
+    async with aclosing(capturer.capture(wanted)) as capturing:  # type: ignore[type-var]
         is_noted = False
         async for some in capturing:
             if not is_noted:

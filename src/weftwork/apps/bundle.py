@@ -6,30 +6,26 @@ bound in time and in length, and what cannot be had says why.
 
 import asyncio
 import json
-import platform
-import sys
-from asyncio.subprocess import DEVNULL, PIPE, STDOUT
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import aclosing
 from dataclasses import fields
-from importlib.metadata import PackageNotFoundError, version
 
 from weftwork.actions.view import IntentView
 from weftwork.apps.backends import private_ovn
+from weftwork.apps.machine_files import Planned, lines, made, of_machine, of_namespaces, run
 from weftwork.apps.settings import Settings
+from weftwork.base.errors import Failure
 from weftwork.controller.conditions import ConditionBoard
+from weftwork.controller.remote_link import RemoteLink
 from weftwork.model import keys
 from weftwork.seams.bundle import BundleFile
 from weftwork.seams.insight import Insight
 from weftwork.seams.store import Store
-from weftwork.telemetry.logs import last_lines
 from weftwork.telemetry.metrics import Figure, Metrics
 from weftwork.telemetry.redaction import without_secrets
 
-COMMAND_S = 10.0
-FILE_CHARACTERS_MAX = 4 << 20
-SCOPES_MAX = 200
-"""Network namespaces of VPCs that are shown."""
+HOST_S = 30.0
+"""For all that a host of the fleet tells."""
 THINGS_MAX = 5000
 HIDDEN = "(set, not shown)"
 SHOWN = frozenset(
@@ -74,14 +70,6 @@ SHOWN = frozenset(
     )
 )
 """Settings that are no secret and lead to none. One that is new is not shown until it is named here."""
-_VERSIONS = (
-    ("uname", "-a"),
-    ("nft", "--version"),
-    ("ip", "-V"),
-    ("tcpdump", "--version"),
-    ("ovs-vswitchd", "--version"),
-)
-_STATE = (("addr", "-d", "address"), ("routes", "route", "show", "table", "all"), ("neighbours", "neighbour"))
 
 
 class NodeBundler:
@@ -96,7 +84,10 @@ class NodeBundler:
         board: ConditionBoard,
         figures: Callable[[], Awaitable[tuple[Figure, ...]]],
         metrics: Metrics,
+        hosts: Callable[[], Mapping[str, RemoteLink]] | None = None,
     ) -> None:
+        """`hosts` are the fleet's."""
+        self._hosts = hosts
         self._settings = settings
         self._store = store
         self._view = view
@@ -108,15 +99,28 @@ class NodeBundler:
     async def files(self) -> AsyncIterator[BundleFile]:
         listed: list[str] = []
         for name, what, make in self._plan():
-            text = await _made(make)
+            text = await made(make)
             listed.append(f"{name}: {what}, {len(text)} characters")
             yield BundleFile(name, text)
+        for host in sorted(self._hosts() if self._hosts else ()):
+            async for file in self._of_host(host):
+                yield file
+            listed.append(f"hosts/{host}/: what this host tells of itself")
         yield BundleFile("contents.txt", "\n".join((*_SAID, *listed)) + "\n")
 
-    def _plan(self) -> list[tuple[str, str, Callable[[], Awaitable[str]]]]:
-        plan: list[tuple[str, str, Callable[[], Awaitable[str]]]] = [
-            ("versions.txt", "what runs here", _versions),
-            ("doctor.txt", "what this machine offers", lambda: _run((sys.executable, "-m", *_DOCTOR))),
+    async def _of_host(self, host: str) -> AsyncIterator[BundleFile]:
+        """What it told until it was silent, and why it is."""
+        assert self._hosts is not None
+        try:
+            async with asyncio.timeout(HOST_S), aclosing(self._hosts()[host].files()) as files:
+                async for file in files:
+                    yield BundleFile(f"hosts/{host}/{file.name}", await asyncio.to_thread(without_secrets, file.text))
+        except (Failure, TimeoutError) as error:
+            yield BundleFile(f"hosts/{host}/failed.txt", f"the rest could not be had: {error or 'it takes too long'}\n")
+
+    def _plan(self) -> list[Planned]:
+        plan: list[Planned] = [
+            *of_machine(),
             ("settings.json", "the settings in force that may be shown", self._shown_settings),
             ("store.json", "the store's size, by kind of thing", self._statistics),
             ("targets.json", "how far the hosts are", self._targets),
@@ -124,20 +128,16 @@ class NodeBundler:
             ("conditions.json", "what is not as it should be", self._conditions),
             ("leaks.json", "what nobody owns", self._leaks),
             ("metrics.txt", "the metrics", self._scraped),
-            ("log.jsonl", "the last lines of the log", self._lines),
+            ("log.jsonl", "the last lines of the log", lines),
         ]
-        for scope in self._scopes():
-            for name, *command in _STATE:
-                at = ("ip", "-n", scope, *command) if scope else ("ip", *command)
-                plan.append((f"net/{scope or 'host'}/{name}.txt", "ip's view", lambda at=at: _run(at)))  # type: ignore[misc]
-            inside = ("ip", "netns", "exec", scope, *_RULES) if scope else _RULES
-            plan.append((f"net/{scope or 'host'}/nft.txt", "our rules", lambda at=inside: _run(at)))  # type: ignore[misc]
-        plan += [(f"ovn/{name}.txt", "OVN's view", lambda at=at: _run(at)) for name, at in self._of_ovn().items()]  # type: ignore[misc]
+        plan += of_namespaces(self._scopes())
+        plan += [(f"ovn/{name}.txt", "OVN's view", lambda at=at: run(at)) for name, at in self._of_ovn().items()]  # type: ignore[misc]
         return plan
 
     def _scopes(self) -> Sequence[str]:
         vpcs = sorted(vpc.netns for project in self._view.intent.values() if (vpc := project.vpc))
-        return ("", *vpcs[:SCOPES_MAX]) if self._settings.network_backend == "linux" else ("",)
+        carries_ports = self._settings.network_backend == "linux" and self._hosts is None
+        return ("", *vpcs) if carries_ports else ("",)
 
     def _of_ovn(self) -> Mapping[str, Sequence[str]]:
         if self._settings.network_backend != "ovn":
@@ -202,54 +202,12 @@ class NodeBundler:
     async def _scraped(self) -> str:
         return self._metrics.text(await self._figures()).decode()
 
-    async def _lines(self) -> str:
-        return "\n".join(last_lines()) + "\n"
 
-
-_DOCTOR = ("weftwork.apps.weft", "doctor")
-_RULES = ("nft", "list", "ruleset")
 _SAID = (
     "What this is: the state of a Weftwork server, made by `weft debug bundle`.",
     "What is in it: names, addresses and rules of all tenants. What is not: secrets, tokens, keys, packets.",
     "",
 )
-
-
-async def _made(make: Callable[[], Awaitable[str]]) -> str:
-    try:
-        async with asyncio.timeout(2 * COMMAND_S):
-            text = await make()
-    except Exception as error:
-        text = f"could not be had: {type(error).__name__}: {error}\n"
-    if len(text) > FILE_CHARACTERS_MAX:
-        text = f"{text[:FILE_CHARACTERS_MAX]}\n(cut off here, of {len(text)} characters)\n"
-    return await asyncio.to_thread(without_secrets, text)
-
-
-async def _versions() -> str:
-    packages = ("weftwork", "grpcio", "protobuf", "uvloop", "starlette", "uvicorn", "msgspec")
-    lines = [f"python {platform.python_version()}"]
-    for package in packages:
-        with suppress(PackageNotFoundError):
-            lines.append(f"{package} {version(package)}")
-    lines += [(await _run(command)).partition("\n")[0] for command in _VERSIONS]
-    return "\n".join(lines) + "\n"
-
-
-async def _run(command: Sequence[str]) -> str:
-    """What it says, or why it could not be asked."""
-    try:
-        process = await asyncio.create_subprocess_exec(*command, stdin=DEVNULL, stdout=PIPE, stderr=STDOUT)
-    except OSError as error:
-        return f"{command[0]}: {error.strerror}\n"
-    try:
-        async with asyncio.timeout(COMMAND_S):
-            out, _ = await process.communicate()
-    except TimeoutError:
-        process.kill()
-        await process.wait()
-        return f"{command[0]}: no answer in {COMMAND_S:g} s\n"
-    return out.decode(errors="replace")
 
 
 def _shown(settings: Settings, name: str) -> object:

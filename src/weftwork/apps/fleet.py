@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -13,6 +13,7 @@ from weftwork.apps.backends import fleet_lower
 from weftwork.apps.settings import Settings
 from weftwork.controller.fleet import FleetController
 from weftwork.controller.judging import host_judge
+from weftwork.controller.remote_link import RemoteLink
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +32,9 @@ class Idle:
 class OpenedFleet:
     controller: FleetController
     authority: Authority
+
+    def links(self) -> Mapping[str, RemoteLink]:
+        return {name: there.link for name, there in self.controller.hosts.items()}
 
     @asynccontextmanager
     async def serving(self, settings: Settings, network: Network, deployment: str) -> AsyncIterator[None]:

@@ -10,11 +10,15 @@ from weftwork.agent.joining import join, join_file
 from weftwork.agent.remote import Facts, RemoteAgent
 from weftwork.agent.state import Identity, StateFolder
 from weftwork.apps.backends import open_host
+from weftwork.apps.machine_files import HostBundler
 from weftwork.apps.node import only_agent, run_process
 from weftwork.base.errors import Failure, Kind, Refusal
+from weftwork.drivers.capture.capturer import PacketCapturer
+from weftwork.drivers.linux.flow_log import LinuxFlowSource
 from weftwork.drivers.linux.probe import HostCapabilities, probe
 from weftwork.drivers.linux.rules_watch import RulesWatch
 from weftwork.reconciler.reconciler import Pace
+from weftwork.seams.flows import FlowSource, TakeSeen
 from weftwork.telemetry.logs import start_logging
 
 
@@ -35,7 +39,9 @@ async def _run(server: str, token_file: Path | None, state: Path, audit_s: float
         watch = RulesWatch(suspected.take)
         stack.callback(watch.close)
         async with open_host(identity.deployment, watch, capabilities) as driver:
-            agent = RemoteAgent(identity, folder, driver, _facts(capabilities), Pace(audit_s=audit_s))
+            offers = HostOffers()
+            agent = RemoteAgent(identity, folder, driver, _facts(capabilities), Pace(audit_s=audit_s), offers)
+            offers.bundler = HostBundler(agent.scopes)
             suspected.agent = agent
             working = asyncio.create_task(agent.run(), name="agent")
             for one in (signal.SIGTERM, signal.SIGINT):
@@ -43,6 +49,17 @@ async def _run(server: str, token_file: Path | None, state: Path, audit_s: float
             await asyncio.wait((working,))
             if not working.cancelled() and (error := working.exception()):
                 raise error
+
+
+class HostOffers:
+    """Implements `agent.asked.Offers`."""
+
+    def __init__(self) -> None:
+        self.capturer = PacketCapturer()
+        self.bundler = HostBundler(lambda: ())
+
+    def flows(self, take: TakeSeen) -> FlowSource:
+        return LinuxFlowSource(take)
 
 
 class _Suspected:
@@ -61,6 +78,7 @@ def _facts(capabilities: HostCapabilities) -> Facts:
         tuple(capabilities.filter_modes),
         capabilities.has("br_netfilter"),
         Path("/proc/sys/net/ipv6").exists(),
+        tuple(capabilities.layouts),
     )
 
 

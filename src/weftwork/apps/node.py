@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ from weftwork.controller.conditions import ConditionBoard
 from weftwork.controller.confirming import Confirming
 from weftwork.controller.figures import DeploymentFigures
 from weftwork.controller.fleet_conditions import FleetBoard
+from weftwork.controller.fleet_flows import FleetFlowSource
 from weftwork.controller.fleet_insight import FleetInsight
 from weftwork.controller.flows import FlowBoard
 from weftwork.controller.insight import ControllerInsight, Hosted
@@ -166,10 +168,12 @@ async def _running(
     listeners.board, listeners.insight = board, insight
     injector = backend.injector if backend else None
     tracer = ControllerTracer(view.intent, injector) if injector else None
-    flows = FlowBoard(view) if backend and backend.flow_source else None
+    flows = FlowBoard(view) if fleet or (backend and backend.flow_source) else None
     usage = UsageFigures(view, backend.usage) if backend and backend.usage else None
     figures = DeploymentFigures(view, insight, network.settings, usage)
-    bundler = NodeBundler(settings, store, view, insight, board, figures.figures, metrics)
+    bundler = NodeBundler(
+        settings, store, view, insight, board, figures.figures, metrics, fleet.links if fleet else None
+    )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(view.close)
         entrance = await stack.enter_async_context(open_entrance(settings, network))
@@ -208,6 +212,8 @@ async def _running(
             if fleet is not None:
                 await stack.enter_async_context(fleet.serving(settings, network, ours))
                 loops.append(tasks.create_task(fleet.controller.follow()))
+                assert flows is not None
+                loops.append(tasks.create_task(_logging(flows, partial(FleetFlowSource, view, fleet.controller))))
                 loops.append(tasks.create_task(lead(opened.leadership, fence, fleet.controller, Idle())))
             _keep_what_is_there()
             try:

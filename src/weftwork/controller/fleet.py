@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -18,6 +18,7 @@ from weftwork.model.host import Host, HostFacts
 from weftwork.seams.channel import Report
 from weftwork.seams.clock import Clock
 from weftwork.seams.fleet import AgentSession, HostState
+from weftwork.seams.flows import Seen
 from weftwork.seams.lease import Term
 
 log = logging.getLogger(__name__)
@@ -62,6 +63,8 @@ class FleetController:
         self._changed = asyncio.Event()
         self.reported: Callable[[Report], None] = lambda report: None
         self.published: Callable[[FleetHost], None] = lambda host: None
+        self.joined: Callable[[FleetHost], None] = lambda host: None
+        self.seen: Callable[[Sequence[Seen]], None] = lambda seen: None
 
     @property
     def hosts(self) -> Mapping[str, FleetHost]:
@@ -70,11 +73,17 @@ class FleetController:
     def authority(self) -> str:
         return self._authority
 
+    def capturer(self, host: str) -> RemoteLink:
+        there = self._hosts.get(host)
+        if there is None:
+            raise codes.HOST_NOT_FOUND.refusal(f"there is no host {host!r}")
+        return there.link
+
     def hosts_of(self, owner: ProjectKey) -> frozenset[str]:
         return self._cut.hosts_of(owner)
 
     def start(self) -> None:
-        self._cut.start()
+        self._cut.start(self._view)
         self._view.hosts_changed = self._changed.set
         self._sync()
 
@@ -172,6 +181,8 @@ class FleetController:
             there = self._hosts.get(name)
             if there is None:
                 there = self._hosts[name] = FleetHost(host, RemoteLink(name, self._take))
+                there.link.seen = lambda seen: self.seen(seen)
+                self.joined(there)
             if there.host.facts != host.facts:
                 self._stop(there)
             if there.host.identity != host.identity:

@@ -1,15 +1,21 @@
 """Answers about the targets of a fleet: each host's program, what it holds, and what it holds for nobody."""
 
+from dataclasses import replace
+
+from weftwork.actions.overlay import overlaid
 from weftwork.actions.reach_board import ReachBoard
 from weftwork.actions.view import IntentView
 from weftwork.base.errors import Failure, Kind, Refusal
+from weftwork.compiler.slices import affected_by
 from weftwork.controller.fleet import FleetController, FleetHost
+from weftwork.controller.fleet_plan import WouldBe, would_be
 from weftwork.controller.insight import ControllerInsight, told_steps
+from weftwork.model.keys import parse_thing_key
 from weftwork.planner.plan import make_plan
 from weftwork.program.resource import Program
 from weftwork.program.texts import text_of
-from weftwork.seams.insight import Leak, TargetState, TargetSummary
-from weftwork.seams.store import Store
+from weftwork.seams.insight import Leak, PlannedStep, PlanPreview, TargetState, TargetSummary
+from weftwork.seams.store import Store, Write
 
 DRIVER = "linux"
 
@@ -18,6 +24,22 @@ class FleetInsight(ControllerInsight):
     def __init__(self, store: Store, view: IntentView, reach: ReachBoard, fleet: FleetController) -> None:
         super().__init__(store, view, reach, None)
         self._fleet = fleet
+
+    async def plan(self, writes: tuple[Write, ...]) -> PlanPreview:
+        preview = await super().plan(writes)
+        keys = {key for write in writes if (key := parse_thing_key(write.key))}
+        after = overlaid(self._view.intent, writes)
+        told = (self._steps(one) for one in would_be(self._view.intent, after, keys, self._view.hosts))
+        return replace(preview, steps=tuple(step for steps in told for step in steps))
+
+    def _steps(self, would: WouldBe) -> tuple[PlannedStep, ...]:
+        there = self._fleet.hosts.get(would.host)
+        if there is None or there.publisher is None:
+            return ()
+        publisher = there.publisher
+        slices = {slice_id for key in would.changed for slice_id in affected_by(key, would.intent)}
+        delta = publisher.assembly.preview({one: publisher.compile_slice(would.intent, one) for one in slices})
+        return told_steps(would.host, make_plan(desired=delta.added, observed=delta.removed))
 
     async def targets(self) -> tuple[TargetSummary, ...]:
         return tuple(self._of_host(name, there) for name, there in sorted(self._fleet.hosts.items()))

@@ -7,13 +7,14 @@ it holds. A change goes to the hosts that hold its project, and nowhere else.
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import IPv4Address
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from weftwork.actions import rows
 from weftwork.actions.view import IntentView, Subscription
 from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.hosts import seen_from
-from weftwork.model.intent import Intent, ProjectIntent
+from weftwork.model.host import Host
+from weftwork.model.intent import Intent, ProjectIntent, Thing
 from weftwork.model.keys import ThingKey
 from weftwork.model.port import Port
 from weftwork.model.subnet import Subnet
@@ -43,10 +44,28 @@ class HostView:
             one.add(self.revision, changed)
 
 
+class Everything(Protocol):
+    """What is cut: `IntentView`, or what would be in it."""
+
+    @property
+    def revision(self) -> int: ...
+
+    @property
+    def hosts(self) -> Mapping[str, tuple[Host, int]]: ...
+
+    def project(self, owner: ProjectKey) -> "Things | None": ...
+
+    def find(self, key: ThingKey) -> Thing | None: ...
+
+
+class Things(Protocol):
+    def things(self) -> Iterable[Thing]: ...
+
+
 class FleetView:
     """Listens to the view of everything. `host_of` is of ports that are on hosts of the fleet."""
 
-    def __init__(self, view: IntentView) -> None:
+    def __init__(self, view: Everything) -> None:
         self._view = view
         self._hosts: defaultdict[str, HostView] = defaultdict(HostView)
         self._ports: dict[ThingKey, tuple[ProjectKey, str]] = {}
@@ -54,12 +73,12 @@ class FleetView:
         self._lodgings: defaultdict[ProjectKey, dict[ProjectKey, set[ThingKey]]] = defaultdict(dict)
         self._lodgers: defaultdict[ProjectKey, set[ProjectKey]] = defaultdict(set)
 
-    def start(self) -> None:
-        """From what the view has now."""
-        self.add(self._view.revision, set(self._view.thing_keys()))
+    def start(self, view: IntentView) -> None:
+        """From what the view has now, and with its changes from now on."""
+        self.add(view.revision, set(view.thing_keys()))
         for one in self._hosts.values():
-            one.revision = self._view.revision
-        self._view.tell(self)
+            one.revision = view.revision
+        view.tell(self)
 
     def of(self, host: str) -> HostView:
         there = self._hosts[host]
@@ -73,6 +92,11 @@ class FleetView:
         return frozenset(host for home in homes for host in self._homes.get(home, ()))
 
     def add(self, revision: int, changed: set[ThingKey]) -> None:
+        for host, keys in self.take(changed).items():
+            self._hosts[host].tell(revision, keys)
+
+    def take(self, changed: set[ThingKey]) -> Mapping[str, set[ThingKey]]:
+        """Follow the view; what became another for which host."""
         ports = {key: self._view.find(key) for key in changed if key.kind == "port"}
         owners = {key.owner for key in changed} | set(self._whose(ports))
         before = {owner: self.hosts_of(owner) for owner in owners}
@@ -84,9 +108,7 @@ class FleetView:
             mine = {key for key in changed if key.owner == owner}
             for host in before[owner] | after:
                 told[host] |= self._followed(host, owner, mine, was=host in before[owner], stays=host in after)
-        for host, keys in told.items():
-            if keys:
-                self._hosts[host].tell(revision, keys)
+        return {host: keys for host, keys in told.items() if keys}
 
     def end(self, error: BaseException | None) -> None:
         """Nothing more comes."""

@@ -71,7 +71,7 @@ class FlowBoard:
         changes = self._view.subscribe()
         self._follow(source)
         async for change in changes:
-            if any(key.kind == "vpc" for key in change.keys):
+            if any(key.kind in source.followed_kinds for key in change.keys):
                 self._follow(source)
 
     def _follow(self, source: FlowSource) -> None:
@@ -98,8 +98,8 @@ class FlowBoard:
         sender = ports.by_device.get(seen.device) or ports.by_address.get(seen.source)
         receiver = ports.by_address.get(seen.destination)
         if seen.reason == ALLOWED:
-            yield from ((sender, "egress"),) if sender else ()
-            yield from ((receiver, "ingress"),) if receiver else ()
+            yield from ((sender, "egress"),) if sender and _is_on(seen.host, sender) else ()
+            yield from ((receiver, "ingress"),) if receiver and _is_on(seen.host, receiver) else ()
         elif receiver and (seen.side == "in" or not sender):
             yield receiver, "ingress"
         elif sender:
@@ -182,6 +182,11 @@ class FlowBoard:
             wanted = tuple(one for one in new if _is_wanted(one, port, verdict))
             if wanted or missed:
                 yield FlowsSeen(wanted, missed)
+
+
+def _is_on(host: str, port: Port) -> bool:
+    """What passes is judged on the hosts of both ends: each tells of its own ports."""
+    return not host or (port.attachment is not None and port.attachment.host == host)
 
 
 def _is_wanted(flow: Flow, port: str, verdict: str) -> bool:

@@ -7,14 +7,19 @@ of these changes and nobody's time.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from dataclasses import replace
 from itertools import count
 
-from weftwork.base.errors import Failure
+from weftwork.base.errors import Failure, Refusal
+from weftwork.controller.remote_streams import FILES_BYTES_MAX, FILES_S, FIRST_S, PACKETS_BYTES_MAX, Part, Streams
 from weftwork.program.resource import Key, Program, Resource
 from weftwork.rpc.programs import MODULUS, digest_of
+from weftwork.seams.bundle import BundleFile
+from weftwork.seams.capture import Capturing, Wanted
 from weftwork.seams.channel import ProgramChange, Report, ReportSink
-from weftwork.seams.fleet import Question, Told
+from weftwork.seams.fleet import Asked, CaptureAsked, Ceased, FilesAsked, FlowsFollowed, Question, Told
+from weftwork.seams.flows import Seen
 
 KEPT_MAX = 256
 """Changes, of each host."""
@@ -34,10 +39,13 @@ class RemoteLink:
         self._kept: deque[Told] = deque(maxlen=KEPT_MAX)
         self._first = 0
         self._news = asyncio.Event()
-        self._questions: deque[Question] = deque()
+        self._questions: deque[Asked] = deque()
         self._answers: dict[int, asyncio.Future[Program]] = {}
         self._numbers = count(1)
         self._session = 0
+        self._streams = Streams()
+        self._followed: frozenset[str] = frozenset()
+        self.seen: Callable[[Sequence[Seen]], None] = lambda seen: None
         self.report = Report(host, 0)
         self.is_connected = False
 
@@ -70,11 +78,13 @@ class RemoteLink:
         self._last = change
         self._news.set()
 
-    async def updates(self, generation: int, term: int, digest: int) -> AsyncIterator[Told | Question]:
+    async def updates(self, generation: int, term: int, digest: int) -> AsyncIterator[Told | Asked]:
         """What to tell a host that has this; without end. Whoever read before hears no more."""
         self._session += 1
         session = self._session
         self._news.set()
+        if self._followed:
+            self._questions.appendleft(FlowsFollowed(self._followed))
         position = self._position(generation, term, digest)
         while session == self._session:
             self._news.clear()
@@ -117,6 +127,7 @@ class RemoteLink:
                     answer.set_exception(self._unreachable())
             self._answers.clear()
             self._questions.clear()
+            self._streams.end_all(self._unreachable())
             self._news.set()
 
     async def observe(self, scopes: frozenset[str] | None = None) -> Program:
@@ -125,8 +136,7 @@ class RemoteLink:
         question = Question(next(self._numbers), scopes)
         answer: asyncio.Future[Program] = asyncio.get_running_loop().create_future()
         self._answers[question.number] = answer
-        self._questions.append(question)
-        self._news.set()
+        self._ask(question)
         try:
             async with asyncio.timeout(OBSERVE_S):
                 return await answer
@@ -143,6 +153,58 @@ class RemoteLink:
             answer.set_exception(outcome)
         else:
             answer.set_result(outcome)
+
+    async def capture(self, wanted: Wanted) -> AsyncGenerator[Capturing, None]:
+        """Implements `seams.capture.Capturer`. Failure HOST_UNREACHABLE, at the beginning or in the midst of it."""
+        number = next(self._numbers)
+        async for part in self._bit_by_bit(number, CaptureAsked(number, wanted), PACKETS_BYTES_MAX):
+            assert isinstance(part, Capturing)
+            yield part
+
+    async def files(self) -> AsyncGenerator[BundleFile, None]:
+        """Pieces of what the host tells of itself, each file's in order. Failure HOST_UNREACHABLE."""
+        number = next(self._numbers)
+        room = FILES_BYTES_MAX
+        async with asyncio.timeout(FILES_S):
+            async for part in self._bit_by_bit(number, FilesAsked(number), FILES_BYTES_MAX):
+                assert isinstance(part, BundleFile)
+                room -= len(part.text)
+                if room < 0:
+                    return
+                yield part
+
+    async def _bit_by_bit(self, number: int, asked: Asked, room_bytes: int) -> AsyncGenerator[Part, None]:
+        if not self.is_connected:
+            raise self._unreachable()
+        with self._streams.opened(number, room_bytes) as stream:
+            self._ask(asked)
+            try:
+                async for part in stream.read(FIRST_S):
+                    yield part
+            finally:
+                if self.is_connected and not stream.is_over:
+                    self._ask(Ceased(number))
+
+    def told_part(self, number: int, part: Part) -> None:
+        self._streams.put(number, part)
+
+    def ended(self, number: int, refusal: Refusal | None) -> None:
+        self._streams.end(number, refusal)
+
+    def follow_flows(self, scopes: frozenset[str]) -> None:
+        """Of these VPCs its logged packets go to `seen`; also after it connects anew."""
+        if scopes != self._followed:
+            self._followed = scopes
+            if self.is_connected:
+                self._ask(FlowsFollowed(scopes))
+
+    def saw(self, seen: Sequence[Seen]) -> None:
+        """What nobody asked for is not passed on."""
+        self.seen([replace(one, host=self._host) for one in seen if one.scope in self._followed])
+
+    def _ask(self, asked: Asked) -> None:
+        self._questions.append(asked)
+        self._news.set()
 
     async def settle(self) -> bool:
         """It is asked now and then: nobody tells when a report comes."""

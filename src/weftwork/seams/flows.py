@@ -29,6 +29,8 @@ class Seen:
     source_port: int = 0
     destination_port: int = 0
     length: int = 0
+    host: str = ""
+    """Of the fleet, that logged it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,10 @@ class FlowsSeen:
 
 
 class FlowSource(Protocol):
-    """What a data plane offers."""
+    """What a data plane offers. When things of these kinds change, it is to be told again what to follow."""
+
+    @property
+    def followed_kinds(self) -> frozenset[str]: ...
 
     def follow(self, scopes: frozenset[str]) -> None:
         """Listen in these and no others, from now on; one that is not there yet is listened in once it is."""

@@ -15,7 +15,7 @@ LAWS = settings(max_examples=25, deadline=None)
 def _cut(view: SpreadView) -> FleetView:
     whole: Any = view
     cut = FleetView(whole)
-    cut.start()
+    cut.start(whole)
     return cut
 
 

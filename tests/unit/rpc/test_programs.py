@@ -18,7 +18,7 @@ LAWS = settings(max_examples=15, deadline=None)
 def _program(view: SpreadView) -> Program:
     whole: Any = view
     cut = FleetView(whole)
-    cut.start()
+    cut.start(whole)
     return program_of(cut.of("h1").intent, "h1")
 
 

@@ -14,14 +14,13 @@ import grpc.aio
 from weftwork.actions import hosts
 from weftwork.actions.authority import Authority, host_in, signing_key
 from weftwork.actions.network import Network
+from weftwork.api.agents.messages import message_of, take
 from weftwork.api.errors import answer_to
 from weftwork.base import codes
 from weftwork.base.errors import Failure, Refusal
 from weftwork.model.host import HostFacts
-from weftwork.rpc import programs
 from weftwork.rpc.generated.weftwork.v1 import agent_pb2 as pb
-from weftwork.seams.channel import Report
-from weftwork.seams.fleet import AgentSession, AgentSessions, Question, Told
+from weftwork.seams.fleet import AgentSession, AgentSessions, Asked, Told
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -123,7 +122,7 @@ async def _messages(
 ) -> AsyncIterator[pb.ServerMessage]:
     """Until the agent goes, or is nobody's any more. A beat when there is nothing else to say."""
     updates = session.updates(hello.generation, hello.term, int.from_bytes(hello.digest, "big"))
-    coming: asyncio.Future[Told | Question] = asyncio.ensure_future(anext(updates))
+    coming: asyncio.Future[Told | Asked] = asyncio.ensure_future(anext(updates))
     try:
         while is_current():
             await asyncio.wait((coming, listening), timeout=BEAT_S, return_when=asyncio.FIRST_COMPLETED)
@@ -136,7 +135,7 @@ async def _messages(
                 update = coming.result()
             except StopAsyncIteration:
                 return
-            yield _told(update)
+            yield message_of(update)
             coming = asyncio.ensure_future(anext(updates))
     finally:
         coming.cancel()
@@ -150,40 +149,7 @@ async def _listen(
     """What the agent says, until it says no more."""
     async for message in messages:
         sessions.heard(name)
-        match message.WhichOneof("message"):
-            case "report":
-                failures = {tuple(one.key): Failure(one.code, one.message) for one in message.report.failures}
-                session.take(Report(name, message.report.generation, failures))
-            case "observed":
-                session.answered(message.observed.question, _outcome(message.observed))
-
-
-def _outcome(observed: pb.Observed) -> Any:
-    if observed.failure_code:
-        return Failure(observed.failure_code, observed.failure)
-    try:
-        return programs.decode(observed.resources)
-    except ValueError as error:
-        return Failure("PROGRAM_NOT_UNDERSTOOD", str(error))
-
-
-def _told(update: Told | Question) -> pb.ServerMessage:
-    if isinstance(update, Question):
-        scopes = sorted(update.scopes or ())
-        return pb.ServerMessage(
-            observe=pb.Observe(question=update.number, everything=update.scopes is None, scopes=scopes)
-        )
-    change = update.change
-    return pb.ServerMessage(
-        program=pb.ProgramUpdate(
-            generation=change.generation,
-            term=change.term,
-            complete=change.complete,
-            added=programs.encode(change.added),
-            removed=programs.encode(change.removed),
-            digest=update.digest.to_bytes(8, "big"),
-        )
-    )
+        take(session, name, message)
 
 
 async def _hello(messages: AsyncIterator[pb.AgentMessage]) -> pb.Hello:
@@ -196,7 +162,11 @@ async def _hello(messages: AsyncIterator[pb.AgentMessage]) -> pb.Hello:
 
 def _facts(hello: pb.Hello) -> HostFacts:
     return HostFacts(
-        hello.kernel[:256], tuple(hello.filter_modes)[:FACTS_MAX], hello.has_bridge_netfilter, hello.has_ipv6
+        hello.kernel[:256],
+        tuple(hello.filter_modes)[:FACTS_MAX],
+        hello.has_bridge_netfilter,
+        hello.has_ipv6,
+        tuple(hello.layouts)[:FACTS_MAX] or ("bridges",),
     )
 
 

@@ -46,6 +46,8 @@ class _Listener:
 class LinuxFlowSource:
     """Implements `seams.flows.FlowSource`, in a thread of its own, which changes namespaces."""
 
+    followed_kinds = frozenset({"vpc"})
+
     def __init__(self, take: TakeSeen) -> None:
         self._take = take
         self._loop = asyncio.get_running_loop()

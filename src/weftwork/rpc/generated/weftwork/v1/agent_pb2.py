@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17weftwork/v1/agent.proto\x12\x0bweftwork.v1\"5\n\x0bJoinRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x17\n\x0fsigning_request\x18\x02 \x01(\x0c\"Z\n\x0cJoinResponse\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\x13\n\x0b\x61gents_port\x18\x03 \x01(\r\x12\x12\n\ndeployment\x18\x04 \x01(\t\"\'\n\x0cRenewRequest\x12\x17\n\x0fsigning_request\x18\x01 \x01(\x0c\"$\n\rRenewResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"\xb8\x01\n\x0c\x41gentMessage\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.weftwork.v1.HelloH\x00\x12!\n\x04\x62\x65\x61t\x18\x02 \x01(\x0b\x32\x11.weftwork.v1.BeatH\x00\x12*\n\x06report\x18\x03 \x01(\x0b\x32\x18.weftwork.v1.AgentReportH\x00\x12)\n\x08observed\x18\x04 \x01(\x0b\x32\x15.weftwork.v1.ObservedH\x00\x42\t\n\x07message\"\x8f\x01\n\x05Hello\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12\x0e\n\x06kernel\x18\x04 \x01(\t\x12\x14\n\x0c\x66ilter_modes\x18\x05 \x03(\t\x12\x1c\n\x14has_bridge_netfilter\x18\x06 \x01(\x08\x12\x10\n\x08has_ipv6\x18\x07 \x01(\x08\"\x06\n\x04\x42\x65\x61t\"N\n\x0b\x41gentReport\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12+\n\x08\x66\x61ilures\x18\x02 \x03(\x0b\x32\x19.weftwork.v1.AgentFailure\":\n\x0c\x41gentFailure\x12\x0b\n\x03key\x18\x01 \x03(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"V\n\x08Observed\x12\x10\n\x08question\x18\x01 \x01(\x04\x12\x11\n\tresources\x18\x02 \x01(\x0c\x12\x14\n\x0c\x66\x61ilure_code\x18\x03 \x01(\t\x12\x0f\n\x07\x66\x61ilure\x18\x04 \x01(\t\"\x95\x01\n\rServerMessage\x12-\n\x07program\x18\x01 \x01(\x0b\x32\x1a.weftwork.v1.ProgramUpdateH\x00\x12\'\n\x07observe\x18\x02 \x01(\x0b\x32\x14.weftwork.v1.ObserveH\x00\x12!\n\x04\x62\x65\x61t\x18\x03 \x01(\x0b\x32\x11.weftwork.v1.BeatH\x00\x42\t\n\x07message\"s\n\rProgramUpdate\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x04 \x01(\x0c\x12\x0f\n\x07removed\x18\x05 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x06 \x01(\x0c\"?\n\x07Observe\x12\x10\n\x08question\x18\x01 \x01(\x04\x12\x12\n\neverything\x18\x02 \x01(\x08\x12\x0e\n\x06scopes\x18\x03 \x03(\t2J\n\x0bJoinService\x12;\n\x04Join\x12\x18.weftwork.v1.JoinRequest\x1a\x19.weftwork.v1.JoinResponse2\x94\x01\n\x0c\x41gentService\x12>\n\x05Renew\x12\x19.weftwork.v1.RenewRequest\x1a\x1a.weftwork.v1.RenewResponse\x12\x44\n\x07\x43onnect\x12\x19.weftwork.v1.AgentMessage\x1a\x1a.weftwork.v1.ServerMessage(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17weftwork/v1/agent.proto\x12\x0bweftwork.v1\"5\n\x0bJoinRequest\x12\r\n\x05token\x18\x01 \x01(\t\x12\x17\n\x0fsigning_request\x18\x02 \x01(\x0c\"Z\n\x0cJoinResponse\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x13\n\x0b\x63\x65rtificate\x18\x02 \x01(\x0c\x12\x13\n\x0b\x61gents_port\x18\x03 \x01(\r\x12\x12\n\ndeployment\x18\x04 \x01(\t\"\'\n\x0cRenewRequest\x12\x17\n\x0fsigning_request\x18\x01 \x01(\x0c\"$\n\rRenewResponse\x12\x13\n\x0b\x63\x65rtificate\x18\x01 \x01(\x0c\"\xb3\x02\n\x0c\x41gentMessage\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.weftwork.v1.HelloH\x00\x12!\n\x04\x62\x65\x61t\x18\x02 \x01(\x0b\x32\x11.weftwork.v1.BeatH\x00\x12*\n\x06report\x18\x03 \x01(\x0b\x32\x18.weftwork.v1.AgentReportH\x00\x12)\n\x08observed\x18\x04 \x01(\x0b\x32\x15.weftwork.v1.ObservedH\x00\x12)\n\x08\x63\x61ptured\x18\x14 \x01(\x0b\x32\x15.weftwork.v1.CapturedH\x00\x12\'\n\x05\x66lows\x18\x15 \x01(\x0b\x32\x16.weftwork.v1.SeenFlowsH\x00\x12%\n\x04\x66ile\x18\x16 \x01(\x0b\x32\x15.weftwork.v1.FilePartH\x00\x42\t\n\x07message\"\xa0\x01\n\x05Hello\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x03 \x01(\x0c\x12\x0e\n\x06kernel\x18\x04 \x01(\t\x12\x14\n\x0c\x66ilter_modes\x18\x05 \x03(\t\x12\x1c\n\x14has_bridge_netfilter\x18\x06 \x01(\x08\x12\x10\n\x08has_ipv6\x18\x07 \x01(\x08\x12\x0f\n\x07layouts\x18\x14 \x03(\t\"\x06\n\x04\x42\x65\x61t\"N\n\x0b\x41gentReport\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12+\n\x08\x66\x61ilures\x18\x02 \x03(\x0b\x32\x19.weftwork.v1.AgentFailure\":\n\x0c\x41gentFailure\x12\x0b\n\x03key\x18\x01 \x03(\t\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t\"V\n\x08Observed\x12\x10\n\x08question\x18\x01 \x01(\x04\x12\x11\n\tresources\x18\x02 \x01(\x0c\x12\x14\n\x0c\x66\x61ilure_code\x18\x03 \x01(\t\x12\x0f\n\x07\x66\x61ilure\x18\x04 \x01(\t\"\xc9\x02\n\rServerMessage\x12-\n\x07program\x18\x01 \x01(\x0b\x32\x1a.weftwork.v1.ProgramUpdateH\x00\x12\'\n\x07observe\x18\x02 \x01(\x0b\x32\x14.weftwork.v1.ObserveH\x00\x12!\n\x04\x62\x65\x61t\x18\x03 \x01(\x0b\x32\x11.weftwork.v1.BeatH\x00\x12\'\n\x07\x63\x61pture\x18\x14 \x01(\x0b\x32\x14.weftwork.v1.CaptureH\x00\x12\x30\n\x0c\x66ollow_flows\x18\x15 \x01(\x0b\x32\x18.weftwork.v1.FollowFlowsH\x00\x12\x32\n\rcollect_files\x18\x16 \x01(\x0b\x32\x19.weftwork.v1.CollectFilesH\x00\x12#\n\x05\x63\x65\x61se\x18\x17 \x01(\x0b\x32\x12.weftwork.v1.CeaseH\x00\x42\t\n\x07message\"s\n\rProgramUpdate\x12\x12\n\ngeneration\x18\x01 \x01(\x04\x12\x0c\n\x04term\x18\x02 \x01(\x04\x12\x10\n\x08\x63omplete\x18\x03 \x01(\x08\x12\r\n\x05\x61\x64\x64\x65\x64\x18\x04 \x01(\x0c\x12\x0f\n\x07removed\x18\x05 \x01(\x0c\x12\x0e\n\x06\x64igest\x18\x06 \x01(\x0c\"\x94\x01\n\x07\x43\x61pture\x12\x10\n\x08question\x18\x01 \x01(\x04\x12\r\n\x05scope\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x03 \x01(\t\x12\x12\n\nexpression\x18\x04 \x01(\t\x12\x0f\n\x07seconds\x18\x05 \x01(\r\x12\x0f\n\x07packets\x18\x06 \x01(\r\x12\r\n\x05\x62ytes\x18\x07 \x01(\x04\x12\x13\n\x0bsnap_length\x18\x08 \x01(\r\"\x1d\n\x0b\x46ollowFlows\x12\x0e\n\x06scopes\x18\x01 \x03(\t\" \n\x0c\x43ollectFiles\x12\x10\n\x08question\x18\x01 \x01(\x04\"\x19\n\x05\x43\x65\x61se\x12\x10\n\x08question\x18\x01 \x01(\x04\"\x8f\x01\n\x08\x43\x61ptured\x12\x10\n\x08question\x18\x01 \x01(\x04\x12+\n\x07packets\x18\x02 \x03(\x0b\x32\x1a.weftwork.v1.CapturedFrame\x12\x0e\n\x06missed\x18\x03 \x01(\r\x12\r\n\x05\x65nded\x18\x04 \x01(\t\x12\x14\n\x0crefusal_code\x18\x05 \x01(\t\x12\x0f\n\x07refusal\x18\x06 \x01(\t\"<\n\rCapturedFrame\x12\r\n\x05\x61t_ns\x18\x01 \x01(\x04\x12\x0e\n\x06length\x18\x02 \x01(\r\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"1\n\tSeenFlows\x12$\n\x05\x66lows\x18\x01 \x03(\x0b\x32\x15.weftwork.v1.SeenFlow\"\xdc\x01\n\x08SeenFlow\x12\r\n\x05scope\x18\x01 \x01(\t\x12\r\n\x05\x61t_ns\x18\x02 \x01(\x04\x12\x0c\n\x04side\x18\x03 \x01(\t\x12\x0e\n\x06reason\x18\x04 \x01(\t\x12\x0e\n\x06policy\x18\x05 \x01(\t\x12\x0e\n\x06\x64\x65vice\x18\x06 \x01(\t\x12\x10\n\x08protocol\x18\x07 \x01(\t\x12\x0e\n\x06source\x18\x08 \x01(\t\x12\x13\n\x0b\x64\x65stination\x18\t \x01(\t\x12\x13\n\x0bsource_port\x18\n \x01(\r\x12\x18\n\x10\x64\x65stination_port\x18\x0b \x01(\r\x12\x0e\n\x06length\x18\x0c \x01(\r\"8\n\x08\x46ilePart\x12\x10\n\x08question\x18\x01 \x01(\x04\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"?\n\x07Observe\x12\x10\n\x08question\x18\x01 \x01(\x04\x12\x12\n\neverything\x18\x02 \x01(\x08\x12\x0e\n\x06scopes\x18\x03 \x03(\t2J\n\x0bJoinService\x12;\n\x04Join\x12\x18.weftwork.v1.JoinRequest\x1a\x19.weftwork.v1.JoinResponse2\x94\x01\n\x0c\x41gentService\x12>\n\x05Renew\x12\x19.weftwork.v1.RenewRequest\x1a\x1a.weftwork.v1.RenewResponse\x12\x44\n\x07\x43onnect\x12\x19.weftwork.v1.AgentMessage\x1a\x1a.weftwork.v1.ServerMessage(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,25 +40,43 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RENEWRESPONSE']._serialized_start=228
   _globals['_RENEWRESPONSE']._serialized_end=264
   _globals['_AGENTMESSAGE']._serialized_start=267
-  _globals['_AGENTMESSAGE']._serialized_end=451
-  _globals['_HELLO']._serialized_start=454
-  _globals['_HELLO']._serialized_end=597
-  _globals['_BEAT']._serialized_start=599
-  _globals['_BEAT']._serialized_end=605
-  _globals['_AGENTREPORT']._serialized_start=607
-  _globals['_AGENTREPORT']._serialized_end=685
-  _globals['_AGENTFAILURE']._serialized_start=687
-  _globals['_AGENTFAILURE']._serialized_end=745
-  _globals['_OBSERVED']._serialized_start=747
-  _globals['_OBSERVED']._serialized_end=833
-  _globals['_SERVERMESSAGE']._serialized_start=836
-  _globals['_SERVERMESSAGE']._serialized_end=985
-  _globals['_PROGRAMUPDATE']._serialized_start=987
-  _globals['_PROGRAMUPDATE']._serialized_end=1102
-  _globals['_OBSERVE']._serialized_start=1104
-  _globals['_OBSERVE']._serialized_end=1167
-  _globals['_JOINSERVICE']._serialized_start=1169
-  _globals['_JOINSERVICE']._serialized_end=1243
-  _globals['_AGENTSERVICE']._serialized_start=1246
-  _globals['_AGENTSERVICE']._serialized_end=1394
+  _globals['_AGENTMESSAGE']._serialized_end=574
+  _globals['_HELLO']._serialized_start=577
+  _globals['_HELLO']._serialized_end=737
+  _globals['_BEAT']._serialized_start=739
+  _globals['_BEAT']._serialized_end=745
+  _globals['_AGENTREPORT']._serialized_start=747
+  _globals['_AGENTREPORT']._serialized_end=825
+  _globals['_AGENTFAILURE']._serialized_start=827
+  _globals['_AGENTFAILURE']._serialized_end=885
+  _globals['_OBSERVED']._serialized_start=887
+  _globals['_OBSERVED']._serialized_end=973
+  _globals['_SERVERMESSAGE']._serialized_start=976
+  _globals['_SERVERMESSAGE']._serialized_end=1305
+  _globals['_PROGRAMUPDATE']._serialized_start=1307
+  _globals['_PROGRAMUPDATE']._serialized_end=1422
+  _globals['_CAPTURE']._serialized_start=1425
+  _globals['_CAPTURE']._serialized_end=1573
+  _globals['_FOLLOWFLOWS']._serialized_start=1575
+  _globals['_FOLLOWFLOWS']._serialized_end=1604
+  _globals['_COLLECTFILES']._serialized_start=1606
+  _globals['_COLLECTFILES']._serialized_end=1638
+  _globals['_CEASE']._serialized_start=1640
+  _globals['_CEASE']._serialized_end=1665
+  _globals['_CAPTURED']._serialized_start=1668
+  _globals['_CAPTURED']._serialized_end=1811
+  _globals['_CAPTUREDFRAME']._serialized_start=1813
+  _globals['_CAPTUREDFRAME']._serialized_end=1873
+  _globals['_SEENFLOWS']._serialized_start=1875
+  _globals['_SEENFLOWS']._serialized_end=1924
+  _globals['_SEENFLOW']._serialized_start=1927
+  _globals['_SEENFLOW']._serialized_end=2147
+  _globals['_FILEPART']._serialized_start=2149
+  _globals['_FILEPART']._serialized_end=2205
+  _globals['_OBSERVE']._serialized_start=2207
+  _globals['_OBSERVE']._serialized_end=2270
+  _globals['_JOINSERVICE']._serialized_start=2272
+  _globals['_JOINSERVICE']._serialized_end=2346
+  _globals['_AGENTSERVICE']._serialized_start=2349
+  _globals['_AGENTSERVICE']._serialized_end=2497
 # @@protoc_insertion_point(module_scope)

@@ -118,6 +118,9 @@ class AgentMessage(_message.Message):
     BEAT_FIELD_NUMBER: _builtins.int
     REPORT_FIELD_NUMBER: _builtins.int
     OBSERVED_FIELD_NUMBER: _builtins.int
+    CAPTURED_FIELD_NUMBER: _builtins.int
+    FLOWS_FIELD_NUMBER: _builtins.int
+    FILE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -126,6 +129,12 @@ class AgentMessage(_message.Message):
     def report(self) -> Global___AgentReport: ...
     @_builtins.property
     def observed(self) -> Global___Observed: ...
+    @_builtins.property
+    def captured(self) -> Global___Captured: ...
+    @_builtins.property
+    def flows(self) -> Global___SeenFlows: ...
+    @_builtins.property
+    def file(self) -> Global___FilePart: ...
     def __init__(
         self,
         *,
@@ -133,12 +142,15 @@ class AgentMessage(_message.Message):
         beat: Global___Beat | None = ...,
         report: Global___AgentReport | None = ...,
         observed: Global___Observed | None = ...,
+        captured: Global___Captured | None = ...,
+        flows: Global___SeenFlows | None = ...,
+        file: Global___FilePart | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "hello", b"hello", "message", b"message", "observed", b"observed", "report", b"report"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "captured", b"captured", "file", b"file", "flows", b"flows", "hello", b"hello", "message", b"message", "observed", b"observed", "report", b"report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "hello", b"hello", "message", b"message", "observed", b"observed", "report", b"report"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "captured", b"captured", "file", b"file", "flows", b"flows", "hello", b"hello", "message", b"message", "observed", b"observed", "report", b"report"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "beat", "report", "observed"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["hello", "beat", "report", "observed", "captured", "flows", "file"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -155,6 +167,7 @@ class Hello(_message.Message):
     FILTER_MODES_FIELD_NUMBER: _builtins.int
     HAS_BRIDGE_NETFILTER_FIELD_NUMBER: _builtins.int
     HAS_IPV6_FIELD_NUMBER: _builtins.int
+    LAYOUTS_FIELD_NUMBER: _builtins.int
     generation: _builtins.int
     """Of the program it has; 0 without one"""
     term: _builtins.int
@@ -165,6 +178,8 @@ class Hello(_message.Message):
     has_ipv6: _builtins.bool
     @_builtins.property
     def filter_modes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def layouts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
@@ -175,10 +190,11 @@ class Hello(_message.Message):
         filter_modes: _abc.Iterable[_builtins.str] | None = ...,
         has_bridge_netfilter: _builtins.bool = ...,
         has_ipv6: _builtins.bool = ...,
+        layouts: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "filter_modes", b"filter_modes", "generation", b"generation", "has_bridge_netfilter", b"has_bridge_netfilter", "has_ipv6", b"has_ipv6", "kernel", b"kernel", "term", b"term"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["digest", b"digest", "filter_modes", b"filter_modes", "generation", b"generation", "has_bridge_netfilter", b"has_bridge_netfilter", "has_ipv6", b"has_ipv6", "kernel", b"kernel", "layouts", b"layouts", "term", b"term"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -286,24 +302,40 @@ class ServerMessage(_message.Message):
     PROGRAM_FIELD_NUMBER: _builtins.int
     OBSERVE_FIELD_NUMBER: _builtins.int
     BEAT_FIELD_NUMBER: _builtins.int
+    CAPTURE_FIELD_NUMBER: _builtins.int
+    FOLLOW_FLOWS_FIELD_NUMBER: _builtins.int
+    COLLECT_FILES_FIELD_NUMBER: _builtins.int
+    CEASE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def program(self) -> Global___ProgramUpdate: ...
     @_builtins.property
     def observe(self) -> Global___Observe: ...
     @_builtins.property
     def beat(self) -> Global___Beat: ...
+    @_builtins.property
+    def capture(self) -> Global___Capture: ...
+    @_builtins.property
+    def follow_flows(self) -> Global___FollowFlows: ...
+    @_builtins.property
+    def collect_files(self) -> Global___CollectFiles: ...
+    @_builtins.property
+    def cease(self) -> Global___Cease: ...
     def __init__(
         self,
         *,
         program: Global___ProgramUpdate | None = ...,
         observe: Global___Observe | None = ...,
         beat: Global___Beat | None = ...,
+        capture: Global___Capture | None = ...,
+        follow_flows: Global___FollowFlows | None = ...,
+        collect_files: Global___CollectFiles | None = ...,
+        cease: Global___Cease | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "message", b"message", "observe", b"observe", "program", b"program"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "capture", b"capture", "cease", b"cease", "collect_files", b"collect_files", "follow_flows", b"follow_flows", "message", b"message", "observe", b"observe", "program", b"program"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "message", b"message", "observe", b"observe", "program", b"program"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beat", b"beat", "capture", b"capture", "cease", b"cease", "collect_files", b"collect_files", "follow_flows", b"follow_flows", "message", b"message", "observe", b"observe", "program", b"program"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["program", "observe", "beat"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["program", "observe", "beat", "capture", "follow_flows", "collect_files", "cease"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -344,6 +376,274 @@ class ProgramUpdate(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ProgramUpdate: _TypeAlias = ProgramUpdate  # noqa: Y015
+
+@_typing.final
+class Capture(_message.Message):
+    """Packets of a device of a port that the host has."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    SCOPE_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
+    EXPRESSION_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    PACKETS_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    SNAP_LENGTH_FIELD_NUMBER: _builtins.int
+    question: _builtins.int
+    scope: _builtins.str
+    device: _builtins.str
+    expression: _builtins.str
+    seconds: _builtins.int
+    packets: _builtins.int
+    bytes: _builtins.int
+    snap_length: _builtins.int
+    def __init__(
+        self,
+        *,
+        question: _builtins.int = ...,
+        scope: _builtins.str = ...,
+        device: _builtins.str = ...,
+        expression: _builtins.str = ...,
+        seconds: _builtins.int = ...,
+        packets: _builtins.int = ...,
+        bytes: _builtins.int = ...,
+        snap_length: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bytes", b"bytes", "device", b"device", "expression", b"expression", "packets", b"packets", "question", b"question", "scope", b"scope", "seconds", b"seconds", "snap_length", b"snap_length"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Capture: _TypeAlias = Capture  # noqa: Y015
+
+@_typing.final
+class FollowFlows(_message.Message):
+    """Logged packets of these VPCs, and of no others, from now on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        scopes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["scopes", b"scopes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FollowFlows: _TypeAlias = FollowFlows  # noqa: Y015
+
+@_typing.final
+class CollectFiles(_message.Message):
+    """What whoever helps asks for first."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    question: _builtins.int
+    def __init__(
+        self,
+        *,
+        question: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["question", b"question"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CollectFiles: _TypeAlias = CollectFiles  # noqa: Y015
+
+@_typing.final
+class Cease(_message.Message):
+    """No more about a question that is answered bit by bit."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    question: _builtins.int
+    def __init__(
+        self,
+        *,
+        question: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["question", b"question"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Cease: _TypeAlias = Cease  # noqa: Y015
+
+@_typing.final
+class Captured(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    PACKETS_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    ENDED_FIELD_NUMBER: _builtins.int
+    REFUSAL_CODE_FIELD_NUMBER: _builtins.int
+    REFUSAL_FIELD_NUMBER: _builtins.int
+    question: _builtins.int
+    missed: _builtins.int
+    ended: _builtins.str
+    """Why nothing more comes"""
+    refusal_code: _builtins.str
+    """Empty unless it was refused: then this is the last"""
+    refusal: _builtins.str
+    @_builtins.property
+    def packets(self) -> _containers.RepeatedCompositeFieldContainer[Global___CapturedFrame]: ...
+    def __init__(
+        self,
+        *,
+        question: _builtins.int = ...,
+        packets: _abc.Iterable[Global___CapturedFrame] | None = ...,
+        missed: _builtins.int = ...,
+        ended: _builtins.str = ...,
+        refusal_code: _builtins.str = ...,
+        refusal: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ended", b"ended", "missed", b"missed", "packets", b"packets", "question", b"question", "refusal", b"refusal", "refusal_code", b"refusal_code"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Captured: _TypeAlias = Captured  # noqa: Y015
+
+@_typing.final
+class CapturedFrame(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_NS_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    at_ns: _builtins.int
+    length: _builtins.int
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        at_ns: _builtins.int = ...,
+        length: _builtins.int = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ns", b"at_ns", "data", b"data", "length", b"length"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CapturedFrame: _TypeAlias = CapturedFrame  # noqa: Y015
+
+@_typing.final
+class SeenFlows(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FLOWS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def flows(self) -> _containers.RepeatedCompositeFieldContainer[Global___SeenFlow]: ...
+    def __init__(
+        self,
+        *,
+        flows: _abc.Iterable[Global___SeenFlow] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flows", b"flows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SeenFlows: _TypeAlias = SeenFlows  # noqa: Y015
+
+@_typing.final
+class SeenFlow(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    AT_NS_FIELD_NUMBER: _builtins.int
+    SIDE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
+    PROTOCOL_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    DESTINATION_FIELD_NUMBER: _builtins.int
+    SOURCE_PORT_FIELD_NUMBER: _builtins.int
+    DESTINATION_PORT_FIELD_NUMBER: _builtins.int
+    LENGTH_FIELD_NUMBER: _builtins.int
+    scope: _builtins.str
+    at_ns: _builtins.int
+    side: _builtins.str
+    reason: _builtins.str
+    policy: _builtins.str
+    device: _builtins.str
+    protocol: _builtins.str
+    source: _builtins.str
+    destination: _builtins.str
+    source_port: _builtins.int
+    destination_port: _builtins.int
+    length: _builtins.int
+    def __init__(
+        self,
+        *,
+        scope: _builtins.str = ...,
+        at_ns: _builtins.int = ...,
+        side: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        policy: _builtins.str = ...,
+        device: _builtins.str = ...,
+        protocol: _builtins.str = ...,
+        source: _builtins.str = ...,
+        destination: _builtins.str = ...,
+        source_port: _builtins.int = ...,
+        destination_port: _builtins.int = ...,
+        length: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_ns", b"at_ns", "destination", b"destination", "destination_port", b"destination_port", "device", b"device", "length", b"length", "policy", b"policy", "protocol", b"protocol", "reason", b"reason", "scope", b"scope", "side", b"side", "source", b"source", "source_port", b"source_port"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SeenFlow: _TypeAlias = SeenFlow  # noqa: Y015
+
+@_typing.final
+class FilePart(_message.Message):
+    """A piece of a file; the pieces of each come in order."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    QUESTION_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    DATA_FIELD_NUMBER: _builtins.int
+    question: _builtins.int
+    name: _builtins.str
+    """Empty: that was all"""
+    data: _builtins.bytes
+    def __init__(
+        self,
+        *,
+        question: _builtins.int = ...,
+        name: _builtins.str = ...,
+        data: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["data", b"data", "name", b"name", "question", b"question"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FilePart: _TypeAlias = FilePart  # noqa: Y015
 
 @_typing.final
 class Observe(_message.Message):
