@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
+import pytest
+
 from weftwork.actions import rows
 from weftwork.base.addresses import Mac
 from weftwork.compiler.linux.slices import compile_slice
@@ -48,13 +50,26 @@ def is_decided(one: FleetHost) -> bool:
     return one.publisher is not None and bool(one.link.resources or one.publisher.review.alarms)
 
 
-async def test_a_program_with_a_stranger_in_it_is_published_to_no_host() -> None:
+def lower_to_vlans(host: Host, facts: HostFacts) -> Compile:
+    profile = replace(profile_of(host.name), filter_mode="bridge", layout="vlan")
+    return lambda intent, slice_id: compile_slice(intent, slice_id, profile)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_programs_with_one_bridge_that_filters_vlans_are_judged_right(seed: int) -> None:
     view = SpreadView(hosts={name: (replace(one, facts=FACTS), 1) for name, one in HOSTS.items()})
-    for project in draw_case(3).before.values():
+    for project in draw_case(seed).before.values():
         for thing in things_of(project):
             view.apply(Edit(rows.key_of(thing), thing))
-    controller = FleetController(view, Clock(), lower_wrongly_for("h1"), host_judge, "")  # type: ignore[arg-type]
+    controller = FleetController(view, Clock(), lower_to_vlans, host_judge, "")  # type: ignore[arg-type]
 
+    await decided(controller)
+
+    alarms = {name: dict(one.publisher.review.alarms) for name, one in controller.hosts.items() if one.publisher}
+    assert alarms == {"h1": {}, "h2": {}, "h3": {}}
+
+
+async def decided(controller: FleetController) -> None:
     controller.start()
     running = asyncio.create_task(controller.run(ALONE))
     for _ in range(4000):
@@ -62,6 +77,16 @@ async def test_a_program_with_a_stranger_in_it_is_published_to_no_host() -> None
             break
         await asyncio.sleep(0.005)
     running.cancel()
+
+
+async def test_a_program_with_a_stranger_in_it_is_published_to_no_host() -> None:
+    view = SpreadView(hosts={name: (replace(one, facts=FACTS), 1) for name, one in HOSTS.items()})
+    for project in draw_case(3).before.values():
+        for thing in things_of(project):
+            view.apply(Edit(rows.key_of(thing), thing))
+    controller = FleetController(view, Clock(), lower_wrongly_for("h1"), host_judge, "")  # type: ignore[arg-type]
+
+    await decided(controller)
 
     told = {name: one.publisher.review.alarms for name, one in controller.hosts.items() if one.publisher}
     assert {one.fault for one in told["h1"].values()} == {Fault.ISOLATION}

@@ -24,7 +24,8 @@ def check_vteps(look: Look) -> Iterator[Violation]:
     for link in look.scope.links.values():
         if not isinstance(link, Vtep):
             continue
-        here = look.scope.addresses.get(link.bridge, {})
+        leg = look.scope.leg(link.bridge, link.vlan)
+        here = look.scope.addresses.get(leg.name, {}) if leg else {}
         subnet = next((subnets[one] for one in here if one in subnets), None)
         words = f"what is in VNI {link.vni} comes out of {link.name}"
         if subnet is None or not isinstance(look.scope.links.get(link.bridge), Bridge):
@@ -53,7 +54,8 @@ def link_of(look: Look, port: Port, device: str) -> Iterator[tuple[Fault, str]]:
     if there.host != port.attachment.underlay:
         yield Fault.ISOLATION, f"what is for it goes to {there.host} instead of {port.attachment.underlay}."
     gateway = look.project.subnets[port.subnet].gateway
-    if int(gateway) not in look.scope.addresses.get(there.bridge, {}):
+    leg = look.scope.leg(there.bridge, there.vlan)
+    if leg is None or int(gateway) not in look.scope.addresses.get(leg.name, {}):
         yield Fault.ISOLATION, f"its VTEP is under {there.bridge}, which is not subnet {port.subnet}'s."
     behind = [one for one in look.scope.with_mac(port.mac) if one != device]
     if behind:
@@ -68,7 +70,7 @@ def check_guard_of(look: Look, port: Port, address: IPv4Address) -> Iterator[Vio
     """What may come out of its VTEP: its own frames, and what was routed there for it."""
     device = device_by(port)
     there = look.scope.remote(device)
-    leg = None if there is None else look.scope.leg(there.bridge, 0)
+    leg = None if there is None else look.scope.leg(there.bridge, there.vlan)
     if there is None or leg is None:
         return
     own = Packet(

@@ -108,8 +108,8 @@ class Journey:
         leg = None if target is None or vlan is None else scope.leg(target.bridge, vlan)
         if target is None or leg is None:
             return Lost(scope.name, "other host", "it does not come here")
-        is_neighbour = target.bridge == sender.bridge
-        vtep = sender.interface if is_neighbour else scope.vtep_under(target.bridge)
+        is_neighbour = target.bridge == sender.bridge and vlan == scope.vlan_of(sender)
+        vtep = sender.interface if is_neighbour else scope.vtep_under(target.bridge, leg.vlan)
         if vtep is None:
             return Lost(scope.name, "other host", "no VTEP leads to the subnet of the receiver")
         packet.ether_source = sender.mac if is_neighbour else leg.mac

@@ -155,16 +155,19 @@ class Scope:
         vtep = self.links.get(entry.interface) if entry else None
         if entry is None or not isinstance(vtep, Vtep):
             return None
-        return RemotePort(device, entry.interface, vtep.bridge, entry.mac, entry.host)
+        vlan = vtep.vlan if entry.vlan == vtep.vlan else 0
+        return RemotePort(device, entry.interface, vtep.bridge, entry.mac, entry.host, vlan)
 
     def member(self, device: str) -> PortLink | RemotePort | None:
         """A port, wherever it is."""
         return self.port(device) or self.remote(device)
 
-    def vtep_under(self, bridge: str) -> str | None:
-        return next((one.name for one in self.links.values() if isinstance(one, Vtep) and one.bridge == bridge), None)
+    def vtep_under(self, bridge: str, vlan: int) -> str | None:
+        """Of a domain, as `vlan_of` says it."""
+        there = (one for one in self.links.values() if isinstance(one, Vtep) and one.bridge == bridge)
+        return next((one.name for one in there if self.vlan_of(one) == vlan), None)
 
-    def vlan_of(self, port: PortLink | RemotePort) -> int | None:
+    def vlan_of(self, port: PortLink | RemotePort | Vtep) -> int | None:
         """The bridging domain under its bridge; None where frames go nowhere."""
         bridge = self.links.get(port.bridge)
         if not isinstance(bridge, Bridge):
