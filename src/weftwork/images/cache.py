@@ -23,8 +23,8 @@ from weftwork.images.blobs import Blobs
 from weftwork.images.disk import make_ext4
 from weftwork.images.oci import Descriptor, ImageConfig, Manifest, Platform, decode_config, decode_manifest
 from weftwork.images.oci import decode_document as decode
-from weftwork.images.reference import Reference
 from weftwork.images.unpacking import Limits, unpack
+from weftwork.model.image_reference import Reference
 
 SPARE_BYTES = 512 << 20
 _FORM = "1"

@@ -31,7 +31,7 @@ from weftwork.images.oci import (
     decode_manifest,
     is_index,
 )
-from weftwork.images.reference import Reference
+from weftwork.model.image_reference import Reference
 
 Progress = Callable[[Descriptor, int], None]
 """Called with a blob and how many bytes of it are here."""

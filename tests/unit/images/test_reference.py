@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weftwork.base.errors import Refusal
-from weftwork.images.reference import Reference
+from weftwork.model.image_reference import Reference
 
 DIGEST = f"sha256:{'a1' * 32}"
 
