@@ -19,6 +19,11 @@ DEFAULTS: Mapping[str, int] = {
     "network-policy": 50,
     "reach-test": 1_000,
     "subnet-share": 1_000,
+    "vm": 1_000,
+    "vcpu": 4_000,
+    "memory-mib": 8_388_608,
+    "disk-mib": 10_000_000,
+    "ssh-key": 1_000,
 }
 """By resource. A VPC has no quota: a project has one. Rules are those of all security groups together."""
 LIMIT_MAX = 10_000_000

@@ -103,6 +103,13 @@ TABLE: Mapping[str, Rule] = {
         *("AddHost", "GetHost", "ListHosts", "DrainHost", "RemoveHost"),
         where=Where.FLEET,
     ),
+    **_rules(_WEFT + "VmService/", Role.VIEWER, "GetVm", "ListVms", "WatchVms"),
+    # What a guest prints is not for everybody who may look at a list.
+    **_rules(_WEFT + "VmService/", Role.MEMBER, "CreateVm", "DeleteVm", "ResizeVm", "ReadConsole"),
+    **_rules(_WEFT + "VmService/", Role.MEMBER, "StartVm", "StopVm", "RestartVm"),
+    **_rules(_WEFT + "VmTunnelService/", Role.MEMBER, "Connect"),
+    **_rules(_WEFT + "SshKeyService/", Role.VIEWER, "GetSshKey", "ListSshKeys"),
+    **_rules(_WEFT + "SshKeyService/", Role.MEMBER, "CreateSshKey", "DeleteSshKey"),
     **_rules(_WEFT + "QuotaService/", Role.VIEWER, "GetQuota"),
     **_rules(_WEFT + "QuotaService/", Role.FLEET_ADMIN, "SetQuota"),
     **_rules(_WEFT + "AuditService/", Role.ADMIN, "ListAuditEntries", where=Where.SCOPE),

@@ -15,7 +15,9 @@ from weftwork.model.port import Port
 from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import SecurityGroup
 from weftwork.model.share import SubnetShare
+from weftwork.model.ssh_key import SshKey
 from weftwork.model.subnet import Subnet
+from weftwork.model.vm import Vm
 from weftwork.model.vpc import Vpc
 
 NAMED_MAX = 3
@@ -69,6 +71,10 @@ def told_of(thing: Thing) -> str:
             return f"reach test {thing.name}"
         case SubnetShare():
             return f"share of {thing.subnet} with {thing.to}"
+        case Vm():
+            return f"VM {thing.name}"
+        case SshKey():
+            return f"SSH key {thing.name}"
         case Vpc():
             return f"VPC {thing.name}"
 

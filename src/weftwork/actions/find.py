@@ -15,7 +15,9 @@ from weftwork.model.peering import Peering
 from weftwork.model.port import Port
 from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import SecurityGroup
+from weftwork.model.ssh_key import SshKey
 from weftwork.model.subnet import Subnet
+from weftwork.model.vm import Vm
 from weftwork.model.vpc import Vpc
 
 DEFAULT = "default"
@@ -81,6 +83,18 @@ def peering_of(here: ProjectIndex, owner: ProjectKey, text: str) -> Peering:
 def policy_of(here: ProjectIndex, owner: ProjectKey, text: str) -> NetworkPolicy:
     """Refusal NETWORK_POLICY_NOT_FOUND."""
     return _named(here.intent.policies, owner, text, codes.NETWORK_POLICY_NOT_FOUND, "network policy")
+
+
+def vm_of(here: ProjectIndex, owner: ProjectKey, text: str) -> Vm:
+    """By its name or its UUID. Refusal VM_NOT_FOUND."""
+    local = _local(owner, text)
+    by_id = next((one for one in here.intent.vms.values() if one.id == local), None)
+    return by_id or _named(here.intent.vms, owner, text, codes.VM_NOT_FOUND, "VM")
+
+
+def ssh_key_of(here: ProjectIndex, owner: ProjectKey, text: str) -> SshKey:
+    """Refusal SSH_KEY_NOT_FOUND."""
+    return _named(here.intent.ssh_keys, owner, text, codes.SSH_KEY_NOT_FOUND, "SSH key")
 
 
 def _named(things: Mapping[str, T], owner: ProjectKey, text: str, code: Code, noun: str) -> T:

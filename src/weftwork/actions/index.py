@@ -1,6 +1,6 @@
 """One project's intent with what choosing needs beside it, kept up to date thing by thing."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar, assert_never
 
 from weftwork.actions import rows
@@ -17,7 +17,9 @@ from weftwork.model.port import Port
 from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import GroupRef, SecurityGroup
 from weftwork.model.share import SubnetShare
+from weftwork.model.ssh_key import SshKey
 from weftwork.model.subnet import Subnet
+from weftwork.model.vm import Vm
 from weftwork.model.vpc import Vpc
 
 K = TypeVar("K")
@@ -84,6 +86,10 @@ class ProjectIndex:
                 self.intent.reach_tests[thing.name] = thing
             case SubnetShare():
                 self.intent.shares[thing.name] = thing
+            case Vm():
+                self.intent.vms[thing.name] = thing
+            case SshKey():
+                self.intent.ssh_keys[thing.name] = thing
             case _:
                 assert_never(thing)
 
@@ -111,6 +117,10 @@ class ProjectIndex:
                 self.intent.reach_tests.pop(key.name, None)
             case "subnet-share":
                 self.intent.shares.pop(key.name, None)
+            case "vm":
+                self.intent.vms.pop(key.name, None)
+            case "ssh-key":
+                self.intent.ssh_keys.pop(key.name, None)
             case _:
                 assert_never(key.kind)
 
@@ -136,6 +146,10 @@ class ProjectIndex:
                 return self.intent.reach_tests.get(key.name)
             case "subnet-share":
                 return self.intent.shares.get(key.name)
+            case "vm":
+                return self.intent.vms.get(key.name)
+            case "ssh-key":
+                return self.intent.ssh_keys.get(key.name)
             case _:
                 assert_never(key.kind)
 
@@ -152,6 +166,8 @@ class ProjectIndex:
         yield from intent.policies.values()
         yield from intent.peerings.values()
         yield from intent.reach_tests.values()
+        yield from intent.vms.values()
+        yield from intent.ssh_keys.values()
         yield from intent.dnats.values()
         if intent.snat:
             yield intent.snat
@@ -188,6 +204,16 @@ class ProjectIndex:
 
     def members(self, group: str) -> Iterator[Port]:
         return (self.intent.ports[port_id] for port_id in self._members.get(group, ()))
+
+    def vm_of_port(self, port_id: str) -> Vm | None:
+        """The VM that the port came with."""
+        return next((one for one in self.intent.vms.values() if port_id in one.ports), None)
+
+    def vms_at(self, ports: Iterable[Port]) -> tuple[list[Vm], list[Port]]:
+        """The VMs that the ports came with, and their ports besides these."""
+        given = [port.id for port in ports]
+        vms = [one for one in self.intent.vms.values() if not set(given).isdisjoint(one.ports)]
+        return vms, [self.intent.ports[one] for vm in vms for one in vm.ports if one not in given]
 
     def groups_naming(self, group: str) -> Iterator[SecurityGroup]:
         """Other groups with a rule that names `group`."""

@@ -15,6 +15,7 @@ from weftwork.model.port import Port
 from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import GroupRef, SecurityGroup
 from weftwork.model.share import SubnetShare
+from weftwork.model.vm import Vm
 from weftwork.model.vpc import Vpc
 from weftwork.seams.store import Record
 
@@ -75,6 +76,10 @@ def parents_of(thing: Thing) -> Iterator[ThingKey]:
     if isinstance(thing, NetworkPolicy):
         yield from (ThingKey("security-group", owner, name) for name in sorted(thing.groups_named))
         yield from (ThingKey("subnet", owner, name) for name in sorted(thing.subnets_named))
+    if isinstance(thing, Vm):
+        yield from (ThingKey("port", owner, port_id) for port_id in thing.ports)
+        if thing.group:
+            yield ThingKey("security-group", owner, thing.group)
     if isinstance(thing, ReachTest):
         yield from named_by(thing)
 

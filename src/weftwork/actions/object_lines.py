@@ -15,7 +15,9 @@ from weftwork.model.port import Port
 from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import SecurityGroup
 from weftwork.model.share import SubnetShare
+from weftwork.model.ssh_key import SshKey
 from weftwork.model.subnet import Subnet
+from weftwork.model.vm import Vm
 from weftwork.model.vpc import Vpc
 
 
@@ -82,5 +84,10 @@ def _told(thing: Thing | None) -> str:
             return f"/{thing.name}"
         case SubnetShare():
             return f"/{thing.subnet} with {thing.to}"
+        case Vm():
+            size = thing.flavour
+            return f"/{thing.name} {thing.image} {size.vcpus} vCPU {size.memory_mib} MiB"
+        case SshKey():
+            return f"/{thing.name} {thing.fingerprint}"
         case None:
             return ""

@@ -61,41 +61,60 @@ async def create_port(
     def decide() -> Decision[Port]:
         here, _ = vpc_of(network, owner)
         into = usable_subnet(network, here, owner, subnet or DEFAULT)
-        there = vpc_of(network, into.owner)[0]
-        members_of = _groups(here, owner, groups or (DEFAULT,))
+        members_of = groups_of(here, owner, groups or (DEFAULT,))
         existing = here.intent.ports.get(here.port_by_name.get(name, "")) if name else None
         if existing is not None:
             _check_same(existing, into, vm, mac, address, members_of if groups else None)
             return _unchanged(network, existing)
-        if mac is not None and mac in there.port_by_mac:
-            raise codes.MAC_ALREADY_USED.refusal(
-                f"{mac} is {_told(here, there.port_by_mac[mac])}'s", field="mac_address"
-            )
-        if isinstance(address, IPv4Address):
-            _check_address(here, there, into, address)
-            chosen, claim = address, keys.allocated(into.owner, into.name, address)
-        else:
-            chosen, claim = network.choices.address(there, into)
-        own_mac = mac or network.choices.mac(there, into.owner)
-        if address is None:
-            network.choices.took_address(there, into, chosen)
-        port = Port(
-            owner=here.owner,
-            id=network.new_id(),
-            name=name,
-            subnet=into.name,
-            vm=vm,
-            mac=own_mac,
-            addresses=(chosen,),
-            groups=_alike(tuple(one.name for one in members_of)),
-            attachment=TAP if vm else None,
-            created_at=network.clock.now_s(),
-            lender=None if into.owner == owner else into.owner,
+        port, draft, claim = new_port(
+            network, here, into, name=name, vm=vm, mac=mac, address=address, groups=members_of
         )
-        draft = creation(port) + Draft((*_still_lent(network, port), *_still_there(network, members_of)))
         return Decision(port, draft, holds=(claim,))
 
     return await network.run(owner, decide, alone=False)
+
+
+def new_port(
+    network: Network,
+    here: ProjectIndex,
+    into: Subnet,
+    *,
+    groups: list[SecurityGroup],
+    name: str = "",
+    vm: str = "",
+    mac: Mac | None = None,
+    address: Address | None = None,
+) -> tuple[Port, Draft, str]:
+    """A port that does not exist yet, what makes it, and the claim that was chosen for it. Raises MacsNeeded.
+
+    Refusals MAC_ALREADY_USED, IP_OUTSIDE_SUBNET, IP_RESERVED, IP_ALREADY_ALLOCATED, SUBNET_EXHAUSTED, MAC_EXHAUSTED.
+    """
+    owner, there = here.owner, vpc_of(network, into.owner)[0]
+    if mac is not None and mac in there.port_by_mac:
+        raise codes.MAC_ALREADY_USED.refusal(f"{mac} is {_told(here, there.port_by_mac[mac])}'s", field="mac_address")
+    if isinstance(address, IPv4Address):
+        _check_address(here, there, into, address)
+        chosen, claim = address, keys.allocated(into.owner, into.name, address)
+    else:
+        chosen, claim = network.choices.address(there, into)
+    own_mac = mac or network.choices.mac(there, into.owner)
+    if address is None:
+        network.choices.took_address(there, into, chosen)
+    port = Port(
+        owner=owner,
+        id=network.new_id(),
+        name=name,
+        subnet=into.name,
+        vm=vm,
+        mac=own_mac,
+        addresses=(chosen,),
+        groups=_alike(tuple(one.name for one in groups)),
+        attachment=TAP if vm else None,
+        created_at=network.clock.now_s(),
+        lender=None if into.owner == owner else into.owner,
+    )
+    draft = creation(port) + Draft((*_still_lent(network, port), *_still_there(network, groups)))
+    return port, draft, claim
 
 
 async def delete_port(network: Network, *, owner: ProjectKey, port: str, cascade: bool) -> None:
@@ -107,6 +126,7 @@ async def delete_port(network: Network, *, owner: ProjectKey, port: str, cascade
     def decide() -> Decision[None]:
         here, _ = vpc_of(network, owner)
         gone = port_of(here, owner, port)
+        _check_alone(here, gone)
         dnats = dnats_to(here, [gone])
         tests = tests_naming(here.intent, [gone])
         if (dnats or tests) and not cascade:
@@ -133,6 +153,7 @@ async def attach_port(network: Network, *, owner: ProjectKey, port: str, vm: str
     at = replace(TAP, host=host)
 
     def attached(here: ProjectIndex, old: Port) -> Port:
+        _check_alone(here, old)
         is_there = old.attachment is None or (old.vm, old.attachment) == (vm, at)
         if not is_there and not (old.vm == vm and _moves(old.attachment, at)):
             raise codes.PORT_ALREADY_ATTACHED.refusal(f"{told_of(old)} is {_whereabouts(old)}")
@@ -153,6 +174,7 @@ async def detach_port(network: Network, *, owner: ProjectKey, port: str) -> Stor
     """Takes the port from its VM, if it has one. Refusals PORT_NOT_FOUND, PORT_ATTACHED_OTHERWISE."""
 
     def detached(here: ProjectIndex, old: Port) -> Port:
+        _check_alone(here, old)
         if old.attachment is not None and old.attachment.kind is not AttachmentKind.TAP:
             raise codes.PORT_ATTACHED_OTHERWISE.refusal(f"{told_of(old)} is {_whereabouts(old)}: unplug it")
         return replace(old, vm="", attachment=None)
@@ -178,6 +200,7 @@ async def plug_port(
     claim = plug_of(plugged_in)
 
     def plugged(here: ProjectIndex, old: Port) -> Port:
+        _check_alone(here, old)
         if old.attachment not in (None, plugged_in) and not _moves(old.attachment, plugged_in):
             raise codes.PORT_ALREADY_ATTACHED.refusal(f"{told_of(old)} is {_whereabouts(old)}")
         if network.view.plugs.get(claim, old.id) != old.id:
@@ -212,7 +235,7 @@ async def set_security_groups(
     """
 
     def regrouped(here: ProjectIndex, old: Port) -> Port:
-        return replace(old, groups=tuple(one.name for one in _groups(here, owner, groups)))
+        return replace(old, groups=tuple(one.name for one in groups_of(here, owner, groups)))
 
     return await _change(network, owner, port, regrouped)
 
@@ -265,7 +288,13 @@ def _alike(groups: tuple[str, ...]) -> tuple[str, ...]:
     return groups
 
 
-def _groups(here: ProjectIndex, owner: ProjectKey, texts: tuple[str, ...]) -> list[SecurityGroup]:
+def _check_alone(here: ProjectIndex, port: Port) -> None:
+    """Refusal PORT_OF_VM."""
+    if vm := here.vm_of_port(port.id):
+        raise codes.PORT_OF_VM.refusal(f"{told_of(port)} is VM {vm.name}'s", vm=vm.name)
+
+
+def groups_of(here: ProjectIndex, owner: ProjectKey, texts: tuple[str, ...]) -> list[SecurityGroup]:
     """Each once, by name."""
     groups = {group.name: group for group in (group_of(here, owner, text) for text in texts)}
     if len(groups) > GROUPS_MAX:

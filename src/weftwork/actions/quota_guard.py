@@ -20,11 +20,18 @@ from weftwork.model.intent import ProjectIntent, Thing
 from weftwork.model.keys import Kind, ThingKey, parse_thing_key
 from weftwork.model.nat import Dnat, Snat
 from weftwork.model.security_group import SecurityGroup
+from weftwork.model.vm import Flavour, Vm
 from weftwork.seams.store import Empty, Put
 
 MARGIN = 256
 """Places that must be free beyond what is under way for a change not to compare."""
-_KINDS_OF: Mapping[str, tuple[Kind, ...]] = {"rule": ("security-group",), "external-address": ("snat", "dnat")}
+_KINDS_OF: Mapping[str, tuple[Kind, ...]] = {
+    "rule": ("security-group",),
+    "external-address": ("snat", "dnat"),
+    "vcpu": ("vm",),
+    "memory-mib": ("vm",),
+    "disk-mib": ("vm",),
+}
 """Whose making makes more of a resource that is no kind of its own."""
 
 _SHELVES: Mapping[str, Callable[[ProjectIntent], Sized]] = {
@@ -36,8 +43,17 @@ _SHELVES: Mapping[str, Callable[[ProjectIntent], Sized]] = {
     "network-policy": attrgetter("policies"),
     "reach-test": attrgetter("reach_tests"),
     "subnet-share": attrgetter("shares"),
+    "vm": attrgetter("vms"),
+    "ssh-key": attrgetter("ssh_keys"),
 }
 """Where a project has what counts by its number."""
+
+_SIZES: Mapping[str, Callable[[Flavour], int]] = {
+    "vcpu": attrgetter("vcpus"),
+    "memory-mib": attrgetter("memory_mib"),
+    "disk-mib": attrgetter("disk_mib"),
+}
+"""Of all VMs of a project together, whether they run or not."""
 
 Wanted = Mapping[tuple[ProjectKey, str], int]
 
@@ -103,6 +119,10 @@ class QuotaGuard:
                 continue
             before = self._view.find(key)
             more[key.owner, key.kind] += isinstance(write, Put) - (before is not None)
+            if key.kind == "vm":
+                after = fresh.looked_at(key, write.value) if isinstance(write, Put) else None
+                for resource, size in _SIZES.items():
+                    more[key.owner, resource] += _size(after, size) - _size(before, size)
             if key.kind in ("security-group", "snat", "dnat"):
                 after = fresh.looked_at(key, write.value) if isinstance(write, Put) else None
                 more[key.owner, "rule"] += _rules(after) - _rules(before)
@@ -127,6 +147,8 @@ def _used(here: ProjectIndex | None, resource: str) -> int:
     match resource:
         case "rule":
             return sum(map(_rules, intent.groups.values()))
+        case "vcpu" | "memory-mib" | "disk-mib":
+            return sum(_size(one, _SIZES[resource]) for one in intent.vms.values())
         case "external-address":
             return len({one.external_ip for one in _nats(here)})
         case "snat":
@@ -144,6 +166,10 @@ def _addresses_after(here: ProjectIndex | None, changed: Mapping[ThingKey, Thing
     kept = (one for one in (_nats(here) if here else ()) if rows.key_of(one) not in changed)
     made = (one for one in changed.values() if isinstance(one, Snat | Dnat))
     return len({one.external_ip for one in (*kept, *made)})
+
+
+def _size(thing: Thing | None, size: Callable[[Flavour], int]) -> int:
+    return size(thing.flavour) if isinstance(thing, Vm) else 0
 
 
 def _rules(thing: Thing | None) -> int:

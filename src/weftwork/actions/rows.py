@@ -11,6 +11,7 @@ from typing import assert_never
 
 import msgspec
 
+from weftwork.actions import vm_rows
 from weftwork.base.addresses import Address, Cidr, Mac
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import Thing
@@ -22,7 +23,9 @@ from weftwork.model.port import TAP, Attachment, AttachmentKind, Port
 from weftwork.model.reach_test import Must, ReachTest, end_text, parse_end, parse_service, service_text
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule, SecurityGroup
 from weftwork.model.share import SubnetShare
+from weftwork.model.ssh_key import SshKey
 from weftwork.model.subnet import Subnet
+from weftwork.model.vm import Vm
 from weftwork.model.vpc import FlowLog, Vpc
 
 
@@ -215,6 +218,10 @@ def key_of(thing: Thing) -> ThingKey:
             return ThingKey("reach-test", thing.owner, thing.name)
         case SubnetShare():
             return ThingKey("subnet-share", thing.owner, thing.name)
+        case Vm():
+            return ThingKey("vm", thing.owner, thing.name)
+        case SshKey():
+            return ThingKey("ssh-key", thing.owner, thing.name)
         case _:
             assert_never(thing)
 
@@ -241,6 +248,10 @@ def encode(thing: Thing) -> bytes:
             return _encode(_reach_test_row(thing))
         case SubnetShare():
             return _encode(_ShareRow(f"{thing.owner}/{thing.subnet}", str(thing.to), thing.created_at))
+        case Vm():
+            return vm_rows.encode_vm(thing)
+        case SshKey():
+            return vm_rows.encode_ssh_key(thing)
         case _:
             assert_never(thing)
 
@@ -264,6 +275,10 @@ def decode(key: ThingKey, value: bytes) -> Thing:
         case "subnet-share":
             share = _read_share(value)
             return SubnetShare(key.owner, _last(share.subnet_id), _project(share.to), share.created_at)
+        case "vm":
+            return vm_rows.decode_vm(key.owner, value)
+        case "ssh-key":
+            return vm_rows.decode_ssh_key(key.owner, value)
         case "peering":
             half = _read_peering(value)
             return Peering(key.owner, half.name, peer_in(key), half.created_at)

@@ -135,8 +135,9 @@ async def delete_security_group(network: Network, *, owner: ProjectKey, group: s
         naming = list(here.groups_naming(gone.name))
         policies = list(here.policies_naming_group(gone.name))
         tests = tests_naming(here.intent, [gone])
-        if (members or naming or policies or tests) and not cascade:
-            raise in_use(told_of(gone), [*members, *naming, *policies, *tests])
+        vms = [one for one in here.intent.vms.values() if one.group == gone.name]
+        if (members or naming or policies or tests or vms) and not cascade:
+            raise in_use(told_of(gone), [*vms, *members, *naming, *policies, *tests])
         since = network.view.revision if cascade else 0
         seen_all = (
             Empty(keys.member(owner, gone.name), since),
@@ -145,13 +146,14 @@ async def delete_security_group(network: Network, *, owner: ProjectKey, group: s
         )
         revision_of = network.view.revision_of
         left = [change(port, _without_group(port, gone.name), revision_of(rows.key_of(port))) for port in members]
-        unnamed = [change(other, _without_peer(other, gone.name), revision_of(rows.key_of(other))) for other in naming]
+        unnamed = [change(other, without_peer(other, gone.name), revision_of(rows.key_of(other))) for other in naming]
         unjudged = [
             change(one, one.without_peer(GroupRef(gone.name)), revision_of(rows.key_of(one))) for one in policies
         ]
+        closed = [change(one, replace(one, group=""), revision_of(rows.key_of(one))) for one in vms]
         removed = removal(gone, revision_of(rows.key_of(gone)))
         gone_too = removals(network, tests)
-        return Decision(None, joined([removed, *left, *unnamed, *unjudged, gone_too, Draft(seen_all)]))
+        return Decision(None, joined([removed, *closed, *left, *unnamed, *unjudged, gone_too, Draft(seen_all)]))
 
     await network.run(owner, decide)
 
@@ -272,7 +274,7 @@ def _without_group(port: Port, name: str) -> Port:
     return replace(port, groups=tuple(one for one in port.groups if one != name))
 
 
-def _without_peer(group: SecurityGroup, name: str) -> SecurityGroup:
+def without_peer(group: SecurityGroup, name: str) -> SecurityGroup:
     gone = GroupRef(name)
     return replace(
         group,

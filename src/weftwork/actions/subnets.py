@@ -129,8 +129,8 @@ async def update_subnet(
 
 
 async def delete_subnet(network: Network, *, owner: ProjectKey, subnet: str, cascade: bool) -> None:
-    """With `cascade`, with its shares and ports, the DNAT that points at them, its own policies, the rules of others
-    that name it, and the reach tests that name any of it; but with no port of another project.
+    """With `cascade`, with its shares and ports, the VMs in it, the DNAT that points at them, its own policies, the
+    rules of others that name it, and the reach tests that name any of it; but with no port of another project.
 
     Refusals SUBNET_NOT_FOUND, IN_USE.
     """
@@ -142,11 +142,13 @@ async def delete_subnet(network: Network, *, owner: ProjectKey, subnet: str, cas
         if lodgers:
             raise lodged_in(told_of(gone), len(lodgers))
         ports, shares = list(here.ports_of_subnet(gone.name)), here.shares_of(gone.name)
+        vms, others = here.vms_at(ports)
+        ports += others
         dnats = dnats_to(here, ports)
         policies = list(here.policies_naming_subnet(gone.name))
         tests = tests_naming(here.intent, [gone, *ports])
         if (ports or policies or shares or tests) and not cascade:
-            raise in_use(told_of(gone), [*ports, *dnats, *policies, *shares, *tests])
+            raise in_use(told_of(gone), [*vms, *ports, *dnats, *policies, *shares, *tests])
         since = network.view.revision
         shared = keys.things("subnet-share", owner) + f"{gone.name}/"
         seen_all = Draft(
@@ -163,7 +165,7 @@ async def delete_subnet(network: Network, *, owner: ProjectKey, subnet: str, cas
             for one in policies
             if one.subnet != gone.name
         )
-        everything: list[Thing] = [gone, *ports, *dnats, *its_own, *shares, *tests]
+        everything: list[Thing] = [gone, *vms, *ports, *dnats, *its_own, *shares, *tests]
         removed = removals(network, everything) + release(network, here, dnats) + unnamed
         return Decision(None, removed + seen_all + _touched(network, vpc))
 

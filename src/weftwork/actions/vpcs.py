@@ -39,6 +39,8 @@ _COUNTED: tuple[keys.Kind, ...] = (
     "peering",
     "network-policy",
     "subnet-share",
+    "vm",
+    "ssh-key",
 )
 """What else a VPC can have, beside its SNAT."""
 

@@ -98,7 +98,8 @@ def unwanted(spec: ProjectSpec, intent: ProjectIntent) -> Iterator[Thing]:
     if spec.ports is not None:
         yield from (one for one in intent.ports.values() if one.name and one.name not in spec.ports)
     if spec.security_groups is not None:
-        kept_groups = {*spec.security_groups, "default"}
+        # The group of a VM goes with it.
+        kept_groups = {*spec.security_groups, "default", *(one.group for one in intent.vms.values())}
         yield from (one for name, one in intent.groups.items() if name not in kept_groups)
     if spec.subnets is not None:
         yield from (one for name, one in intent.subnets.items() if name not in spec.subnets)

@@ -37,6 +37,7 @@ _ANY = "0.0.0.0/0"
 def spec_of(intent: ProjectIntent) -> ProjectSpec:
     """Ports without a name are nobody's to write down, and are left out."""
     vpc = intent.vpc
+    of_vms = {one.group for one in intent.vms.values()}
     return ProjectSpec(
         vpc=VpcSpec(vpc.name, vpc.cidr) if vpc else None,
         subnets={
@@ -51,7 +52,7 @@ def spec_of(intent: ProjectIntent) -> ProjectSpec:
             )
             for one in _by_name(intent.subnets)
         },
-        security_groups={one.name: group_spec(one) for one in _by_name(intent.groups)},
+        security_groups={one.name: group_spec(one) for one in _by_name(intent.groups) if one.name not in of_vms},
         ports={one.name: port_spec(one) for one in sorted(intent.ports.values(), key=lambda one: one.name) if one.name},
         snat={"": SnatSpec(intent.snat.external_ip, intent.snat.enabled)} if intent.snat else {},
         dnats={outer_of(one): inner_of(intent, one) for one in _by_name(intent.dnats)},

@@ -13,10 +13,14 @@ from weftwork.model.port import Port
 from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import SecurityGroup
 from weftwork.model.share import SubnetShare
+from weftwork.model.ssh_key import SshKey
 from weftwork.model.subnet import Subnet
+from weftwork.model.vm import Vm
 from weftwork.model.vpc import Vpc
 
-Thing = Vpc | Subnet | Port | SecurityGroup | Snat | Dnat | Peering | NetworkPolicy | ReachTest | SubnetShare
+Thing = (
+    Vpc | Subnet | Port | SecurityGroup | Snat | Dnat | Peering | NetworkPolicy | ReachTest | SubnetShare | Vm | SshKey
+)
 
 
 @dataclass(slots=True)
@@ -36,11 +40,13 @@ class ProjectIntent:
     policies: dict[str, NetworkPolicy] = field(default_factory=dict)
     reach_tests: dict[str, ReachTest] = field(default_factory=dict)
     shares: dict[str, SubnetShare] = field(default_factory=dict)
+    vms: dict[str, Vm] = field(default_factory=dict)
+    ssh_keys: dict[str, SshKey] = field(default_factory=dict)
 
     @property
     def is_empty(self) -> bool:
         shelves = (self.subnets, self.groups, self.ports, self.dnats, self.peerings, self.policies, self.shares)
-        return not (self.vpc or self.snat or any(shelves) or self.reach_tests)
+        return not (self.vpc or self.snat or any(shelves) or self.reach_tests or self.vms or self.ssh_keys)
 
     def copy(self) -> "ProjectIntent":
         """With shelves of its own; the things are values."""
@@ -55,6 +61,8 @@ class ProjectIntent:
             policies=dict(self.policies),
             reach_tests=dict(self.reach_tests),
             shares=dict(self.shares),
+            vms=dict(self.vms),
+            ssh_keys=dict(self.ssh_keys),
         )
 
     def get(self, key: ThingKey) -> Thing | None:
@@ -85,6 +93,8 @@ class ProjectIntent:
             "network-policy": self.policies,
             "reach-test": self.reach_tests,
             "subnet-share": self.shares,
+            "vm": self.vms,
+            "ssh-key": self.ssh_keys,
         }
         return shelves[key.kind]
 

@@ -21,6 +21,8 @@ Kind = Literal[
     "network-policy",
     "reach-test",
     "subnet-share",
+    "vm",
+    "ssh-key",
 ]
 
 ROOT = "/networks/"
@@ -45,6 +47,8 @@ _FOLDERS: dict[Kind, str] = {
     "network-policy": "network_policies",
     "reach-test": "reach_tests",
     "subnet-share": "subnet_shares",
+    "vm": "vms",
+    "ssh-key": "ssh_keys",
 }
 KINDS = tuple(_FOLDERS)
 _KINDS = {folder: kind for kind, folder in _FOLDERS.items()}
@@ -158,6 +162,11 @@ def host_tap(host: str, port_id: str) -> str:
 def host(name: str = "") -> str:
     """A host of the fleet; without a name, the prefix of all."""
     return f"{ROOT}hosts/{name}"
+
+
+def guest_secret() -> str:
+    """What the host keys of all VMs are derived from."""
+    return "/access/guest_secret"
 
 
 def fleet_authority() -> str:

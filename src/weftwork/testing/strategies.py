@@ -23,7 +23,9 @@ from weftwork.model.port import Attachment, AttachmentKind, Port
 from weftwork.model.reach_test import ReachTest
 from weftwork.model.security_group import GroupRef, PortRange, Protocol, Rule, SecurityGroup
 from weftwork.model.share import SubnetShare
+from weftwork.model.ssh_key import SshKey
 from weftwork.model.subnet import Subnet
+from weftwork.model.vm import Vm
 from weftwork.model.vpc import Vpc
 
 TENANTS = (ProjectKey("red", "web"), ProjectKey("blue", "web"))
@@ -168,6 +170,10 @@ def key_of(thing: Thing) -> ThingKey:
             return ThingKey("reach-test", thing.owner, thing.name)
         case SubnetShare():
             return ThingKey("subnet-share", thing.owner, thing.name)
+        case Vm():
+            return ThingKey("vm", thing.owner, thing.name)
+        case SshKey():
+            return ThingKey("ssh-key", thing.owner, thing.name)
 
 
 def put(into: ProjectIntent, thing: Thing) -> None:
@@ -192,6 +198,10 @@ def put(into: ProjectIntent, thing: Thing) -> None:
             into.reach_tests[thing.name] = thing
         case SubnetShare():
             into.shares[thing.name] = thing
+        case Vm():
+            into.vms[thing.name] = thing
+        case SshKey():
+            into.ssh_keys[thing.name] = thing
 
 
 def remove(out_of: ProjectIntent, key: ThingKey) -> None:
@@ -216,6 +226,10 @@ def remove(out_of: ProjectIntent, key: ThingKey) -> None:
             del out_of.reach_tests[key.name]
         case "subnet-share":
             del out_of.shares[key.name]
+        case "vm":
+            del out_of.vms[key.name]
+        case "ssh-key":
+            del out_of.ssh_keys[key.name]
 
 
 CIDRS: tuple[Cidr, ...] = tuple(

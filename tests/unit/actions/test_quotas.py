@@ -8,14 +8,28 @@ from pathlib import Path
 import pytest
 
 from weftwork.access.quotas import DEFAULTS
-from weftwork.actions import nat, network_policies, peerings, ports, reach_tests, security_groups, shares, subnets, vpcs
+from weftwork.actions import (
+    nat,
+    network_policies,
+    peerings,
+    ports,
+    reach_tests,
+    security_groups,
+    shares,
+    ssh_keys,
+    subnets,
+    vms,
+    vpcs,
+)
 from weftwork.actions.network import Network
 from weftwork.actions.quotas import get_quota, set_quota
+from weftwork.actions.vm_words import Wanted
 from weftwork.base.errors import Refusal
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.network_policy import PolicyKind
 from weftwork.model.reach_test import Must, parse_end
 from weftwork.model.security_group import PortRange, Protocol, Rule
+from weftwork.model.vm import Flavour
 from weftwork.store.sqlite import SqliteStore
 from weftwork.testing.network_kit import RED, leaks, network_at, network_on, refused
 
@@ -74,6 +88,15 @@ async def make_share(network: Network, number: int) -> object:
     return await shares.share_subnet(network, owner=RED, subnet="default", to=ProjectKey("acme", f"p{number}"))
 
 
+async def make_vm(network: Network, number: int) -> object:
+    return await vms.create_vm(network, owner=RED, wanted=Wanted(f"v{number}", "nginx", Flavour(1, 128, 64)))
+
+
+async def make_ssh_key(network: Network, number: int) -> object:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDEr26m73SlLqH3cm1aj8fQ7xhFNDJw2fA0EmNlS0rNQ"
+    return await ssh_keys.create_ssh_key(network, owner=RED, name=f"k{number}", public_key=f"{key} {number}")
+
+
 MAKERS: dict[str, Callable[[Network, int], Awaitable[object]]] = {
     "subnet": make_subnet,
     "port": make_port,
@@ -83,6 +106,9 @@ MAKERS: dict[str, Callable[[Network, int], Awaitable[object]]] = {
     "network-policy": make_policy,
     "subnet-share": make_share,
     "reach-test": make_test,
+    "vm": make_vm,
+    "vcpu": make_vm,
+    "ssh-key": make_ssh_key,
 }
 
 

@@ -96,6 +96,8 @@ def test_the_page_of_keys_is_what_the_code_makes() -> None:
         str(keys.ThingKey("network-policy", owner, "apart")),
         str(keys.ThingKey("reach-test", owner, "t")),
         str(keys.ThingKey("subnet-share", owner, f"back/{peer}")),
+        str(keys.ThingKey("vm", owner, "web")),
+        str(keys.ThingKey("ssh-key", owner, "ann")),
         keys.allocated(owner, "back", address),
         keys.mac_claim(owner, "02:57:00:00:00:01"),
         keys.port_name(owner, "web1"),

@@ -21,4 +21,5 @@ from weftwork.base.codes.security_groups import *
 from weftwork.base.codes.server import *
 from weftwork.base.codes.store import *
 from weftwork.base.codes.subnets import *
+from weftwork.base.codes.vms import *
 from weftwork.base.codes.words import *
