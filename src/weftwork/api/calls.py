@@ -2,11 +2,11 @@
 
 import logging
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from google.protobuf.message import DecodeError, Message
 from msgspec import Struct
@@ -16,7 +16,7 @@ from weftwork.actions.journal import Author
 from weftwork.actions.terms import Replayed, Terms
 from weftwork.api.doors import Doors
 from weftwork.api.guard import Guard, authorise
-from weftwork.api.operations import Operation, Watch
+from weftwork.api.operations import Operation, Tunnel, Watch
 from weftwork.api.refusals import RefusalLog
 from weftwork.api.terms import answer_again, changing, terms_of, unconfirmed
 from weftwork.api.waiting import Wait, when_programmed
@@ -29,6 +29,8 @@ from weftwork.telemetry.traces import NoSpans, Spans
 log = logging.getLogger(__name__)
 
 MESSAGE_BYTES_MAX = 1 << 20
+T = TypeVar("T")
+
 CALLS_MAX = 2048
 _NO_TERMS = (None,) * 5
 """Calls and streams at the same time."""
@@ -140,14 +142,31 @@ class Calls:
             return answer_again(doors, mutation, replayed)
 
     async def watch(self, watch: Watch, call: Call, parse: Callable[[], Any]) -> AsyncGenerator[Message, None]:
-        with _Passage(watch.method, call.credentials, self.refusals) as passage, self.gate.admit(call):
-            principal = passage.principal = await self.guard.principal_for(watch.method, call.credentials)
+        async with aclosing(self._following(watch.method, watch.run, call, parse)) as events:
+            async for event in events:
+                yield event
+
+    async def tunnel(
+        self, tunnel: Tunnel, call: Call, parse: Callable[[], Any], incoming: AsyncIterator[bytes]
+    ) -> AsyncGenerator[bytes, None]:
+        def run(doors: Doors, target: Any) -> AsyncIterator[bytes]:
+            return tunnel.run(doors, target, incoming)
+
+        async with aclosing(self._following(tunnel.method, run, call, parse)) as outgoing:
+            async for data in outgoing:
+                yield data
+
+    async def _following(
+        self, method: str, run: Callable[[Doors, Any], AsyncIterator[T]], call: Call, parse: Callable[[], Any]
+    ) -> AsyncGenerator[T, None]:
+        with _Passage(method, call.credentials, self.refusals) as passage, self.gate.admit(call):
+            principal = passage.principal = await self.guard.principal_for(method, call.credentials)
             with self.guard.paced(principal, call.credentials):
                 request = _parsed(parse)
-                self._let_in(passage, watch.method, call, request)
+                self._let_in(passage, method, call, request)
                 with self.guard.shared(principal, passage.tenant):
-                    doors = self._doors_for(call, principal, watch.method)
-                    async with aclosing(self.guard.while_valid(principal, watch.run(doors, request))) as events:
+                    doors = self._doors_for(call, principal, method)
+                    async with aclosing(self.guard.while_valid(principal, run(doors, request))) as events:
                         async for event in events:
                             yield event
 

@@ -4,7 +4,17 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
 
-from weftwork.actions.find import group_of, peering_of, policy_of, port_of, reach_test_of, subnet_of, vpc_of
+from weftwork.actions.find import (
+    group_of,
+    peering_of,
+    policy_of,
+    port_of,
+    reach_test_of,
+    ssh_key_of,
+    subnet_of,
+    vm_of,
+    vpc_of,
+)
 from weftwork.actions.network import Network
 from weftwork.actions.rows import key_of
 from weftwork.api import telling
@@ -81,6 +91,10 @@ def find(network: Network, asked: ThingKey) -> ThingKey:
             raise codes.SHARE_NOT_FOUND.refusal(f"project {owner} has no share {asked.name}")
         case "peering":
             return key_of(peering_of(here, owner, asked.name))
+        case "vm":
+            return key_of(vm_of(here, owner, asked.name))
+        case "ssh-key":
+            return key_of(ssh_key_of(here, owner, asked.name))
         case "network-policy":
             return key_of(policy_of(here, owner, asked.name))
     return asked

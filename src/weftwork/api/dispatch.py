@@ -15,7 +15,7 @@ from weftwork.access.caller import Credentials, Transport
 from weftwork.api.calls import Call, Calls
 from weftwork.api.errors import answer_to
 from weftwork.api.guard import bearer_in
-from weftwork.api.operations import OPERATIONS, WATCHES, Operation, Watch
+from weftwork.api.operations import OPERATIONS, TUNNELS, WATCHES, Operation, Tunnel, Watch
 from weftwork.api.terms import CONFIRM_WITHIN, CONFIRMATION, IDEMPOTENCY_KEY, IF_MATCH, PROBE
 from weftwork.telemetry.trail import REQUEST_ID, TRACEPARENT, Trail, begin, trail_of
 
@@ -38,6 +38,8 @@ def handlers(calls: Calls) -> dict[str, dict[str, "Handler"]]:
         _add(services, operation.method, grpc.unary_unary_rpc_method_handler(_unary(calls, operation)))
     for watch in WATCHES.values():
         _add(services, watch.method, grpc.unary_stream_rpc_method_handler(_stream(calls, watch)))
+    for tunnel in TUNNELS.values():
+        _add(services, tunnel.method, grpc.stream_stream_rpc_method_handler(_both_ways(calls, tunnel)))
     return services
 
 
@@ -81,6 +83,22 @@ def _stream(calls: Calls, watch: Watch) -> Any:
 
 def _metadata(context: "Context") -> Metadata:
     return dict(context.invocation_metadata() or ())
+
+
+def _both_ways(calls: Calls, tunnel: Tunnel) -> Any:
+    async def handle(incoming: AsyncIterator[bytes], context: "Context") -> AsyncIterator[bytes]:
+        metadata = _metadata(context)
+        trail = _begun(metadata)
+        await context.send_initial_metadata(_mark(trail))
+        try:
+            first = await anext(incoming, b"")
+            passing = calls.tunnel(tunnel, _call(first, context, metadata), partial(tunnel.target, first), incoming)
+            async for data in passing:
+                yield data
+        except Exception as error:
+            await _abort(context, error, tunnel.method, trail)
+
+    return handle
 
 
 def _call(request: bytes, context: "Context", metadata: Metadata) -> Call:

@@ -21,6 +21,7 @@ from weftwork.seams.fleet import Fleet, NoFleet
 from weftwork.seams.flows import FlowLogs
 from weftwork.seams.insight import Insight
 from weftwork.seams.tracer import Tracer
+from weftwork.seams.vms import NoVms, Vms
 
 if TYPE_CHECKING:
     from weftwork.api.identity.desk import LoginDesk
@@ -44,6 +45,7 @@ class Doors:
     capturer: Capturer | None = None
     """None where no agent runs."""
     fleet: Fleet = field(default_factory=NoFleet)
+    vms: Vms = field(default_factory=NoVms)
 
     def on(self, network: Network) -> "Doors":
         """The same doors for one call. As dataclasses.replace does, which asks every field how it is made."""

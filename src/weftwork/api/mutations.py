@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from weftwork.actions import nat, ports, security_groups, subnets, vpcs
 from weftwork.actions.batch import run_batch
 from weftwork.actions.network import Network, Stored
-from weftwork.api import history, network_policies, peerings, project_files, reach_tests, shares
+from weftwork.api import history, network_policies, peerings, project_files, reach_tests, shares, ssh_keys, vms
 from weftwork.api.doors import Doors
 from weftwork.base import codes
 from weftwork.model.nat import Dnat, Snat
@@ -29,6 +29,7 @@ from weftwork.rpc.generated.weftwork.v1 import (
     reach_test_pb2,
     sharing_pb2,
     subnet_pb2,
+    vm_pb2,
 )
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 
@@ -391,6 +392,18 @@ MUTATIONS: Mapping[str, Mutation] = {
         history.SERVICE + "Rollback", history_pb2.RollbackRequest, history.rollback, history.told_rollback
     ),
     "batch": Mutation("/weftwork.v1.BatchService/Batch", weft.BatchRequest, _batch, _told_batch),
+    "create_vm": Mutation(vms.SERVICE + "CreateVm", vm_pb2.CreateVmRequest, vms.create, vms.told),
+    "delete_vm": Mutation(vms.SERVICE + "DeleteVm", vm_pb2.DeleteVmRequest, vms.delete, _nothing),
+    "start_vm": Mutation(vms.SERVICE + "StartVm", vm_pb2.VmRequest, vms.start, vms.told),
+    "stop_vm": Mutation(vms.SERVICE + "StopVm", vm_pb2.VmRequest, vms.stop, vms.told),
+    "restart_vm": Mutation(vms.SERVICE + "RestartVm", vm_pb2.VmRequest, vms.restart, vms.told),
+    "resize_vm": Mutation(vms.SERVICE + "ResizeVm", vm_pb2.ResizeVmRequest, vms.resize, vms.told),
+    "create_ssh_key": Mutation(
+        ssh_keys.SERVICE + "CreateSshKey", vm_pb2.CreateSshKeyRequest, ssh_keys.create, ssh_keys.told
+    ),
+    "delete_ssh_key": Mutation(
+        ssh_keys.SERVICE + "DeleteSshKey", vm_pb2.DeleteSshKeyRequest, ssh_keys.delete, _nothing
+    ),
     "share_subnet": Mutation(shares.SERVICE + "ShareSubnet", sharing_pb2.ShareSubnetRequest, shares.share, shares.told),
     "unshare_subnet": Mutation(
         shares.SERVICE + "UnshareSubnet", sharing_pb2.UnshareSubnetRequest, shares.unshare, _nothing

@@ -7,14 +7,14 @@ from typing import Any
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 
-from weftwork.api import captures, debug, flows, watching
+from weftwork.api import captures, debug, flows, tunnels, vms, watching
 from weftwork.api.access import ACCESS
 from weftwork.api.conditions import WAIT, WATCH, wait_for_condition, watch_conditions
 from weftwork.api.doors import Doors
 from weftwork.api.hosts import HOSTS
 from weftwork.api.mutations import MUTATIONS, Mutation
 from weftwork.api.reads import READS
-from weftwork.rpc.generated.weftwork.v1 import capture_pb2, debug_pb2, flow_pb2, watch_pb2
+from weftwork.rpc.generated.weftwork.v1 import capture_pb2, debug_pb2, flow_pb2, vm_pb2, watch_pb2
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 
 
@@ -65,6 +65,23 @@ WATCHES: Mapping[str, Watch] = {
     flows.WATCH: Watch(flows.WATCH, flow_pb2.WatchFlowsRequest, flows.watch_flows),
     captures.CAPTURE: Watch(captures.CAPTURE, capture_pb2.CapturePacketsRequest, captures.capture_packets),
     WATCH: Watch(WATCH, weft.WatchConditionsRequest, watch_conditions),
+    vms.WATCH: Watch(vms.WATCH, vm_pb2.WatchVmsRequest, vms.watch),
+    vms.CONSOLE: Watch(vms.CONSOLE, vm_pb2.ReadConsoleRequest, vms.read_console),
     watching.WATCH: Watch(watching.WATCH, watch_pb2.WatchRequest, watching.watch),
 }
 """By method."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tunnel:
+    """Bytes both ways. `target` is what the first message says, and `run` goes on with those behind it."""
+
+    method: str
+    target: Callable[[bytes], Message]
+    run: Callable[[Doors, Any, AsyncIterator[bytes]], AsyncIterator[bytes]]
+
+
+TUNNELS: Mapping[str, Tunnel] = {
+    tunnels.CONNECT: Tunnel(tunnels.CONNECT, tunnels.target_of, tunnels.connect),
+}
+"""By method. REST has none."""

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 from weftwork.actions import reads
 from weftwork.actions.network import Stored
 from weftwork.actions.pages import Page
-from weftwork.api import history, network_policies, peerings, project_files, reach_tests, shares, telling
+from weftwork.api import history, network_policies, peerings, project_files, reach_tests, shares, ssh_keys, telling, vms
 from weftwork.api.doors import Doors
 from weftwork.api.explain import explain
 from weftwork.api.listing import paging
@@ -26,6 +26,7 @@ from weftwork.rpc.generated.weftwork.v1 import (
     project_file_pb2,
     reach_test_pb2,
     sharing_pb2,
+    vm_pb2,
 )
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
 from weftwork.rpc.generated.weftwork.v1.explain_pb2 import ExplainRequest
@@ -188,6 +189,10 @@ READS: Mapping[str, Read] = {
         Read(reach_tests.SERVICE + "RunReachTests", reach_test_pb2.RunReachTestsRequest, reach_tests.run),
         Read(shares.SERVICE + "ListSubnetShares", sharing_pb2.ListSharesRequest, shares.list_shares),
         Read(shares.SERVICE + "ListSharedSubnets", sharing_pb2.ListSharesRequest, shares.list_shared),
+        Read(vms.SERVICE + "GetVm", vm_pb2.GetVmRequest, vms.get),
+        Read(vms.SERVICE + "ListVms", vm_pb2.ListVmsRequest, vms.list_vms),
+        Read(ssh_keys.SERVICE + "GetSshKey", vm_pb2.GetSshKeyRequest, ssh_keys.get),
+        Read(ssh_keys.SERVICE + "ListSshKeys", vm_pb2.ListSshKeysRequest, ssh_keys.list_keys),
         Read(history.SERVICE + "ListRevisions", history_pb2.ListRevisionsRequest, history.list_revisions),
         Read(history.SERVICE + "DiffRevisions", history_pb2.DiffRevisionsRequest, history.diff),
         Read(

@@ -28,6 +28,7 @@ from weftwork.seams.fleet import Fleet, NoFleet
 from weftwork.seams.flows import FlowLogs
 from weftwork.seams.insight import Insight
 from weftwork.seams.tracer import Tracer
+from weftwork.seams.vms import NoVms, Vms
 from weftwork.telemetry.metrics import Metrics
 from weftwork.telemetry.traces import NoSpans, Spans
 
@@ -103,6 +104,7 @@ async def serve(
     capturer: Capturer | None = None,
     bundler: Bundler | None = None,
     fleet: Fleet | None = None,
+    vms: Vms | None = None,
     is_ready: bool = True,
 ) -> Server:
     """Without an entrance, whoever reaches it over loopback is the administrator.
@@ -125,6 +127,7 @@ async def serve(
         bundler,
         capturer,
         fleet or NoFleet(),
+        vms or NoVms(),
     )
     calls = Calls(doors, gate, entrance.guard, entrance.refusals, metrics or Metrics(), spans or NoSpans())
     services = handlers(calls)

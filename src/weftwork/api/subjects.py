@@ -41,6 +41,14 @@ SUBJECTS: Mapping[str, Kind] = {
     _OURS + "ReachTestService/GetReachTest": "reach-test",
     _OURS + "ReachTestService/DeleteReachTest": "reach-test",
     _OURS + "SharingService/UnshareSubnet": "subnet-share",
+    _OURS + "VmService/GetVm": "vm",
+    _OURS + "VmService/DeleteVm": "vm",
+    _OURS + "VmService/StartVm": "vm",
+    _OURS + "VmService/StopVm": "vm",
+    _OURS + "VmService/RestartVm": "vm",
+    _OURS + "VmService/ResizeVm": "vm",
+    _OURS + "SshKeyService/GetSshKey": "ssh-key",
+    _OURS + "SshKeyService/DeleteSshKey": "ssh-key",
 }
 """By method. What is made has no subject, for it is not there before."""
 
@@ -51,6 +59,8 @@ _FIELDS: Mapping[Kind, str] = {
     "peering": "peering",
     "network-policy": "network_policy",
     "reach-test": "reach_test_id",
+    "vm": "vm",
+    "ssh-key": "ssh_key",
 }
 
 

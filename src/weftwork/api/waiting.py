@@ -31,6 +31,8 @@ KINDS: Mapping[str, Kind] = {
     "NetworkPolicy": "network-policy",
     "ReachTest": "reach-test",
     "SubnetShare": "subnet-share",
+    "Vm": "vm",
+    "SshKey": "ssh-key",
 }
 """Of the things that answers are, by message."""
 

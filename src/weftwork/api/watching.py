@@ -9,7 +9,7 @@ from google.protobuf.message import Message
 
 from weftwork.actions import rows
 from weftwork.actions.network import Network, Stored
-from weftwork.api import network_policies, peerings, reach_tests, shares, telling
+from weftwork.api import network_policies, peerings, reach_tests, shares, ssh_keys, telling, vms
 from weftwork.api.doors import Doors
 from weftwork.base import codes
 from weftwork.base.tenancy import ProjectKey
@@ -37,6 +37,8 @@ _TELLERS: Mapping[Kind, Callable[[Doors, Any], Message]] = {
     "network-policy": network_policies.told,
     "reach-test": reach_tests.told,
     "subnet-share": shares.told,
+    "vm": vms.told,
+    "ssh-key": ssh_keys.told,
 }
 
 

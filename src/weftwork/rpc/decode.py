@@ -53,7 +53,7 @@ _KINDS: dict[str, Kind] = {
     kind: kind
     for kind in (
         *("vpc", "subnet", "port", "security-group", "snat", "dnat", "peering", "network-policy", "reach-test"),
-        "subnet-share",
+        *("subnet-share", "vm", "ssh-key"),
     )
 }
 _POLICY_KINDS: dict[int, PolicyKind] = {
@@ -65,7 +65,7 @@ _ACTIONS: dict[int, Action] = {
     policy_pb2.PolicyRule.ACTION_ALLOW: Action.ALLOW,
     policy_pb2.PolicyRule.ACTION_DENY: Action.DENY,
 }
-CONDITION_TYPES = ("Accepted", "Programmed", "Peered")
+CONDITION_TYPES = ("Accepted", "Programmed", "Peered", "Running")
 _NAMELESS = ("vpc", "snat")
 
 

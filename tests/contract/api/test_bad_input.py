@@ -72,6 +72,13 @@ ESPECIALLY: dict[str, dict[str, object]] = {
         "destination": "internet",
         "service": "tcp/25",
     },
+    "CreateVmRequest": {"image": "nginx"},
+    "VmServicePort": {"port": 80, "protocol": "tcp", "name": "http"},
+    "Setting": {"key": "A", "value": "b"},
+    "CreateSshKeyRequest": {
+        "name": "ann",
+        "public_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIDEr26m73SlLqH3cm1aj8fQ7xhFNDJw2fA0EmNlS0rNQ ann",
+    },
     "DeleteDnatRequest": {"external_ip": "203.0.113.2", "external_port": 80},
 }
 """What makes a request good, by field name. Each request has only its own fields of these."""

@@ -1,7 +1,7 @@
 """Every call, as every role, on one's own and on another tenant's project: generated from the registry of calls."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,13 @@ from weftwork.api.calls import Call, Calls, Gate
 from weftwork.api.errors import answer_to
 from weftwork.api.guard import Guard, Throttle, rule_of
 from weftwork.api.mutations import MUTATIONS
-from weftwork.api.operations import OPERATIONS, WATCHES
+from weftwork.api.operations import OPERATIONS, TUNNELS, WATCHES
 from weftwork.base import codes
 from weftwork.base.errors import Kind, Refusal
 from weftwork.base.tenancy import ProjectKey
+from weftwork.rpc.generated.weftwork.v1.vm_pb2 import TunnelTarget
 
-METHODS = sorted((*OPERATIONS, *WATCHES))
+METHODS = sorted((*OPERATIONS, *WATCHES, *TUNNELS))
 PROJECTS = {"own": OURS, "another's": THEIRS, "missing": "acme/none", "another's missing": "rival/none"}
 HOLDERS: dict[str, tuple[Grant, ...]] = {
     "nothing": (),
@@ -74,6 +75,9 @@ class Bench:
                     async with asyncio.timeout(0.02):
                         async for _ in self.calls.watch(WATCHES[method], call, lambda: request):
                             break
+            elif method in TUNNELS:
+                async for _ in self.calls.tunnel(TUNNELS[method], call, lambda: request, _nothing()):
+                    break
             else:
                 await self.calls.answer(OPERATIONS[method], call, lambda: request)
         except Refusal as refusal:
@@ -92,9 +96,17 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
 
 def asked(method: str, project: str) -> Message:
     """A request about the project that would succeed, or would but for its state."""
-    request = (OPERATIONS.get(method) or WATCHES[method]).request()
+    if method in TUNNELS:
+        request: Message = TunnelTarget()
+    else:
+        request = (OPERATIONS.get(method) or WATCHES[method]).request()
     _about(request, project)
     return request
+
+
+async def _nothing() -> AsyncIterator[bytes]:
+    return
+    yield b""
 
 
 def _about(request: Any, project: str) -> None:

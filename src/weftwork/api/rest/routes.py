@@ -146,6 +146,7 @@ def _ours(verb: Verb, path: str, name: str, tag: str, *, makes: bool = False) ->
 _PORT = "/ports/{port_id}"
 _GROUP = "/security-groups/{security_group_id}"
 _POLICY = "/network-policies/{network_policy}"
+_VM = "/vms/{vm}"
 _SHARES = "/subnets/{subnet_id}/shares"
 _TO = Joined("to", ("to_org", "to_project"))
 
@@ -216,6 +217,20 @@ ROUTES: tuple[Route, ...] = (
     _ours("DELETE", "/reach-tests/{reach_test_id}", "ReachTestService/DeleteReachTest", "Reach tests"),
     _ours("POST", "/reach-tests:apply", "ReachTestService/ApplyReachTests", "Reach tests"),
     _ours("POST", "/reach-tests:run", "ReachTestService/RunReachTests", "Reach tests"),
+    _ours("GET", "/vms", "VmService/ListVms", "VMs"),
+    _ours("POST", "/vms", "VmService/CreateVm", "VMs", makes=True),
+    _ours("GET", "/vms:watch", "VmService/WatchVms", "VMs"),
+    _ours("GET", _VM, "VmService/GetVm", "VMs"),
+    _ours("DELETE", _VM, "VmService/DeleteVm", "VMs"),
+    _ours("POST", _VM + ":start", "VmService/StartVm", "VMs"),
+    _ours("POST", _VM + ":stop", "VmService/StopVm", "VMs"),
+    _ours("POST", _VM + ":restart", "VmService/RestartVm", "VMs"),
+    _ours("POST", _VM + ":resize", "VmService/ResizeVm", "VMs"),
+    _ours("GET", _VM + ":console", "VmService/ReadConsole", "VMs"),
+    _ours("GET", "/ssh-keys", "SshKeyService/ListSshKeys", "VMs"),
+    _ours("POST", "/ssh-keys", "SshKeyService/CreateSshKey", "VMs", makes=True),
+    _ours("GET", "/ssh-keys/{ssh_key}", "SshKeyService/GetSshKey", "VMs"),
+    _ours("DELETE", "/ssh-keys/{ssh_key}", "SshKeyService/DeleteSshKey", "VMs"),
     _ours("POST", ":apply", "ProjectFileService/ApplyProject", "Project files"),
     _ours("GET", ":export", "ProjectFileService/ExportProject", "Project files"),
     _ours("GET", "/confirmations", "ConfirmationService/ListConfirmations", "Confirmations"),

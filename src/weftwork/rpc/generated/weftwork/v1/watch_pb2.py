@@ -27,24 +27,25 @@ from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2 as weftwork_do
 from weftwork.rpc.generated.weftwork.v1 import peering_pb2 as weftwork_dot_v1_dot_peering__pb2
 from weftwork.rpc.generated.weftwork.v1 import reach_test_pb2 as weftwork_dot_v1_dot_reach__test__pb2
 from weftwork.rpc.generated.weftwork.v1 import sharing_pb2 as weftwork_dot_v1_dot_sharing__pb2
+from weftwork.rpc.generated.weftwork.v1 import vm_pb2 as weftwork_dot_v1_dot_vm__pb2
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weftwork_dot_v1_dot_weftwork__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17weftwork/v1/watch.proto\x12\x0bweftwork.v1\x1a overlay_network/v1/network.proto\x1a weftwork/v1/network_policy.proto\x1a\x19weftwork/v1/peering.proto\x1a\x1cweftwork/v1/reach_test.proto\x1a\x19weftwork/v1/sharing.proto\x1a\x1aweftwork/v1/weftwork.proto\"P\n\x0cWatchRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\r\n\x05kinds\x18\x03 \x03(\t\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\x04\"]\n\nWatchEvent\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12+\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x1a.weftwork.v1.WatchedChange\x12\x10\n\x08\x61s_it_is\x18\x03 \x01(\x08\"o\n\rWatchedChange\x12*\n\x08resource\x18\x01 \x01(\x0b\x32\x18.weftwork.v1.ResourceRef\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x08\x12!\n\x05thing\x18\x03 \x01(\x0b\x32\x12.weftwork.v1.Thing\"\xec\x03\n\x05Thing\x12&\n\x03vpc\x18\x01 \x01(\x0b\x32\x17.overlay_network.v1.VpcH\x00\x12,\n\x06subnet\x18\x02 \x01(\x0b\x32\x1a.overlay_network.v1.SubnetH\x00\x12(\n\x04port\x18\x03 \x01(\x0b\x32\x18.overlay_network.v1.PortH\x00\x12;\n\x0esecurity_group\x18\x04 \x01(\x0b\x32!.overlay_network.v1.SecurityGroupH\x00\x12.\n\x04snat\x18\x05 \x01(\x0b\x32\x1e.overlay_network.v1.SnatConfigH\x00\x12.\n\x04\x64nat\x18\x06 \x01(\x0b\x32\x1e.overlay_network.v1.DnatConfigH\x00\x12\'\n\x07peering\x18\x07 \x01(\x0b\x32\x14.weftwork.v1.PeeringH\x00\x12\x34\n\x0enetwork_policy\x18\x08 \x01(\x0b\x32\x1a.weftwork.v1.NetworkPolicyH\x00\x12,\n\nreach_test\x18\t \x01(\x0b\x32\x16.weftwork.v1.ReachTestH\x00\x12\x30\n\x0csubnet_share\x18\n \x01(\x0b\x32\x18.weftwork.v1.SubnetShareH\x00\x42\x07\n\x05thing2M\n\x0cWatchService\x12=\n\x05Watch\x12\x19.weftwork.v1.WatchRequest\x1a\x17.weftwork.v1.WatchEvent0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17weftwork/v1/watch.proto\x12\x0bweftwork.v1\x1a overlay_network/v1/network.proto\x1a weftwork/v1/network_policy.proto\x1a\x19weftwork/v1/peering.proto\x1a\x1cweftwork/v1/reach_test.proto\x1a\x19weftwork/v1/sharing.proto\x1a\x14weftwork/v1/vm.proto\x1a\x1aweftwork/v1/weftwork.proto\"P\n\x0cWatchRequest\x12\x0e\n\x06org_id\x18\x01 \x01(\t\x12\x12\n\nproject_id\x18\x02 \x01(\t\x12\r\n\x05kinds\x18\x03 \x03(\t\x12\r\n\x05\x61\x66ter\x18\x04 \x01(\x04\"]\n\nWatchEvent\x12\x10\n\x08revision\x18\x01 \x01(\x04\x12+\n\x07\x63hanges\x18\x02 \x03(\x0b\x32\x1a.weftwork.v1.WatchedChange\x12\x10\n\x08\x61s_it_is\x18\x03 \x01(\x08\"o\n\rWatchedChange\x12*\n\x08resource\x18\x01 \x01(\x0b\x32\x18.weftwork.v1.ResourceRef\x12\x0f\n\x07\x64\x65leted\x18\x02 \x01(\x08\x12!\n\x05thing\x18\x03 \x01(\x0b\x32\x12.weftwork.v1.Thing\"\xb3\x04\n\x05Thing\x12&\n\x03vpc\x18\x01 \x01(\x0b\x32\x17.overlay_network.v1.VpcH\x00\x12,\n\x06subnet\x18\x02 \x01(\x0b\x32\x1a.overlay_network.v1.SubnetH\x00\x12(\n\x04port\x18\x03 \x01(\x0b\x32\x18.overlay_network.v1.PortH\x00\x12;\n\x0esecurity_group\x18\x04 \x01(\x0b\x32!.overlay_network.v1.SecurityGroupH\x00\x12.\n\x04snat\x18\x05 \x01(\x0b\x32\x1e.overlay_network.v1.SnatConfigH\x00\x12.\n\x04\x64nat\x18\x06 \x01(\x0b\x32\x1e.overlay_network.v1.DnatConfigH\x00\x12\'\n\x07peering\x18\x07 \x01(\x0b\x32\x14.weftwork.v1.PeeringH\x00\x12\x34\n\x0enetwork_policy\x18\x08 \x01(\x0b\x32\x1a.weftwork.v1.NetworkPolicyH\x00\x12,\n\nreach_test\x18\t \x01(\x0b\x32\x16.weftwork.v1.ReachTestH\x00\x12\x30\n\x0csubnet_share\x18\n \x01(\x0b\x32\x18.weftwork.v1.SubnetShareH\x00\x12\x1d\n\x02vm\x18\x0b \x01(\x0b\x32\x0f.weftwork.v1.VmH\x00\x12&\n\x07ssh_key\x18\x0c \x01(\x0b\x32\x13.weftwork.v1.SshKeyH\x00\x42\x07\n\x05thing2M\n\x0cWatchService\x12=\n\x05Watch\x12\x19.weftwork.v1.WatchRequest\x1a\x17.weftwork.v1.WatchEvent0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'weftwork.v1.watch_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_WATCHREQUEST']._serialized_start=220
-  _globals['_WATCHREQUEST']._serialized_end=300
-  _globals['_WATCHEVENT']._serialized_start=302
-  _globals['_WATCHEVENT']._serialized_end=395
-  _globals['_WATCHEDCHANGE']._serialized_start=397
-  _globals['_WATCHEDCHANGE']._serialized_end=508
-  _globals['_THING']._serialized_start=511
-  _globals['_THING']._serialized_end=1003
-  _globals['_WATCHSERVICE']._serialized_start=1005
-  _globals['_WATCHSERVICE']._serialized_end=1082
+  _globals['_WATCHREQUEST']._serialized_start=242
+  _globals['_WATCHREQUEST']._serialized_end=322
+  _globals['_WATCHEVENT']._serialized_start=324
+  _globals['_WATCHEVENT']._serialized_end=417
+  _globals['_WATCHEDCHANGE']._serialized_start=419
+  _globals['_WATCHEDCHANGE']._serialized_end=530
+  _globals['_THING']._serialized_start=533
+  _globals['_THING']._serialized_end=1096
+  _globals['_WATCHSERVICE']._serialized_start=1098
+  _globals['_WATCHSERVICE']._serialized_end=1175
 # @@protoc_insertion_point(module_scope)

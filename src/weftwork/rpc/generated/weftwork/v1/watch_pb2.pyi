@@ -12,6 +12,7 @@ from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2 as _network_po
 from weftwork.rpc.generated.weftwork.v1 import peering_pb2 as _peering_pb2
 from weftwork.rpc.generated.weftwork.v1 import reach_test_pb2 as _reach_test_pb2
 from weftwork.rpc.generated.weftwork.v1 import sharing_pb2 as _sharing_pb2
+from weftwork.rpc.generated.weftwork.v1 import vm_pb2 as _vm_pb2
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as _weftwork_pb2
 import builtins as _builtins
 import sys
@@ -131,6 +132,8 @@ class Thing(_message.Message):
     NETWORK_POLICY_FIELD_NUMBER: _builtins.int
     REACH_TEST_FIELD_NUMBER: _builtins.int
     SUBNET_SHARE_FIELD_NUMBER: _builtins.int
+    VM_FIELD_NUMBER: _builtins.int
+    SSH_KEY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def vpc(self) -> _network_pb2.Vpc: ...
     @_builtins.property
@@ -151,6 +154,10 @@ class Thing(_message.Message):
     def reach_test(self) -> _reach_test_pb2.ReachTest: ...
     @_builtins.property
     def subnet_share(self) -> _sharing_pb2.SubnetShare: ...
+    @_builtins.property
+    def vm(self) -> _vm_pb2.Vm: ...
+    @_builtins.property
+    def ssh_key(self) -> _vm_pb2.SshKey: ...
     def __init__(
         self,
         *,
@@ -164,12 +171,14 @@ class Thing(_message.Message):
         network_policy: _network_policy_pb2.NetworkPolicy | None = ...,
         reach_test: _reach_test_pb2.ReachTest | None = ...,
         subnet_share: _sharing_pb2.SubnetShare | None = ...,
+        vm: _vm_pb2.Vm | None = ...,
+        ssh_key: _vm_pb2.SshKey | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["dnat", b"dnat", "network_policy", b"network_policy", "peering", b"peering", "port", b"port", "reach_test", b"reach_test", "security_group", b"security_group", "snat", b"snat", "subnet", b"subnet", "subnet_share", b"subnet_share", "thing", b"thing", "vpc", b"vpc"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dnat", b"dnat", "network_policy", b"network_policy", "peering", b"peering", "port", b"port", "reach_test", b"reach_test", "security_group", b"security_group", "snat", b"snat", "ssh_key", b"ssh_key", "subnet", b"subnet", "subnet_share", b"subnet_share", "thing", b"thing", "vm", b"vm", "vpc", b"vpc"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dnat", b"dnat", "network_policy", b"network_policy", "peering", b"peering", "port", b"port", "reach_test", b"reach_test", "security_group", b"security_group", "snat", b"snat", "subnet", b"subnet", "subnet_share", b"subnet_share", "thing", b"thing", "vpc", b"vpc"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dnat", b"dnat", "network_policy", b"network_policy", "peering", b"peering", "port", b"port", "reach_test", b"reach_test", "security_group", b"security_group", "snat", b"snat", "ssh_key", b"ssh_key", "subnet", b"subnet", "subnet_share", b"subnet_share", "thing", b"thing", "vm", b"vm", "vpc", b"vpc"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_thing: _TypeAlias = _typing.Literal["vpc", "subnet", "port", "security_group", "snat", "dnat", "peering", "network_policy", "reach_test", "subnet_share"]  # noqa: Y015
+    _WhichOneofReturnType_thing: _TypeAlias = _typing.Literal["vpc", "subnet", "port", "security_group", "snat", "dnat", "peering", "network_policy", "reach_test", "subnet_share", "vm", "ssh_key"]  # noqa: Y015
     _WhichOneofArgType_thing: _TypeAlias = _typing.Literal["thing", b"thing"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_thing) -> _WhichOneofReturnType_thing | None: ...
 

@@ -17,6 +17,7 @@ from weftwork.rpc.generated.weftwork.v1 import project_file_pb2 as _project_file
 from weftwork.rpc.generated.weftwork.v1 import reach_test_pb2 as _reach_test_pb2
 from weftwork.rpc.generated.weftwork.v1 import sharing_pb2 as _sharing_pb2
 from weftwork.rpc.generated.weftwork.v1 import subnet_pb2 as _subnet_pb2
+from weftwork.rpc.generated.weftwork.v1 import vm_pb2 as _vm_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -246,7 +247,9 @@ class ResourceRef(_message.Message):
     PROJECT_ID_FIELD_NUMBER: _builtins.int
     ID_FIELD_NUMBER: _builtins.int
     kind: _builtins.str
-    """"vpc", "subnet", "port", "security-group", "snat", "dnat", "peering", "network-policy", "reach-test", "subnet-share" """
+    """"vpc", "subnet", "port", "security-group", "snat", "dnat", "peering", "network-policy", "reach-test", "subnet-share",
+    "vm", "ssh-key"
+    """
     org_id: _builtins.str
     project_id: _builtins.str
     id: _builtins.str
@@ -400,6 +403,14 @@ class PlanRequest(_message.Message):
     ROLLBACK_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
     APPLY_PROJECT_FIELD_NUMBER: _builtins.int
+    CREATE_VM_FIELD_NUMBER: _builtins.int
+    DELETE_VM_FIELD_NUMBER: _builtins.int
+    START_VM_FIELD_NUMBER: _builtins.int
+    STOP_VM_FIELD_NUMBER: _builtins.int
+    RESTART_VM_FIELD_NUMBER: _builtins.int
+    RESIZE_VM_FIELD_NUMBER: _builtins.int
+    CREATE_SSH_KEY_FIELD_NUMBER: _builtins.int
+    DELETE_SSH_KEY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def create_vpc(self) -> _network_pb2.CreateVpcRequest: ...
     @_builtins.property
@@ -472,6 +483,22 @@ class PlanRequest(_message.Message):
     def batch(self) -> Global___BatchRequest: ...
     @_builtins.property
     def apply_project(self) -> _project_file_pb2.ApplyProjectRequest: ...
+    @_builtins.property
+    def create_vm(self) -> _vm_pb2.CreateVmRequest: ...
+    @_builtins.property
+    def delete_vm(self) -> _vm_pb2.DeleteVmRequest: ...
+    @_builtins.property
+    def start_vm(self) -> _vm_pb2.VmRequest: ...
+    @_builtins.property
+    def stop_vm(self) -> _vm_pb2.VmRequest: ...
+    @_builtins.property
+    def restart_vm(self) -> _vm_pb2.VmRequest: ...
+    @_builtins.property
+    def resize_vm(self) -> _vm_pb2.ResizeVmRequest: ...
+    @_builtins.property
+    def create_ssh_key(self) -> _vm_pb2.CreateSshKeyRequest: ...
+    @_builtins.property
+    def delete_ssh_key(self) -> _vm_pb2.DeleteSshKeyRequest: ...
     def __init__(
         self,
         *,
@@ -511,12 +538,20 @@ class PlanRequest(_message.Message):
         rollback: _history_pb2.RollbackRequest | None = ...,
         batch: Global___BatchRequest | None = ...,
         apply_project: _project_file_pb2.ApplyProjectRequest | None = ...,
+        create_vm: _vm_pb2.CreateVmRequest | None = ...,
+        delete_vm: _vm_pb2.DeleteVmRequest | None = ...,
+        start_vm: _vm_pb2.VmRequest | None = ...,
+        stop_vm: _vm_pb2.VmRequest | None = ...,
+        restart_vm: _vm_pb2.VmRequest | None = ...,
+        resize_vm: _vm_pb2.ResizeVmRequest | None = ...,
+        create_ssh_key: _vm_pb2.CreateSshKeyRequest | None = ...,
+        delete_ssh_key: _vm_pb2.DeleteSshKeyRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "apply_project", b"apply_project", "apply_reach_tests", b"apply_reach_tests", "attach_port", b"attach_port", "batch", b"batch", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_reach_test", b"create_reach_test", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_subnet", b"create_subnet", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_reach_test", b"delete_reach_test", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_subnet", b"delete_subnet", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "rollback", b"rollback", "set_security_groups", b"set_security_groups", "share_subnet", b"share_subnet", "unplug_port", b"unplug_port", "unshare_subnet", b"unshare_subnet", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group", "update_subnet", b"update_subnet"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "apply_project", b"apply_project", "apply_reach_tests", b"apply_reach_tests", "attach_port", b"attach_port", "batch", b"batch", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_reach_test", b"create_reach_test", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_ssh_key", b"create_ssh_key", "create_subnet", b"create_subnet", "create_vm", b"create_vm", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_reach_test", b"delete_reach_test", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_ssh_key", b"delete_ssh_key", "delete_subnet", b"delete_subnet", "delete_vm", b"delete_vm", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "resize_vm", b"resize_vm", "restart_vm", b"restart_vm", "rollback", b"rollback", "set_security_groups", b"set_security_groups", "share_subnet", b"share_subnet", "start_vm", b"start_vm", "stop_vm", b"stop_vm", "unplug_port", b"unplug_port", "unshare_subnet", b"unshare_subnet", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group", "update_subnet", b"update_subnet"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "apply_project", b"apply_project", "apply_reach_tests", b"apply_reach_tests", "attach_port", b"attach_port", "batch", b"batch", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_reach_test", b"create_reach_test", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_subnet", b"create_subnet", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_reach_test", b"delete_reach_test", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_subnet", b"delete_subnet", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "rollback", b"rollback", "set_security_groups", b"set_security_groups", "share_subnet", b"share_subnet", "unplug_port", b"unplug_port", "unshare_subnet", b"unshare_subnet", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group", "update_subnet", b"update_subnet"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "apply_project", b"apply_project", "apply_reach_tests", b"apply_reach_tests", "attach_port", b"attach_port", "batch", b"batch", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_reach_test", b"create_reach_test", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_ssh_key", b"create_ssh_key", "create_subnet", b"create_subnet", "create_vm", b"create_vm", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_reach_test", b"delete_reach_test", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_ssh_key", b"delete_ssh_key", "delete_subnet", b"delete_subnet", "delete_vm", b"delete_vm", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "resize_vm", b"resize_vm", "restart_vm", b"restart_vm", "rollback", b"rollback", "set_security_groups", b"set_security_groups", "share_subnet", b"share_subnet", "start_vm", b"start_vm", "stop_vm", b"stop_vm", "unplug_port", b"unplug_port", "unshare_subnet", b"unshare_subnet", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group", "update_subnet", b"update_subnet"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_mutation: _TypeAlias = _typing.Literal["create_vpc", "delete_vpc", "create_subnet", "delete_subnet", "create_port", "delete_port", "attach_port", "detach_port", "create_security_group", "update_security_group", "delete_security_group", "create_snat", "delete_snat", "create_dnat", "delete_dnat", "plug_port", "unplug_port", "set_security_groups", "add_rules", "remove_rules", "create_peering", "delete_peering", "create_network_policy", "update_network_policy", "delete_network_policy", "add_policy_rules", "remove_policy_rules", "create_reach_test", "delete_reach_test", "apply_reach_tests", "share_subnet", "unshare_subnet", "update_subnet", "rollback", "batch", "apply_project"]  # noqa: Y015
+    _WhichOneofReturnType_mutation: _TypeAlias = _typing.Literal["create_vpc", "delete_vpc", "create_subnet", "delete_subnet", "create_port", "delete_port", "attach_port", "detach_port", "create_security_group", "update_security_group", "delete_security_group", "create_snat", "delete_snat", "create_dnat", "delete_dnat", "plug_port", "unplug_port", "set_security_groups", "add_rules", "remove_rules", "create_peering", "delete_peering", "create_network_policy", "update_network_policy", "delete_network_policy", "add_policy_rules", "remove_policy_rules", "create_reach_test", "delete_reach_test", "apply_reach_tests", "share_subnet", "unshare_subnet", "update_subnet", "rollback", "batch", "apply_project", "create_vm", "delete_vm", "start_vm", "stop_vm", "restart_vm", "resize_vm", "create_ssh_key", "delete_ssh_key"]  # noqa: Y015
     _WhichOneofArgType_mutation: _TypeAlias = _typing.Literal["mutation", b"mutation"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_mutation) -> _WhichOneofReturnType_mutation | None: ...
 
@@ -586,6 +621,8 @@ class BatchResult(_message.Message):
     APPLIED_REACH_TESTS_FIELD_NUMBER: _builtins.int
     SUBNET_SHARE_FIELD_NUMBER: _builtins.int
     APPLIED_PROJECT_FIELD_NUMBER: _builtins.int
+    VM_FIELD_NUMBER: _builtins.int
+    SSH_KEY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def nothing(self) -> _empty_pb2.Empty: ...
     @_builtins.property
@@ -612,6 +649,10 @@ class BatchResult(_message.Message):
     def subnet_share(self) -> _sharing_pb2.SubnetShare: ...
     @_builtins.property
     def applied_project(self) -> _project_file_pb2.ApplyProjectResponse: ...
+    @_builtins.property
+    def vm(self) -> _vm_pb2.Vm: ...
+    @_builtins.property
+    def ssh_key(self) -> _vm_pb2.SshKey: ...
     def __init__(
         self,
         *,
@@ -628,12 +669,14 @@ class BatchResult(_message.Message):
         applied_reach_tests: _reach_test_pb2.ApplyReachTestsResponse | None = ...,
         subnet_share: _sharing_pb2.SubnetShare | None = ...,
         applied_project: _project_file_pb2.ApplyProjectResponse | None = ...,
+        vm: _vm_pb2.Vm | None = ...,
+        ssh_key: _vm_pb2.SshKey | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "applied_project", b"applied_project", "applied_reach_tests", b"applied_reach_tests", "dnat", b"dnat", "network_policy", b"network_policy", "nothing", b"nothing", "peering", b"peering", "port", b"port", "reach_test", b"reach_test", "security_group", b"security_group", "snat", b"snat", "subnet", b"subnet", "subnet_share", b"subnet_share", "vpc", b"vpc"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "applied_project", b"applied_project", "applied_reach_tests", b"applied_reach_tests", "dnat", b"dnat", "network_policy", b"network_policy", "nothing", b"nothing", "peering", b"peering", "port", b"port", "reach_test", b"reach_test", "security_group", b"security_group", "snat", b"snat", "ssh_key", b"ssh_key", "subnet", b"subnet", "subnet_share", b"subnet_share", "vm", b"vm", "vpc", b"vpc"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "applied_project", b"applied_project", "applied_reach_tests", b"applied_reach_tests", "dnat", b"dnat", "network_policy", b"network_policy", "nothing", b"nothing", "peering", b"peering", "port", b"port", "reach_test", b"reach_test", "security_group", b"security_group", "snat", b"snat", "subnet", b"subnet", "subnet_share", b"subnet_share", "vpc", b"vpc"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "applied_project", b"applied_project", "applied_reach_tests", b"applied_reach_tests", "dnat", b"dnat", "network_policy", b"network_policy", "nothing", b"nothing", "peering", b"peering", "port", b"port", "reach_test", b"reach_test", "security_group", b"security_group", "snat", b"snat", "ssh_key", b"ssh_key", "subnet", b"subnet", "subnet_share", b"subnet_share", "vm", b"vm", "vpc", b"vpc"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["nothing", "vpc", "subnet", "port", "security_group", "snat", "dnat", "peering", "network_policy", "reach_test", "applied_reach_tests", "subnet_share", "applied_project"]  # noqa: Y015
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["nothing", "vpc", "subnet", "port", "security_group", "snat", "dnat", "peering", "network_policy", "reach_test", "applied_reach_tests", "subnet_share", "applied_project", "vm", "ssh_key"]  # noqa: Y015
     _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
 
