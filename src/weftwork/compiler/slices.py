@@ -2,7 +2,7 @@
 
 Slice ids: `("host",)`, `("vpc", org, project)`, `("nat", org, project)`, `("peerings", org, project)`,
 `("policies", org, project)`, and with a name at the end `("subnet", …)`, `("group", …)`, `("policy", …)`,
-`("port", …)`. Every backend cuts in the same way, and compiles each slice into resources of its own.
+`("port", …)`, `("vm", …)`. Every backend cuts in the same way, and compiles each slice into resources of its own.
 """
 
 from collections.abc import Callable, Iterator
@@ -37,7 +37,7 @@ def affected_by(key: ThingKey, intent: Intent) -> frozenset[SliceId]:
             everything = (*_slices_of_project(owner, project), *_lodgers(intent, owner)) if project else ()
             return frozenset({("vpc", *owner), ("nat", *owner), ("policies", *owner), *everything})
         case "subnet":
-            return frozenset({("subnet", *owner, key.name)})
+            return frozenset({("subnet", *owner, key.name), *_vms_in(intent, owner, key.name)})
         case "security-group":
             project = intent.get(owner)
             ports = project.ports.values() if project else ()
@@ -53,7 +53,9 @@ def affected_by(key: ThingKey, intent: Intent) -> frozenset[SliceId]:
             return frozenset()
         case "peering":
             return frozenset(one for end in (owner, peer_in(key)) for one in _with_peers(intent, end))
-        case "reach-test":
+        case "vm":
+            return frozenset({("vm", *owner, key.name)})
+        case "reach-test" | "ssh-key":
             return frozenset()
 
 
@@ -75,6 +77,16 @@ def _lodgers(intent: Intent, owner: ProjectKey) -> Iterator[SliceId]:
     yield from (("port", *port.owner, port.id) for port in lodgers_of(intent, owner))
 
 
+def _vms_in(intent: Intent, owner: ProjectKey, subnet: str) -> Iterator[SliceId]:
+    """A guest is told what its subnets' gateways and servers are."""
+    if owner not in intent:
+        return
+    for port in (*intent[owner].ports.values(), *lodgers_of(intent, owner)):
+        if (port.home, port.subnet) == (owner, subnet):
+            vms = intent[port.owner].vms.values()
+            yield from (("vm", *port.owner, one.name) for one in vms if port.id in one.ports)
+
+
 def _slices_of_project(owner: ProjectKey, project: ProjectIntent) -> Iterator[SliceId]:
     if project.vpc is None:
         return
@@ -87,3 +99,4 @@ def _slices_of_project(owner: ProjectKey, project: ProjectIntent) -> Iterator[Sl
     yield from (("group", *owner, name) for name in project.groups)
     yield from (("policy", *owner, name) for name in project.policies)
     yield from (("port", *owner, port_id) for port_id in project.ports)
+    yield from (("vm", *owner, name) for name in project.vms)

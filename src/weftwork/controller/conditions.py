@@ -8,10 +8,12 @@ from weftwork.base.errors import Failure
 from weftwork.controller.publisher import Publisher
 from weftwork.controller.review import told
 from weftwork.model.keys import ThingKey, peer_in
+from weftwork.model.vm import Vm
 from weftwork.program.resource import Key
 from weftwork.seams.channel import Report
 from weftwork.seams.clock import Clock
 from weftwork.seams.conditions import Condition, ConditionChange, Status
+from weftwork.seams.vms import NoVms, Vms, VmState
 
 _NO_AGENT = "no agent is connected to this server"
 
@@ -29,6 +31,7 @@ class ConditionBoard:
         self._failing: frozenset[ThingKey] = frozenset()
         self._since: dict[ThingKey, tuple[Status, int]] = {}
         self._watchers: set[_Mailbox] = set()
+        self.vms: Vms = NoVms()
         if publisher is not None:
             publisher.review.alarmed = self._alarmed
 
@@ -58,7 +61,13 @@ class ConditionBoard:
             return ()
         accepted = Condition("Accepted", Status.TRUE, "", "", revision, self._accepted_at(key))
         peered = (self._peered(key, revision),) if key.kind == "peering" else ()
-        return (accepted, self._programmed(key, revision), *peered)
+        running = (self._running(key, revision),) if key.kind == "vm" else ()
+        return (accepted, self._programmed(key, revision), *peered, *running)
+
+    async def follow_vms(self) -> None:
+        """Until cancelled."""
+        async for key in self.vms.changes():
+            self._tell(frozenset({key}))
 
     async def watch(self) -> AsyncIterator[ConditionChange]:
         mailbox = _Mailbox()
@@ -89,6 +98,21 @@ class ConditionBoard:
             return Condition("Peered", Status.FALSE, "PENDING", message, revision, self._accepted_at(key))
         since = max(self._accepted_at(key), self._accepted_at(_other_half(key)))
         return Condition("Peered", Status.TRUE, "", "", revision, since)
+
+    def _running(self, key: ThingKey, revision: int) -> Condition:
+        vm = self._view.find(key)
+        assert isinstance(vm, Vm), "asked of VMs that are there"
+        facts = self.vms.facts(vm)
+        if facts.state is VmState.RUNNING:
+            return Condition("Running", Status.TRUE, "", "", revision, facts.since_s)
+        return Condition(
+            "Running",
+            Status.FALSE,
+            facts.code or facts.state.value,
+            facts.why or facts.state.value,
+            revision,
+            facts.since_s,
+        )
 
     def _programmed(self, key: ThingKey, revision: int) -> Condition:
         if not self.has_agents:

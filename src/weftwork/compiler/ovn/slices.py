@@ -58,5 +58,8 @@ def _compile(intent: Intent, vpc: Vpc, kind: str, name: str = "", *, profile: Ov
             home = intent.get(port.home) if port else None
             if port and home and home.vpc:
                 yield from compile_port(intent, home.vpc, port, profile)
+        case "vm":
+            # What runs in a network is no part of it: compiler/guests.py.
+            return
         case _:
             raise AssertionError(f"no slice is called {kind}")
