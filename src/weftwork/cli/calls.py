@@ -20,10 +20,10 @@ _SIDES: tuple[tuple[Direction, str], ...] = (("ingress", "--from"), ("egress", "
 def command_of(kind: str, call: Document) -> str:
     """`kind` is the call's field in a PlanRequest. What stands in the environment or in files need not be typed."""
     project = f"{call['org_id']}/{call['project_id']}"
-    return shlex.join(["weft", *_where(project), *_words(kind, call, f"{project}/")])
+    return shlex.join(["weft", *where_words(project), *_words(kind, call, f"{project}/")])
 
 
-def _where(project: str) -> Iterator[str]:
+def where_words(project: str) -> Iterator[str]:
     """Only what this command was told itself: the next one hears the rest from the same places."""
     settings = current()
     for key in ("server", "context"):

@@ -31,18 +31,27 @@ Fetch = Callable[[], Awaitable[Document]]
 
 
 async def change(
-    session: Session, noun: Noun, mutation: "Mutation[Any]", how: How, *, fetch: Fetch | None = None
+    session: Session,
+    noun: Noun,
+    mutation: "Mutation[Any]",
+    how: How,
+    *,
+    fetch: Fetch | None = None,
+    until: str = "Programmed",
 ) -> None:
-    """Create or change a thing, and print it. `fetch` gets it when the mutation's answer does not hold it."""
+    """Create or change a thing, and print it. `fetch` gets it when the mutation's answer does not hold it.
+
+    `until` is the condition that is waited for.
+    """
     mutation = as_told(mutation, how)
     if how.dry_run:
         return await show_plan(mutation, how)
     message = await mutation
     result = await fetch() if fetch else document(message)
-    programmed = not how.wait or await _programmed(session, noun, result, how.timeout_s)
+    programmed = not how.wait or await _programmed(session, noun, result, how.timeout_s, until)
     print_one(noun, result)
     if not programmed:
-        raise _still_running(session, noun, result, how.timeout_s)
+        raise _still_running(session, noun, result, how.timeout_s, until)
     return None
 
 
@@ -122,17 +131,17 @@ async def show_plan(mutation: "Mutation[Any]", how: How) -> None:
     leave_with(plan, how.exit_code)
 
 
-async def _programmed(session: Session, noun: Noun, result: Document, timeout_s: float) -> bool:
-    if not _has_agent(result):
+async def _programmed(session: Session, noun: Noun, result: Document, timeout_s: float, until: str) -> bool:
+    if not _has_agent(result, until):
         note(f"note: no agent is connected to the server: {noun.kind} {noun.name(result)} is stored, not programmed")
         return True
-    async with waiting(f"{noun.kind} {noun.name(result)}", "Programmed"):
-        return await wait_programmed(session, noun, result, "Programmed", timeout_s)
+    async with waiting(f"{noun.kind} {noun.name(result)}", until):
+        return await wait_programmed(session, noun, result, until, timeout_s)
 
 
-def _has_agent(found: Document) -> bool:
+def _has_agent(found: Document, type_: str = "Programmed") -> bool:
     """Whether there is somebody who could make it so."""
-    state = condition(found, "Programmed")
+    state = condition(found, type_)
     return state is not None and state["reason"] != NO_AGENT
 
 
@@ -175,14 +184,14 @@ async def _confirm(mutation: "Mutation[None]", noun: Noun, name: str) -> None:
         raise Problem(ExitCode.ERROR, "NOT_CONFIRMED", "nothing was deleted")
 
 
-def _still_running(session: Session, noun: Noun, result: Document, timeout_s: float) -> Problem:
+def _still_running(session: Session, noun: Noun, result: Document, timeout_s: float, until: str) -> Problem:
     name = noun.name(result)
     project = owner_of(session, noun, result)
     return Problem(
         ExitCode.STILL_RUNNING,
         "STILL_RUNNING",
-        f"{noun.kind} {name} is stored, but not programmed after {timeout_s:g} s: {why_not(result, 'Programmed')}",
-        hint=f"weft -P {project} wait {noun.kind} {name}",
+        f"{noun.kind} {name} is stored, but not {until.lower()} after {timeout_s:g} s: {why_not(result, until)}",
+        hint=f"weft -P {project} wait {noun.kind} {name}" + ("" if until == "Programmed" else f" --for {until}"),
     )
 
 

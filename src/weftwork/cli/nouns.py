@@ -125,6 +125,25 @@ def _device(document: Document) -> str:
     return f"{document['device']} in {document['device_netns']}" if document["device_netns"] else document["device"]
 
 
+def _vm_addresses(document: Document) -> str:
+    return ",".join(address for nic in document["nics"] for address in nic["ip_addresses"]) or "-"
+
+
+def _vm_size(document: Document) -> str:
+    size = document["flavour"]
+    return f"{size['vcpus']} vCPU, {size['memory_mib']} MiB"
+
+
+def _vm_why(document: Document) -> str:
+    return ": ".join(filter(None, (document["state_reason"], document["state_message"]))) or "-"
+
+
+def _vm_services(document: Document) -> str:
+    return ",".join(
+        f"{one['protocol']}/{one['port']}" + (" private" if one["private"] else "") for one in document["services"]
+    )
+
+
 def conditions_text(document: Document) -> str:
     lines = []
     for one in document["conditions"]:
@@ -350,7 +369,58 @@ SHARED_SUBNET = Noun(
         Column("DHCP", field("dhcp_enabled")),
     ),
 )
+VM = Noun(
+    kind="vm",
+    title="Vm",
+    plural="VMs",
+    name=lambda document: str(document["name"]),
+    id=lambda document: str(document["name"]),
+    columns=(
+        Column("NAME", field("name")),
+        Column("STATE", lambda document: str(document["state"]).upper().replace("-", "_")),
+        Column("IMAGE", field("image")),
+        Column("ADDRESSES", _vm_addresses),
+        Column("SIZE", _vm_size),
+        Column("WHY", _vm_why),
+        Column("SERVICES", _vm_services, wide=True),
+        Column("RESTARTS", field("restarts"), wide=True),
+        Column("HOST", field("host"), wide=True),
+        Column("KEYS", field("ssh_key_ids"), detail=True),
+        Column("COMMAND", lambda document: " ".join(document["command"]) or "-", detail=True),
+        Column("RESTART", field("restart_policy"), detail=True),
+        Column("HOST KEY", field("host_key"), detail=True),
+        _ID,
+        _CREATED,
+        *_TAIL,
+    ),
+)
+SSH_KEY = Noun(
+    kind="ssh-key",
+    title="SshKey",
+    plural="SSH keys",
+    name=lambda document: str(document["name"]),
+    id=lambda document: str(document["name"]),
+    columns=(
+        Column("NAME", field("name")),
+        Column("FINGERPRINT", field("fingerprint")),
+        Column("KEY", field("public_key"), detail=True),
+        _CREATED,
+    ),
+)
 NOUNS = {
     noun.kind: noun
-    for noun in (VPC, SUBNET, PORT, SECURITY_GROUP, SNAT, DNAT, PEERING, NETWORK_POLICY, REACH_TEST, SUBNET_SHARE)
+    for noun in (
+        VPC,
+        SUBNET,
+        PORT,
+        SECURITY_GROUP,
+        SNAT,
+        DNAT,
+        PEERING,
+        NETWORK_POLICY,
+        REACH_TEST,
+        SUBNET_SHARE,
+        VM,
+        SSH_KEY,
+    )
 }

@@ -30,10 +30,13 @@ from weftwork.cli.reach_test import reach_test
 from weftwork.cli.reference import reference
 from weftwork.cli.security_group import security_group
 from weftwork.cli.settings import Output, current
+from weftwork.cli.ssh_key import ssh_key
 from weftwork.cli.subnet import subnet
 from weftwork.cli.target import leaks, target
 from weftwork.cli.tcpdump import tcpdump
 from weftwork.cli.token import token
+from weftwork.cli.vm import vm
+from weftwork.cli.vm_access import ssh_into
 from weftwork.cli.vpc import vpc
 
 _COMMANDS = (
@@ -46,6 +49,9 @@ _COMMANDS = (
     dnat,
     peering,
     reach_test,
+    vm,
+    ssh_key,
+    ssh_into,
     apply,
     diff,
     export,

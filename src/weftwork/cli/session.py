@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from weftwork.base.tenancy import ProjectKey
 from weftwork.cli.credentials import address, bearer_for, tls_for
 from weftwork.cli.document import Document, document
-from weftwork.cli.nouns import NETWORK_POLICY, PEERING, PORT, REACH_TEST, SECURITY_GROUP, SUBNET, VPC, Noun
+from weftwork.cli.nouns import NETWORK_POLICY, PEERING, PORT, REACH_TEST, SECURITY_GROUP, SSH_KEY, SUBNET, VM, VPC, Noun
 from weftwork.cli.problems import ExitCode, Problem
 from weftwork.cli.settings import current
 
@@ -52,6 +52,10 @@ class Session:
             return document(await self.client.get_peering(self.project, name))
         if noun is NETWORK_POLICY:
             return document(await self.client.get_network_policy(self.project, name))
+        if noun is VM:
+            return document(await self.client.get_vm(self.project, name))
+        if noun is SSH_KEY:
+            return document(await self.client.get_ssh_key(self.project, name))
         if noun is REACH_TEST:
             return document(await self.client.get_reach_test(self.project, name))
         return await self.find(noun, lambda one: name in (noun.name(one), noun.id(one)), name)
@@ -108,6 +112,10 @@ class Session:
                 return self.client.list_reach_tests(self.project)
             case "subnet-share":
                 return self.client.list_subnet_shares(self.project)
+            case "vm":
+                return self.client.list_vms(self.project)
+            case "ssh-key":
+                return self.client.list_ssh_keys(self.project)
             case "snat":
                 return self.client.list_snats(self.project)
             case _:

@@ -3,7 +3,17 @@
 `Client` for programs with an event loop, `SyncClient` with the same methods for those without.
 """
 
-from weftwork.client.client import Client, Mutation, Tls, reach_test_spec, resource_ref
+from weftwork.client.client import (
+    Client,
+    Mutation,
+    Tls,
+    VmSize,
+    reach_test_spec,
+    resource_ref,
+    vm_nic,
+    vm_placement,
+    vm_service,
+)
 from weftwork.client.errors import (
     ApiError,
     Conflict,
@@ -37,8 +47,12 @@ __all__ = [
     "TimeIsOver",
     "Tls",
     "Unavailable",
+    "VmSize",
     "policy_rule",
     "reach_test_spec",
     "resource_ref",
     "rule",
+    "vm_nic",
+    "vm_placement",
+    "vm_service",
 ]

@@ -29,11 +29,23 @@ from weftwork.client.project_files import ProjectFileCalls
 from weftwork.client.reach_tests import ReachTestCalls
 from weftwork.client.security_groups import SecurityGroupCalls
 from weftwork.client.subnets import SubnetCalls
+from weftwork.client.vms import VmCalls, VmSize, vm_nic, vm_placement, vm_service
 from weftwork.client.vpcs import VpcCalls
 from weftwork.client.watch import WatchCalls
 from weftwork.client.watching import PacketCalls
 
-__all__ = ["Client", "Mutation", "Project", "Tls", "reach_test_spec", "resource_ref"]
+__all__ = [
+    "Client",
+    "Mutation",
+    "Project",
+    "Tls",
+    "VmSize",
+    "reach_test_spec",
+    "resource_ref",
+    "vm_nic",
+    "vm_placement",
+    "vm_service",
+]
 
 CONNECT_TIMEOUT_S = 5.0
 CHANNEL_OPTIONS = (
@@ -60,6 +72,7 @@ class Client(
     PeeringCalls,
     NetworkPolicyCalls,
     ReachTestCalls,
+    VmCalls,
     ProjectFileCalls,
     HistoryCalls,
     ConfirmationCalls,

@@ -28,6 +28,14 @@ from weftwork.rpc.generated.weftwork.v1.reach_test_pb2 import (
     ReachTestSpec,
 )
 from weftwork.rpc.generated.weftwork.v1.sharing_pb2 import SubnetShare
+from weftwork.rpc.generated.weftwork.v1.vm_pb2 import (
+    NetworkSpec,
+    Placement,
+    SshKey,
+    Vm,
+    VmEvent,
+    VmServicePort,
+)
 from weftwork.rpc.generated.weftwork.v1.watch_pb2 import WatchedChange, WatchEvent
 from weftwork.rpc.generated.weftwork.v1.weftwork_pb2 import (
     ConditionEvent,
@@ -54,9 +62,11 @@ __all__ = [
     "ExportProjectResponse",
     "Leak",
     "NetworkPolicy",
+    "NetworkSpec",
     "ObjectChange",
     "Peering",
     "PeeringOffer",
+    "Placement",
     "PlanResponse",
     "PlanStep",
     "PolicyRule",
@@ -73,10 +83,14 @@ __all__ = [
     "SecurityRule",
     "SnatConfig",
     "SourceType",
+    "SshKey",
     "Subnet",
     "SubnetShare",
     "Target",
     "TargetState",
+    "Vm",
+    "VmEvent",
+    "VmServicePort",
     "Vpc",
     "WatchEvent",
     "WatchedChange",

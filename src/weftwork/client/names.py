@@ -25,8 +25,8 @@ def in_project(project: Project) -> dict[str, Any]:
 
 
 def resource_ref(kind: str, project: Project, id: str = "") -> ResourceRef:
-    """`kind` is vpc, subnet, port, security-group, snat, dnat, peering, network-policy or subnet-share; `id` a name
-    or id.
+    """`kind` is vpc, subnet, port, security-group, snat, dnat, peering, network-policy, subnet-share, vm or
+    ssh-key; `id` a name or id.
 
     A VPC and its SNAT need none.
     """
