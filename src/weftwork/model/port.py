@@ -15,6 +15,8 @@ class AttachmentKind(Enum):
     """A veth whose far end is in a network namespace that exists on the host."""
     REMOTE = "remote"
     """On another host, as the hosts that are not the port's see it: never stored."""
+    ADOPTED = "adopted"
+    """A link that the host had: of stacks only, never of projects."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +24,7 @@ class Attachment:
     """Where the port's frames go. `netns` and `interface` name the far end of a NETNS attachment.
 
     `host` is the host of the fleet that the port is on; empty for the server's own machine. Of a REMOTE attachment,
-    `interface` is the device that leads there.
+    `interface` is the device that leads there; of an ADOPTED one, what the link was called.
     """
 
     kind: AttachmentKind

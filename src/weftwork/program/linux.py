@@ -247,13 +247,15 @@ class Route:
 class LinkKind(Enum):
     TAP = "tap"
     VETH = "veth"
+    ADOPTED = "adopted"
 
 
 @dataclass(frozen=True, slots=True)
 class PortLink:
     """A guest's device under a bridge: learning and unknown-unicast flooding off, its MAC a static FDB entry.
 
-    VETH: the far end is put into `peer_netns` as `peer_name`, with the guest's MAC and MTU. `vlan` is 0 in the
+    VETH: the far end is put into `peer_netns` as `peer_name`, with the guest's MAC and MTU. ADOPTED: the host's own
+    link `peer_name` is taken in under our name, and given back when it goes. `vlan` is 0 in the
     layout of one bridge per subnet, else the port's untagged VLAN.
     """
 

@@ -26,6 +26,12 @@ from weftwork.program.dhcp import DhcpBinding
 from weftwork.program.linux import Family, LinkKind, Neighbour, NftChain, NftElement, PortLink
 from weftwork.program.resource import Resource
 
+_KINDS = {
+    AttachmentKind.TAP: LinkKind.TAP,
+    AttachmentKind.NETNS: LinkKind.VETH,
+    AttachmentKind.ADOPTED: LinkKind.ADOPTED,
+}
+
 
 def compile_port(intent: Intent, vpc: Vpc, port: Port, profile: HostProfile) -> Iterator[Resource]:
     """`vpc` is that of the port's home."""
@@ -38,6 +44,7 @@ def compile_port(intent: Intent, vpc: Vpc, port: Port, profile: HostProfile) -> 
             yield from compile_group(vpc, group, profile)
     scope, leg = names.scope_of(vpc), names.leg_of(subnet, profile)
     is_remote = port.attachment.kind is AttachmentKind.REMOTE
+    told = next((one for one in port.addresses if isinstance(one, IPv4Address)), None)
     for address in (one for one in port.addresses if isinstance(one, IPv4Address)):
         yield from guard_of_port(scope, port, address)
         for family in families(profile):
@@ -47,7 +54,7 @@ def compile_port(intent: Intent, vpc: Vpc, port: Port, profile: HostProfile) -> 
         yield Neighbour(scope, leg, address, port.mac)
         if is_remote:
             yield from remote_address(scope, address)
-        elif subnet.dhcp_enabled:
+        elif subnet.dhcp_enabled and address == told:
             yield DhcpBinding(scope, leg, port.mac, address, port.name)
     if port.attachment.underlay is not None:
         yield from way_to(scope, port, subnet, port.attachment.underlay, profile)
@@ -83,7 +90,7 @@ def _device(scope: str, subnet: Subnet, port: Port, attachment: Attachment, prof
     return PortLink(
         scope=scope,
         name=port.device,
-        kind=LinkKind.TAP if attachment.kind is AttachmentKind.TAP else LinkKind.VETH,
+        kind=_KINDS[attachment.kind],
         bridge=names.bridge_of(subnet, profile),
         mac=port.mac,
         mtu_bytes=profile.mtu_bytes,

@@ -278,8 +278,11 @@ def _remove_namespace(place: _Place, work: _Work) -> _Failures:
             with namespaces.opened(scope) as descriptor, namespaces.inside(descriptor), Socket() as route:
                 if not place.is_ours(scope_state.read_mark(route)[0]):
                     return {}
-                links = (one for one in scope_state.links(route) if one.is_ours)
-                outward = [one.index for one in links if one.kind in _OUTWARD]
+                links = [one for one in scope_state.links(route) if one.is_ours]
+                with namespaces.opened("") as home:
+                    for one in (one for one in links if wire.is_adopted(one.alias)):
+                        route.exchange(wire.hand_back(one.index, one.alias, home))
+                outward = [one.index for one in links if one.kind in _OUTWARD and not wire.is_adopted(one.alias)]
                 if outward:
                     route.exchange(wire.delete_together(outward, 1 << 30))
             namespaces.remove(scope)

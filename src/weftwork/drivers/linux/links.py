@@ -76,6 +76,7 @@ _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
 _RTNH_F_ONLINK, _RT_TABLE_MAIN, _RTN_UNICAST = 4, 254, 1
 _INET6_ADDR_GEN_MODE = 8
 
+ADOPTED = LinkKind.ADOPTED.value
 NAME_BYTES_MAX = 15
 _ALIAS_BYTES_MAX = 255
 
@@ -105,6 +106,8 @@ def alias_of(link: LinkResource) -> str:
             return f"{MARK} vtep {link.vni} {link.local}"
         case PortLink(kind=LinkKind.TAP):
             return f"{MARK} tap {link.mac}"
+        case PortLink(kind=LinkKind.ADOPTED):
+            return f"{MARK} {ADOPTED} {link.mac} {link.peer_name}"
         case PortLink():
             return f"{MARK} veth {link.mac} {link.mtu_bytes} {link.peer_netns} {link.peer_name}"
 
@@ -115,6 +118,8 @@ def same_device(link: LinkResource, alias: str) -> bool:
     match link:
         case PortLink(kind=LinkKind.TAP):
             return there[:2] == wanted[:2]
+        case PortLink(kind=LinkKind.ADOPTED):
+            return [*there[:2], *there[3:]] == [*wanted[:2], *wanted[3:]]
         case PortLink():
             return [*there[:3], *there[4:]] == [*wanted[:3], *wanted[4:]]
         case Uplink():
@@ -128,7 +133,7 @@ def problem_with(link: LinkResource) -> str:
     names = [link.name]
     if isinstance(link, Uplink):
         names.append(link.peer)
-    if isinstance(link, PortLink) and link.kind is LinkKind.VETH:
+    if isinstance(link, PortLink) and link.kind is not LinkKind.TAP:
         names.append(link.peer_name)
     for name in names:
         if not 0 < len(name.encode()) <= NAME_BYTES_MAX or any(c in "/: \t\n" for c in name) or name in (".", ".."):
@@ -187,7 +192,7 @@ def create(link: LinkResource, place: Place) -> list[Request]:
         case Uplink():
             far = _far_end(link.peer, place.peer_netns, link.mtu_bytes)
             return [_create(place.index, link, mac, attribute(IFLA_MTU, u32(link.mtu_bytes)), far), mark]
-        case Vtep() | PortLink(kind=LinkKind.TAP):
+        case Vtep() | PortLink(kind=LinkKind.TAP | LinkKind.ADOPTED):
             return [mark]
         case PortLink():
             guest = FarEnd(link.peer_name, place.peer_netns, link.mac)
@@ -211,6 +216,27 @@ def create_vtep(link: Vtep, index: int, netns: int) -> list[Request]:
         Request(NEW_LINK, CREATE | EXCL, _link(index, born, mac, info)),
         Request(NEW_LINK, 0, _link(index, *moved)),
     ]
+
+
+def take_in(index: int, link: PortLink, netns: int) -> list[Request]:
+    """A link of the host's own namespace, by a socket of that: marked, and over to `netns` under our name."""
+    down = _change(index, attribute(IFLA_IFALIAS, alias_of(link).encode()), up=False)
+    moved = (attribute(IFLA_NET_NS_FD, u32(netns)), attribute(IFLA_IFNAME, text(link.name)))
+    return [down, _change(index, *moved)]
+
+
+def hand_back(index: int, alias: str, home: int) -> list[Request]:
+    """A link that was taken in, to the host's own namespace under its old name, without our mark."""
+    name = alias.split(" ")[3]
+    return [
+        _change(index, attribute(IFLA_MASTER, u32(0)), up=False),
+        _change(index, attribute(IFLA_IFALIAS, b"\0")),
+        _change(index, attribute(IFLA_NET_NS_FD, u32(home)), attribute(IFLA_IFNAME, text(name))),
+    ]
+
+
+def is_adopted(alias: str) -> bool:
+    return alias.split(" ")[1:2] == [ADOPTED]
 
 
 def remote_entry(type_: int, one: RemoteEntry, index: int) -> list[Request]:

@@ -138,7 +138,10 @@ class LinksApply:
                 continue
             there = self._links.get(link.name)
             if there and not self._can_stay(step, link, there):
-                removed.append(there.index)
+                if wire.is_adopted(there.alias):
+                    self._hand_back(there)
+                else:
+                    removed.append(there.index)
                 renewed.add(link.name)
                 self._links[link.name] = None
             if not self._links.get(link.name):
@@ -219,6 +222,10 @@ class LinksApply:
                     continue
                 if isinstance(link, Vtep) and not self._make_vtep(link, place):
                     continue
+                if isinstance(link, PortLink) and link.kind is LinkKind.ADOPTED:
+                    if not self._take_in(link):
+                        continue
+                    place = self._place(link)
                 batch.add(link.key, wire.create(link, place))
             batch.add(link.key, self._leftovers(link, place), lenient=True)
             batch.add(link.key, wire.complete(link, place, new_mac=self._has_other_mac(link)))
@@ -251,6 +258,35 @@ class LinksApply:
         if refused:
             self.failures[link.key] = failure_of(refused)
         return refused is None
+
+    def _take_in(self, link: PortLink) -> bool:
+        """The host's own link comes over here, and has another number then."""
+        try:
+            with ExitStack() as stack:
+                here, home = (stack.enter_context(namespaces.opened(name)) for name in (self._scope, ""))
+                stack.enter_context(namespaces.inside(home))
+                route = stack.enter_context(Socket())
+                there = scope_state.found_link(route.exchange([wire.look_up(link.peer_name)])[0])
+                if there is None or (there.is_ours and there.alias != wire.alias_of(link)):
+                    what = "is one of ours" if there else "is not there"
+                    self.failures[link.key] = Failure("LINK_MISSING", f"the host's link {link.peer_name} {what}")
+                    return False
+                answers = route.exchange(wire.take_in(there.index, link, here))
+        except OSError as error:
+            self.failures[link.key] = failure_of(error)
+            return False
+        refused = next((one.error for one in answers if one.error), None)
+        found = scope_state.found_link(self._route.exchange([wire.look_up(link.name)])[0])
+        if refused or found is None:
+            self.failures[link.key] = failure_of(refused) if refused else Failure("LINK_MISSING", link.peer_name)
+            return False
+        self._indices[link.name] = found.index
+        return True
+
+    def _hand_back(self, there: Link) -> None:
+        home = self._netns_descriptor("")
+        assert home is not None, "the host's own is always there"
+        self._route.exchange(wire.hand_back(there.index, there.alias, home))
 
     def _leftovers(self, link: wire.LinkResource, place: wire.Place) -> list[Request]:
         """What a port that stays had and must not have any more."""
@@ -405,9 +441,15 @@ class LinksApply:
             and there.is_ours
         ]
         batch = Batch()
-        requests = wire.delete_together([there.index for _, there in found], _unused_number()) if found else []
+        adopted = [(key, there) for key, there in found if wire.is_adopted(there.alias)]
+        made = [(key, there) for key, there in found if not wire.is_adopted(there.alias)]
+        for key, there in adopted:
+            home = self._netns_descriptor("")
+            assert home is not None, "the host's own is always there"
+            batch.add(key, wire.hand_back(there.index, there.alias, home))
+        requests = wire.delete_together([there.index for _, there in made], _unused_number()) if made else []
         for place, request in enumerate(requests):
-            batch.add(found[min(place, len(found) - 1)][0], [request], lenient=True)
+            batch.add(made[min(place, len(made) - 1)][0], [request], lenient=True)
         batch.send(self._route, self.failures)
 
     def _addresses_to_forget(self) -> dict[Address, list[Key]]:

@@ -145,6 +145,8 @@ def resource_of(link: Link, scope: str, names: Mapping[int, str], around: Surrou
             return _vtep(link, scope, names, around)
         case ["tap", mac] if link.kind == "tun":
             return _port(link, scope, names, around, LinkKind.TAP, Mac(mac))
+        case ["adopted", mac, home]:
+            return _port(link, scope, names, around, LinkKind.ADOPTED, Mac(mac), "", home)
         case ["veth", mac, mtu, netns, peer] if link.kind == "veth":
             port = _port(link, scope, names, around, LinkKind.VETH, Mac(mac), netns, peer)
             if not around.far_netns_is(netns, link.far_netns):
