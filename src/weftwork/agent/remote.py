@@ -14,12 +14,13 @@ import grpc
 import grpc.aio
 
 from weftwork.agent.asked import Asked, Offers
+from weftwork.agent.host_loop import HostLoop
 from weftwork.agent.joining import channel_of, renew, renewal_due
 from weftwork.agent.state import Identity, Kept, StateFolder
 from weftwork.base.errors import Failure, Refusal
 from weftwork.program.linux import Namespace, PortLink
 from weftwork.program.resource import Key, Program, Resource
-from weftwork.reconciler.reconciler import Pace, Progress, Reconciler
+from weftwork.reconciler.reconciler import Pace, Progress
 from weftwork.rpc import programs
 from weftwork.rpc.generated.weftwork.v1 import agent_pb2 as pb
 from weftwork.rpc.generated.weftwork.v1 import agent_pb2_grpc
@@ -66,7 +67,7 @@ class RemoteAgent:
         self._offers = offers
         self._state = state
         self._facts = facts
-        self._reconciler = Reconciler(driver, self._report, pace)
+        self.loop = HostLoop(driver, pace, self._report)
         self._program: dict[Key, Resource] | None = None
         self._generation = 0
         self._term = 0
@@ -80,7 +81,7 @@ class RemoteAgent:
 
     def suspect(self, scopes: frozenset[str]) -> None:
         """Look at these scopes now: somebody else changed something there."""
-        self._reconciler.suspect(scopes)
+        self.loop.suspect(scopes)
 
     async def run(self) -> None:
         """Until cancelled. What was programmed stays."""
@@ -89,7 +90,7 @@ class RemoteAgent:
             self._take(ProgramChange(kept.generation, True, kept.program, term=kept.term))
             log.info("took up the program of generation %d from disk", kept.generation)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._reconciler.run())
+            tasks.create_task(self.loop.run())
             tasks.create_task(self._keep())
             tasks.create_task(self._stay_connected())
 
@@ -105,7 +106,7 @@ class RemoteAgent:
             more, less = programs.digest_of(change.added), programs.digest_of(change.removed)
             self._digest = (self._digest + more - less) % programs.MODULUS
         self._generation, self._term = change.generation, change.term
-        self._reconciler.submit(change)
+        self.loop.layers.tell(change)
 
     async def _keep(self) -> None:
         while True:
@@ -211,7 +212,8 @@ class RemoteAgent:
                 one.cancel()
 
     def _told(self) -> pb.AgentMessage:
-        failures = dict(self._progress.failures)
+        layers = self.loop.layers
+        failures = {key: why for key, why in self._progress.failures.items() if not layers.is_only_asked(key)}
         if self._stale is not None:
             failures[STALE] = self._stale
         return pb.AgentMessage(
@@ -267,7 +269,7 @@ class RemoteAgent:
 
     async def _observed(self, question: int, scopes: frozenset[str] | None) -> pb.AgentMessage:
         try:
-            found: Program = await self._reconciler.observe(scopes)
+            found: Program = await self.loop.observe(scopes)
         except Failure as failure:
             return pb.AgentMessage(
                 observed=pb.Observed(question=question, failure_code=failure.code, failure=failure.message)

@@ -5,6 +5,8 @@ checksum, for a disk may lie.
 """
 
 import os
+import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -12,10 +14,12 @@ from pathlib import Path
 import msgspec
 
 from weftwork.base.errors import Failure
+from weftwork.model.stack import Stack
 from weftwork.program.resource import Program
 from weftwork.rpc import programs
 
-_IDENTITY, _PROGRAM = "identity.json", "program"
+_IDENTITY, _PROGRAM, _STACKS = "identity.json", "program", "stacks"
+_DEPLOYMENT = "deployment"
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -58,6 +62,15 @@ class StateFolder:
     def keep_identity(self, identity: Identity) -> None:
         self._write(_IDENTITY, msgspec.json.encode(identity))
 
+    def own_deployment(self) -> str:
+        """What networks of a host without a server are marked with: chosen once. Raises Failure."""
+        there = self._read(_DEPLOYMENT).decode(errors="replace").strip()
+        if there:
+            return there
+        chosen = str(uuid.uuid4())
+        self._write(_DEPLOYMENT, f"{chosen}\n".encode())
+        return chosen
+
     def program(self) -> Kept | None:
         """None without one, and for one that is damaged: then the server tells it again. Raises Failure."""
         data = self._read(_PROGRAM)
@@ -72,6 +85,23 @@ class StateFolder:
     def keep_program(self, kept: Kept) -> None:
         body = msgspec.msgpack.encode((kept.generation, kept.term, programs.encode(kept.program)))
         self._write(_PROGRAM, sha256(body).digest() + body)
+
+    def stacks(self) -> Mapping[int, Stack]:
+        """What was asked at the host itself. Failure STATE_DAMAGED: whose they are could not be told any more."""
+        data = self._read(_STACKS)
+        if not data:
+            return {}
+        if data[:32] != sha256(data[32:]).digest():
+            raise Failure("STATE_DAMAGED", f"{self._folder / _STACKS}: the checksum is another one")
+        try:
+            found = msgspec.json.decode(data[32:], type=list[Stack], dec_hook=lambda kind, text: kind(text))
+        except (msgspec.DecodeError, ValueError) as error:
+            raise Failure("STATE_DAMAGED", f"{self._folder / _STACKS}: {error}") from None
+        return {one.vpc_id: one for one in found}
+
+    def keep_stacks(self, stacks: Mapping[int, Stack]) -> None:
+        body = msgspec.json.encode(list(stacks.values()), enc_hook=str)
+        self._write(_STACKS, sha256(body).digest() + body)
 
     def _read(self, name: str) -> bytes:
         try:

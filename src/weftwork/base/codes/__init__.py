@@ -19,6 +19,7 @@ from weftwork.base.codes.ports import *
 from weftwork.base.codes.reach_tests import *
 from weftwork.base.codes.security_groups import *
 from weftwork.base.codes.server import *
+from weftwork.base.codes.stacks import *
 from weftwork.base.codes.store import *
 from weftwork.base.codes.subnets import *
 from weftwork.base.codes.vms import *
