@@ -3,13 +3,16 @@
 import asyncio
 import os
 import signal
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
+from weftwork.agent.host_loop import LoneAgent
 from weftwork.agent.joining import join, join_file
 from weftwork.agent.remote import Facts, RemoteAgent
 from weftwork.agent.state import Identity, StateFolder
 from weftwork.apps.backends import open_host
+from weftwork.apps.host_interface import Interface, serving_interface
 from weftwork.apps.machine_files import HostBundler
 from weftwork.apps.node import only_agent, run_process
 from weftwork.base.errors import Failure, Kind, Refusal
@@ -18,37 +21,62 @@ from weftwork.drivers.linux.flow_log import LinuxFlowSource
 from weftwork.drivers.linux.probe import HostCapabilities, probe
 from weftwork.drivers.linux.rules_watch import RulesWatch
 from weftwork.reconciler.reconciler import Pace
+from weftwork.seams.driver import Driver
 from weftwork.seams.flows import FlowSource, TakeSeen
 from weftwork.telemetry.logs import start_logging
 
 
-def start(server: str, token_file: Path | None, state: Path, audit_s: float) -> int:
+@dataclass(frozen=True, slots=True)
+class HostSettings:
+    """`interface` is None when nobody is to ask for networks at the host itself."""
+
+    state: Path
+    server: str = ""
+    token_file: Path | None = None
+    audit_s: float = 10.0
+    is_alone: bool = False
+    interface: Interface | None = None
+
+
+def start(how: HostSettings) -> int:
     """Run it as this process; its exit code."""
     start_logging()
-    return run_process(_run(server, token_file, state, audit_s))
+    return run_process(_run(how))
 
 
-async def _run(server: str, token_file: Path | None, state: Path, audit_s: float) -> None:
+async def _run(how: HostSettings) -> None:
     """Until SIGTERM or SIGINT. What was programmed stays."""
-    folder = StateFolder(state)
+    folder = StateFolder(how.state)
     folder.prepare()
     with only_agent(), ExitStack() as stack:
-        identity = await _identity(folder, server, token_file)
+        identity = None if how.is_alone else await _identity(folder, how.server, how.token_file)
+        deployment = identity.deployment if identity else folder.own_deployment()
         capabilities = await asyncio.to_thread(probe)
         suspected = _Suspected()
         watch = RulesWatch(suspected.take)
         stack.callback(watch.close)
-        async with open_host(identity.deployment, watch, capabilities) as driver:
-            offers = HostOffers()
-            agent = RemoteAgent(identity, folder, driver, _facts(capabilities), Pace(audit_s=audit_s), offers)
-            offers.bundler = HostBundler(agent.scopes)
+        async with open_host(deployment, watch, capabilities) as driver, AsyncExitStack() as serving:
+            facts, pace = _facts(capabilities), Pace(audit_s=how.audit_s)
+            agent = _remote(identity, folder, driver, facts, pace) if identity else LoneAgent(driver, pace)
             suspected.agent = agent
+            if how.interface is not None:
+                opening = serving_interface(
+                    how.interface, how.state, folder, agent.loop, capabilities, has_ipv6=facts.has_ipv6
+                )
+                await serving.enter_async_context(opening)
             working = asyncio.create_task(agent.run(), name="agent")
             for one in (signal.SIGTERM, signal.SIGINT):
                 asyncio.get_running_loop().add_signal_handler(one, working.cancel)
             await asyncio.wait((working,))
             if not working.cancelled() and (error := working.exception()):
                 raise error
+
+
+def _remote(identity: Identity, folder: StateFolder, driver: Driver, facts: Facts, pace: Pace) -> RemoteAgent:
+    offers = HostOffers()
+    agent = RemoteAgent(identity, folder, driver, facts, pace, offers)
+    offers.bundler = HostBundler(agent.scopes)
+    return agent
 
 
 class HostOffers:
@@ -65,7 +93,7 @@ class HostOffers:
 class _Suspected:
     """Who is to look when somebody else changes rules: the agent, as soon as there is one."""
 
-    agent: RemoteAgent | None = None
+    agent: RemoteAgent | LoneAgent | None = None
 
     def take(self, scopes: frozenset[str]) -> None:
         if self.agent is not None:

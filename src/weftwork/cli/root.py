@@ -22,15 +22,18 @@ from weftwork.cli.login import login, logout, whoami
 from weftwork.cli.manual import man
 from weftwork.cli.nat import dnat, snat
 from weftwork.cli.network_policy import network_policy
+from weftwork.cli.nic import nic
 from weftwork.cli.output import is_text, print_data
 from weftwork.cli.peering import peering
 from weftwork.cli.port import port
 from weftwork.cli.quota import quota
 from weftwork.cli.reach_test import reach_test
 from weftwork.cli.reference import reference
+from weftwork.cli.router import router
 from weftwork.cli.security_group import security_group
 from weftwork.cli.settings import Output, current
 from weftwork.cli.ssh_key import ssh_key
+from weftwork.cli.stack import stack
 from weftwork.cli.subnet import subnet
 from weftwork.cli.target import leaks, target
 from weftwork.cli.tcpdump import tcpdump
@@ -60,6 +63,9 @@ _COMMANDS = (
     rollback,
     confirm,
     host,
+    stack,
+    nic,
+    router,
     quota,
     token,
     audit,

@@ -180,7 +180,7 @@ def test_a_change_goes_to_the_hosts_that_hold_the_project_and_no_further(fleet: 
 
 def test_a_second_agent_with_the_same_identity_is_refused(fleet: Fleet) -> None:
     folder = fleet.lab.folder
-    shutil.copytree(folder / "h1" / "agent", folder / "twin")
+    shutil.copytree(folder / "h1" / "agent", folder / "twin", ignore=shutil.ignore_patterns("*.sock"))
     log = folder / "twin.log"
     twin = fleet.server_machine.start(
         sys.executable, "-m", "weftwork.apps.weft", "agent", "--state", str(folder / "twin"), log=log

@@ -66,7 +66,8 @@ class Shell:
         """The lines it answers. What goes to the background is waited for until it answers."""
         if command.endswith("&"):
             self._tell(f"{command.removesuffix('&')} >{self._log} 2>&1 &")
-            ready = f"for i in $(seq {READY_ATTEMPTS}); do weft target list -o name && break; done"
+            asked = "stack" if command.startswith("weft agent") else "target"
+            ready = f"for i in $(seq {READY_ATTEMPTS}); do weft {asked} list -o name && break; done"
             return self.type(ready)
         self._tell(f"{command}\necho; echo __done__")
         return list(self._answer())

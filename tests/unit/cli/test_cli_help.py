@@ -16,7 +16,10 @@ ROOT = Path(__file__).parents[3]
 VERBS = dict(commands())
 LOCAL_VERBS = ("completion", "version", "logout", "man", "schema", "context ", "config ")
 """Those that ask no server."""
-ASKING = {name: command for name, command in VERBS.items() if not name.startswith(LOCAL_VERBS)}
+OF_THE_HOST = ("stack ", "nic ", "router ")
+"""Those that ask the agent of this host."""
+ASKING = {name: command for name, command in VERBS.items() if not name.startswith((*LOCAL_VERBS, *OF_THE_HOST))}
+ASKING_THE_AGENT = {name: command for name, command in VERBS.items() if name.startswith(OF_THE_HOST)}
 
 
 @pytest.mark.parametrize("command", VERBS.values(), ids=VERBS.keys())
@@ -119,6 +122,19 @@ def test_without_a_server_each_command_says_what_to_do(command: Command) -> None
     assert result.stderr == (
         "error: SERVER_UNREACHABLE: no server answers at unix:/nonexistent/weftwork.sock\n"
         "next: start one with `weft up`, or name another with --server or WEFT_SERVER\n"
+    )
+
+
+@pytest.mark.parametrize("command", ASKING_THE_AGENT.values(), ids=ASKING_THE_AGENT.keys())
+def test_without_an_agent_each_command_says_what_to_do(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WEFT_AGENT", "/nonexistent/agent.sock")
+
+    result = run(*shlex.split(command.examples[0])[1:])
+
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr == (
+        "error: AGENT_UNREACHABLE: no agent answers at /nonexistent/agent.sock, or it does not let you\n"
+        "next: start `weft agent`, as a user that it allows, or name its socket with --agent\n"
     )
 
 

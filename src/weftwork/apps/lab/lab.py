@@ -137,7 +137,7 @@ class Lab:
             sys.executable,
             *("-m", "weftwork.apps.weft", "agent"),
             *("--server", f"{UNDERLAY[1]}:{AGENTS_PORT}", "--token-file", str(folder / "join")),
-            *("--state", str(folder / "agent")),
+            *("--state", str(folder / "agent"), "--underlay", host.underlay),
             log=folder / "agent.log",
         )
         self._save()
