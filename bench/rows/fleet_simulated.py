@@ -13,6 +13,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 from bench.figure import Figure
+from bench.filling import port_id
 from bench.run import Run
 from weftwork.actions import rows, vpcs
 from weftwork.allocator.addresses import FIRST_HOST, address_at
@@ -22,6 +23,7 @@ from weftwork.apps.backends import fleet_lower
 from weftwork.apps.settings import Settings
 from weftwork.base.tenancy import ProjectKey
 from weftwork.controller.fleet import FleetController
+from weftwork.controller.judging import host_judge
 from weftwork.controller.publisher import ALONE
 from weftwork.model.host import Host, HostFacts, Role
 from weftwork.model.intent import Intent, ProjectIntent, Thing
@@ -88,7 +90,7 @@ async def _cost(run: Run, hosts: int) -> Cost:
     gc.disable()  # As a server does until what it knows is in memory.
     before_kib = _resident_kib()
     view = SpreadView(intent=_intent(run, hosts), hosts=dict(_hosts(hosts)))
-    controller = FleetController(view, _NoClock(), fleet_lower(Settings()), lambda: None, "")  # type: ignore[arg-type]
+    controller = FleetController(view, _NoClock(), fleet_lower(Settings()), host_judge, "")  # type: ignore[arg-type]
     began, cpu = time.perf_counter(), time.process_time()
     controller.start()
     publishing = asyncio.create_task(controller.run(ALONE))
@@ -152,7 +154,7 @@ def _things(owner: ProjectKey, number: int, hosts: list[str]) -> Iterator[Thing]
     for one in range(PORTS_EACH):
         yield Port(
             owner=owner,
-            id=f"{number:08x}-0000-4000-8000-{one:012x}",
+            id=port_id(number, one),
             name=f"port{one}",
             subnet=subnet.name,
             vm=f"vm{one}",
