@@ -20,12 +20,21 @@ History = Callable[[int], Awaitable[list[Entry]]]
 
 
 class Followed:
-    """Holds every change with a revision above `floor`; revisions rise, and need not be dense."""
+    """Holds every change with a revision above `floor`; revisions rise, and need not be dense.
 
-    def __init__(self, *, revisions_max: int = 4096, bytes_max: int = 16 * 1024 * 1024) -> None:
+    Those of one moment came at once: a watch tells them without a pause in between, so that nobody decides on some of
+    them.
+    """
+
+    def __init__(
+        self, *, revisions_max: int = 4096, bytes_max: int = 16 * 1024 * 1024, moment_of: Callable[[int], int] = int
+    ) -> None:
+        self._moment_of = moment_of
         self.revision = 0
         """Everything up to it was seen."""
         self.floor = 0
+        self.seen = 0
+        """How many changes, in all."""
         self._entries: deque[Entry] = deque()
         self._size_bytes = 0
         self._revisions_max = revisions_max
@@ -46,6 +55,7 @@ class Followed:
     def extend(self, entries: list[Entry], revision: int) -> None:
         """What follows the revision seen last, up to `revision`."""
         self._entries.extend(entries)
+        self.seen += len(entries)
         self._size_bytes += sum(entry.size_bytes for entry in entries)
         self.revision = revision
         while len(self._entries) > self._revisions_max or self._size_bytes > self._bytes_max:
@@ -96,7 +106,13 @@ class Followed:
 
     def _following(self, position: int) -> list[Entry]:
         start = bisect_right(self._entries, position, key=_revision)
-        return [self._entries[index] for index in range(start, min(start + _SLICE, len(self._entries)))]
+        end = min(start + _SLICE, len(self._entries))
+        while 0 < end < len(self._entries) and self._are_at_once(end - 1, end):
+            end += 1
+        return [self._entries[index] for index in range(start, end)]
+
+    def _are_at_once(self, one: int, other: int) -> bool:
+        return self._moment_of(self._entries[one].revision) == self._moment_of(self._entries[other].revision)
 
     def _wake(self) -> None:
         """Watches first: whoever waited for a revision finds that the views have seen it."""

@@ -637,7 +637,9 @@ def test_a_watch_left_behind_by_compaction_is_told_and_does_not_skip(own_place: 
                 if seen == len(written):
                     break
         except Compacted as compacted:
-            assert compacted.revision == compacted_at
+            # Commits of one moment are forgotten together, or not at all.
+            is_exact = own_place.is_dense
+            assert compacted.revision == compacted_at if is_exact else compacted.revision <= compacted_at
             assert written[seen] < compacted_at
 
     own_place.tell(story)
@@ -646,13 +648,12 @@ def test_a_watch_left_behind_by_compaction_is_told_and_does_not_skip(own_place: 
 def test_history_is_compacted_by_itself_to_about_what_is_to_be_kept(own_place: Place) -> None:
     async def story() -> None:
         store = await own_place.open(keep_revisions=300)
-        newest = 0
+        written: list[int] = []
         compacted_at = 0
         for _ in range(20):
-            written = await asyncio.gather(*(store.commit(writes(Put(f"k/{n}", b""))) for n in range(100)))
-            newest = max(written)
+            written += await asyncio.gather(*(store.commit(writes(Put(f"k/{n}", b""))) for n in range(100)))
         async with asyncio.timeout(10):
-            while not 300 <= newest - compacted_at <= 1000:
+            while not 300 <= sum(one > compacted_at for one in written) <= 1000:
                 with pytest.raises(Compacted) as compacted:
                     await anext(store.watch("", after=0))
                 compacted_at = compacted.value.revision

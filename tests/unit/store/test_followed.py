@@ -60,3 +60,24 @@ async def test_who_waits_is_let_go_when_the_time_is_over_or_the_store_is() -> No
     followed.end()
     assert not await waiting
     assert not await followed.reached(2, 60.0)
+
+
+async def test_nobody_has_a_turn_between_what_came_at_once() -> None:
+    """However much it was: who decides in between would have seen some of it."""
+    followed = Followed(moment_of=lambda revision: -(-revision // 1000))
+    followed.begin(0)
+    followed.extend([entry(revision) for revision in range(1, 1501)], 2000)
+    seen: list[int] = []
+    turns: list[int] = []
+
+    async def read() -> None:
+        async for change in followed.watch("", 0, no_history):
+            seen.append(change.revision)
+
+    reading = asyncio.create_task(read())
+    while len(seen) < 1500:
+        await asyncio.sleep(0)
+        turns.append(len(seen))
+    reading.cancel()
+
+    assert {one for one in turns if 0 < one <= 1000} == {1000}

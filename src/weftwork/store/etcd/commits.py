@@ -20,6 +20,8 @@ from weftwork.seams.store import Compare, Conflict, Empty, Put, Transaction, Unc
 from weftwork.store.etcd.client import PATIENCE_S, Etcd, last_written, put, range_of
 from weftwork.store.etcd.errors import What, failure_of, what_of
 from weftwork.store.etcd.keys import Names, end_of
+from weftwork.store.etcd.moments import LAST, moment_of, placed, revision_of
+from weftwork.store.etcd.together import Outcome, Together, may_share
 
 SESSION_S = 3600
 """How long marks outlive a process that was killed."""
@@ -31,12 +33,17 @@ _PAUSE_S = 0.05
 class Slot:
     key: bytes
     known: int = 0
-    """The revision that last wrote it."""
+    """The moment that last wrote it."""
     number: int = 0
 
-    @property
-    def mark(self) -> bytes:
-        return b"%d" % self.number
+    def mark(self, place: int) -> bytes:
+        """Says which commit, and where in its moment it stood."""
+        return b"%d/%d" % (self.number, place)
+
+    def place_in(self, mark: bytes) -> int | None:
+        """None when the mark is another commit's, or a fence."""
+        number, _, place = mark.partition(b"/")
+        return int(place) if number == b"%d" % self.number else None
 
 
 class Commits:
@@ -49,6 +56,7 @@ class Commits:
         self._session = b""
         self._slots_made = 0
         self._free: list[Slot] = []
+        self._together = Together(etcd)
         self.doubts = 0
         """Commits of which, for a moment, nobody knew whether they had happened."""
 
@@ -65,7 +73,7 @@ class Commits:
         """Write a mark; its revision, which whoever follows our keys will come by."""
         request = pb.TxnRequest(success=[put(self._session + b"here", b"", self._lease)])
         answer = await self._etcd.txn(request)
-        return int(answer.header.revision)
+        return revision_of(answer.header.revision)
 
     async def keep(self) -> None:
         """Until cancelled: the session stays. One whose lease is lost goes on with another."""
@@ -89,7 +97,11 @@ class Commits:
         Failure STORE_UNAVAILABLE when nobody could be asked what became of it.
         """
         slot = self._free.pop() if self._free else self._new_slot()
-        revision = await self._carry_out(slot, transaction)
+        slot.number += 1
+        if may_share(transaction):
+            revision = await self._share(slot, transaction)
+        else:
+            revision = await self._carry_out(slot, transaction)
         self._free.append(slot)
         if isinstance(revision, Conflict):
             raise revision
@@ -99,11 +111,28 @@ class Commits:
         self._slots_made += 1
         return Slot(self._session + b"%d" % self._slots_made)
 
-    async def _carry_out(self, slot: Slot, transaction: Transaction) -> int | Conflict:
+    async def _share(self, slot: Slot, transaction: Transaction) -> int | Conflict:
+        """With others, and by itself when that did not go well."""
+
+        def request_at(place: int) -> pb.TxnRequest:
+            return self._request(slot, transaction, place=place)
+
+        match await self._together.carry_out(transaction, request_at):
+            case Outcome.REFUSED:
+                return await self._carry_out(slot, transaction, asks=True)
+            case Outcome.DOUBTFUL:
+                self.doubts += 1
+                await asyncio.sleep(_PAUSE_S)
+                return await self._carry_out(slot, transaction, is_doubtful=True, asks=True)
+            case moment, revision:
+                slot.known = moment
+                return revision
+
+    async def _carry_out(
+        self, slot: Slot, transaction: Transaction, *, is_doubtful: bool = False, asks: bool = False
+    ) -> int | Conflict:
         """After a failure the slot is not used again: what was sent may still arrive."""
         deadline = asyncio.get_running_loop().time() + PATIENCE_S
-        slot.number += 1
-        is_doubtful = asks = False
         while True:
             request = self._request(slot, transaction, is_doubtful=is_doubtful, asks=asks)
             try:
@@ -119,7 +148,7 @@ class Commits:
                 continue
             if answer.succeeded:
                 slot.known = answer.header.revision
-                return slot.known
+                return revision_of(slot.known)
             if not asks:
                 asks = True
                 continue
@@ -135,12 +164,21 @@ class Commits:
                     "STORE_UNAVAILABLE", f"{self._etcd.place}: the session is lost, a commit with it in doubt"
                 )
             slot.known = found[0].mod_revision
-            if found[0].value == slot.mark:
-                return slot.known
+            place = slot.place_in(found[0].value)
+            if place is not None:
+                return revision_of(slot.known, place)
             # Our fence: its answer was lost, so the compares are judged once more.
             slot.number += 1
 
-    def _request(self, slot: Slot, transaction: Transaction, *, is_doubtful: bool, asks: bool) -> pb.TxnRequest:
+    def _request(
+        self,
+        slot: Slot,
+        transaction: Transaction,
+        *,
+        place: int = LAST,
+        is_doubtful: bool = False,
+        asks: bool = False,
+    ) -> pb.TxnRequest:
         """`asks` for what is in the way: only once something is, for most of the time nothing is."""
         unwritten = last_written(slot.key, slot.known)
         reads = [range_of(self._what_is_in_the_way(compare)) for compare in transaction.compares] if asks else []
@@ -153,13 +191,16 @@ class Commits:
             reads.insert(0, pb.RequestOp(request_txn=fence))
         return pb.TxnRequest(
             compare=[unwritten, *map(self._compare, transaction.compares)],
-            success=[put(slot.key, slot.mark, self._lease), *map(self._write, transaction.writes)],
+            success=[
+                put(slot.key, slot.mark(place), self._lease),
+                *(self._write(one, place) for one in transaction.writes),
+            ],
             failure=reads,
         )
 
     def _compare(self, compare: Compare) -> pb.Compare:
         if isinstance(compare, Unchanged):
-            return last_written(self._names.of(compare.key), compare.revision)
+            return last_written(self._names.of(compare.key), moment_of(compare.revision))
         # It holds for every key in the range, and a range without keys counts as one last written at 0.
         prefix = self._names.of(compare.prefix)
         return pb.Compare(
@@ -167,12 +208,12 @@ class Commits:
             result=pb.Compare.LESS,
             key=prefix,
             range_end=end_of(prefix),
-            mod_revision=compare.since + 1,
+            mod_revision=moment_of(compare.since) + 1,
         )
 
-    def _write(self, write: Write) -> pb.RequestOp:
+    def _write(self, write: Write, place: int) -> pb.RequestOp:
         if isinstance(write, Put):
-            return put(self._names.of(write.key), write.value)
+            return put(self._names.of(write.key), placed(write.value, place))
         return pb.RequestOp(request_delete_range=pb.DeleteRangeRequest(key=self._names.of(write.key)))
 
     def _what_is_in_the_way(self, compare: Compare) -> pb.RangeRequest:
@@ -183,7 +224,7 @@ class Commits:
             key=prefix,
             range_end=end_of(prefix),
             keys_only=True,
-            min_mod_revision=compare.since + 1,
+            min_mod_revision=moment_of(compare.since) + 1,
             limit=0 if compare.since else 1,
         )
 
@@ -204,10 +245,10 @@ def _conflict(transaction: Transaction, reads: Iterable[pb.ResponseOp]) -> Confl
     for compare, read in zip(transaction.compares, reads, strict=True):
         revisions = [kv.mod_revision for kv in read.response_range.kvs]
         newest = max(revisions, default=0)
-        holds = not revisions if isinstance(compare, Empty) else newest == compare.revision
+        holds = not revisions if isinstance(compare, Empty) else newest == moment_of(compare.revision)
         if not holds:
             failed.append(compare)
             in_the_way = max(in_the_way, newest)
     if not failed:
         raise Failure("STORE_UNAVAILABLE", "etcd: a mark of ours was written by somebody else")
-    return Conflict(tuple(failed), in_the_way)
+    return Conflict(tuple(failed), revision_of(in_the_way))

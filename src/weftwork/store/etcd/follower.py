@@ -12,6 +12,7 @@ from weftwork.rpc.generated.etcdserverpb import etcd_pb2 as pb
 from weftwork.seams.store import Compacted
 from weftwork.store.etcd.client import ATTEMPT_S, PATIENCE_S, Etcd
 from weftwork.store.etcd.keys import Names, end_of
+from weftwork.store.etcd.moments import LAST, place_in, revision_of, value_in, whole_until
 from weftwork.store.followed import Followed
 from weftwork.store.recent import Entry, Pair
 
@@ -86,33 +87,37 @@ class Follower:
         (It lets one begin at the revision compacted, where removals are forgotten already.)
         """
         root = self._names.root
-        return pb.WatchCreateRequest(key=root, range_end=end_of(root), start_revision=max(after, 1))
+        return pb.WatchCreateRequest(key=root, range_end=end_of(root), start_revision=max(whole_until(after), 1))
 
     def _entries(self, response: pb.WatchResponse, after: int) -> list[Entry]:
-        """A revision's events come together, in the order they were written."""
-        return [
-            self._entry(revision, list(events))
-            for revision, events in groupby(response.events, key=_revision)
-            if revision > after
-        ]
+        """A moment's events come together, in the order they were written; the last entry is the end of a moment."""
+        entries: list[Entry] = []
+        for moment, events in groupby(response.events, key=_moment):
+            things = [event for event in events if event.kv.key.startswith(self._names.things)]
+            entries += [self._entry(revision_of(moment, place), list(some)) for place, some in groupby(things, _place)]
+            if not entries or entries[-1].revision != revision_of(moment):
+                entries.append(Entry(revision_of(moment), [], 0))
+        return [entry for entry in entries if entry.revision > after]
 
     def _entry(self, revision: int, events: list[pb.Event]) -> Entry:
-        things = self._names.things
         pairs: list[Pair] = [
-            (self._names.key(event.kv.key), event.kv.value if event.type == pb.Event.PUT else None)
+            (self._names.key(event.kv.key), value_in(event.kv.value) if event.type == pb.Event.PUT else None)
             for event in events
-            if event.kv.key.startswith(things)
         ]
         size_bytes = sum(len(key) + len(value or b"") + _OVERHEAD_BYTES for key, value in pairs)
         return Entry(revision, pairs, size_bytes)
 
 
-def _revision(event: pb.Event) -> int:
+def _moment(event: pb.Event) -> int:
     return event.kv.mod_revision
+
+
+def _place(event: pb.Event) -> int:
+    return place_in(event.kv.value) if event.type == pb.Event.PUT else LAST
 
 
 def _check(response: pb.WatchResponse) -> None:
     if response.compact_revision:
-        raise Compacted(response.compact_revision)
+        raise Compacted(revision_of(response.compact_revision))
     if response.canceled:
         raise Failure("STORE_UNAVAILABLE", f"etcd ended a watch: {response.cancel_reason}")

@@ -1,6 +1,7 @@
-"""The seam's store over etcd. Revisions are etcd's own: they rise, and skip what others wrote there."""
+"""The seam's store over etcd. Revisions are made of etcd's own: they rise, and skip what others wrote there."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Sequence
 from typing import Any, Self
 
@@ -12,11 +13,13 @@ from weftwork.store.etcd.commits import Commits
 from weftwork.store.etcd.errors import EtcdFailure, What
 from weftwork.store.etcd.follower import Follower
 from weftwork.store.etcd.keys import Names, end_of
+from weftwork.store.etcd.moments import moment_of, place_in, revision_of, value_in, whole_until
 from weftwork.store.followed import Followed
 from weftwork.store.keys import check_key, check_prefix, check_transaction, first_after
 
 KEEP_REVISIONS = 100_000
 _TRIM_PIECE = 256
+_TRIM_MOMENTS = 8
 _FOLLOWING_S = 2.0
 """How long a commit that is done waits for this process' watches to have seen it."""
 _PAGE_BYTES = 4 * 1024 * 1024
@@ -35,7 +38,7 @@ class EtcdStore:
         self.etcd = etcd
         self.names = Names(etcd.place.prefix.encode())
         self._keep_revisions = keep_revisions
-        self._followed = Followed()
+        self._followed = Followed(moment_of=moment_of)
         self._commits = Commits(etcd, self.names)
         self._follower = Follower(etcd, self.names, self._followed, self._commits.mark)
         self._compacted = 0
@@ -106,7 +109,9 @@ class EtcdStore:
     async def _pages(self, prefix: str, after: str, limit: int, revision: int) -> AsyncIterator[RangeResult]:
         """At least one, all as of `revision`, or when that is 0 of the first one's."""
         request = pb.RangeRequest(
-            key=self.names.of(first_after(prefix, after)), range_end=end_of(self.names.of(prefix)), revision=revision
+            key=self.names.of(first_after(prefix, after)),
+            range_end=end_of(self.names.of(prefix)),
+            revision=moment_of(revision),
         )
         count, page_records = 0, _PAGE_RECORDS
         more = request.key < request.range_end
@@ -119,7 +124,7 @@ class EtcdStore:
             more = more and page.more
             records = tuple(map(self._record, page.kvs)) if request.key < request.range_end else ()
             count += len(records)
-            yield RangeResult(records, request.revision, more)
+            yield RangeResult(records, revision_of(request.revision), more)
             if not more or (limit and count >= limit):
                 return
             request.key = page.kvs[-1].key + b"\0"
@@ -154,7 +159,7 @@ class EtcdStore:
 
     async def _see_all(self) -> None:
         newest = await self.etcd.range(pb.RangeRequest(key=self.names.leader, count_only=True))
-        if self._followed.revision < newest.header.revision:
+        if self._followed.revision < revision_of(newest.header.revision):
             # What came last may be somebody else's, whom we do not follow.
             await self._followed.reached(await self._commits.mark(), _FOLLOWING_S)
 
@@ -172,16 +177,18 @@ class EtcdStore:
         await self._compact(revision)
 
     async def _compact(self, revision: int) -> None:
-        request = pb.CompactionRequest(revision=revision)
+        """No moment is forgotten in part."""
+        moment = whole_until(revision)
+        request = pb.CompactionRequest(revision=moment)
         try:
             await self.etcd.call("compaction", request, lambda member: member.kv.Compact)
         except EtcdFailure as failure:
             if failure.what is What.FUTURE:
                 newest = await self.etcd.range(pb.RangeRequest(key=self.names.leader, count_only=True))
-                return await self._compact(newest.header.revision)
+                return await self._compact(revision_of(newest.header.revision))
             if failure.what is not What.COMPACTED:
                 raise
-        self._compacted = max(self._compacted, revision)
+        self._compacted = max(self._compacted, revision_of(moment))
         return None
 
     async def close(self) -> None:
@@ -204,18 +211,28 @@ class EtcdStore:
             await self.etcd.close()
 
     async def _trim(self) -> None:
-        """History is kept for `keep_revisions`; each server sees to it, and one comes first."""
+        """History is kept for `keep_revisions`; each server sees to it, and one comes first.
+
+        A moment has one commit at least: of so many moments, the older ones are not kept. How many more some had is
+        known of those that came since we began.
+        """
+        followed = self._followed
+        milestones = deque([(followed.seen, followed.revision)])
         while True:
-            await self._followed.reached(self._compacted + self._keep_revisions + _TRIM_PIECE, 3600.0)
-            revision = self._followed.revision - self._keep_revisions
-            if revision > self._compacted:
+            await followed.reached(followed.revision + revision_of(_TRIM_MOMENTS), 3600.0)
+            if followed.seen - milestones[-1][0] >= _TRIM_PIECE:
+                milestones.append((followed.seen, followed.revision))
+            due = followed.revision - revision_of(self._keep_revisions + _TRIM_PIECE)
+            while len(milestones) > 1 and followed.seen - milestones[0][0] >= self._keep_revisions:
+                due = max(due, milestones.popleft()[1])
+            if due > self._compacted:
                 try:
-                    await self._compact(revision)
+                    await self._compact(due)
                 except Failure:
                     await asyncio.sleep(_FOLLOWING_S)
 
     def _record(self, kv: pb.KeyValue) -> Record:
-        return Record(self.names.key(kv.key), kv.value, kv.mod_revision)
+        return Record(self.names.key(kv.key), value_in(kv.value), revision_of(kv.mod_revision, place_in(kv.value)))
 
     def _check_open(self) -> None:
         if self._closing is not None:
