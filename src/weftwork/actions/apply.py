@@ -5,6 +5,7 @@ It is decided step by step on the scratch view of a batch: first what goes, then
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypedDict
 
 from weftwork.access.decision import check_project, no_such_project
 from weftwork.access.roles import Role
@@ -18,6 +19,7 @@ from weftwork.actions.network import Network, Stored
 from weftwork.actions.object_lines import is_same
 from weftwork.actions.reach_tests import Wanted
 from weftwork.base import codes
+from weftwork.base.addresses import Address
 from weftwork.base.tenancy import ProjectKey
 from weftwork.declare.differences import leads_as_said, matches, replacements, unwanted
 from weftwork.declare.project import DEFAULT, GroupSpec, PortSpec, ProjectSpec, SubnetSpec
@@ -225,11 +227,7 @@ class _Application:
                     self._on,
                     owner=self._owner,
                     subnet=name,
-                    dhcp_enabled=spec.dhcp,
-                    dns_servers=spec.dns_servers,
-                    domain_name=spec.domain,
-                    ntp_servers=spec.ntp_servers,
-                    lease_time_s=spec.lease_time_s,
+                    **_dhcp(spec),
                 )
             await self._share(name, spec)
 
@@ -239,11 +237,7 @@ class _Application:
             owner=self._owner,
             name=name,
             cidr=spec.cidr,
-            dhcp_enabled=spec.dhcp,
-            dns_servers=spec.dns_servers,
-            domain_name=spec.domain,
-            ntp_servers=spec.ntp_servers,
-            lease_time_s=spec.lease_time_s,
+            **_dhcp(spec),
         )
 
     async def _share(self, name: str, spec: SubnetSpec) -> None:
@@ -355,6 +349,26 @@ class _Application:
         ]
         if tests:
             await reach_tests.apply_reach_tests(self._on, owner=self._owner, wanted=tests, prune=False)
+
+
+class _Dhcp(TypedDict):
+    """What a subnet tells its guests, as it is called when one is made and when one is changed."""
+
+    dhcp_enabled: bool
+    dns_servers: tuple[Address, ...]
+    domain_name: str
+    ntp_servers: tuple[Address, ...]
+    lease_time_s: int
+
+
+def _dhcp(spec: SubnetSpec) -> _Dhcp:
+    return {
+        "dhcp_enabled": spec.dhcp,
+        "dns_servers": spec.dns_servers,
+        "domain_name": spec.domain,
+        "ntp_servers": spec.ntp_servers,
+        "lease_time_s": spec.lease_time_s,
+    }
 
 
 def _is_touched(change: Changed) -> bool:

@@ -71,32 +71,23 @@ class _AttachmentRow(_Row, omit_defaults=True):
     host: str = ""
 
 
-class _PortRow(_Row):
+class _PortRead(_Row):
+    """Without what the key says already: the most numerous row, so what is read of it is what is needed."""
+
     id: str
+    subnet_id: str
+    vm_id: str | None
+    mac_address: str
+    ip_addresses: list[str]
+    security_group_ids: list[str]
+    created_at: int
+    name: str
+    attachment: _AttachmentRow | None
+
+
+class _PortRow(_PortRead):
     org_id: str
     project_id: str
-    subnet_id: str
-    vm_id: str | None
-    mac_address: str
-    ip_addresses: list[str]
-    security_group_ids: list[str]
-    created_at: int
-    name: str
-    attachment: _AttachmentRow | None
-
-
-class _PortRead(_Row):
-    """Without what the key says already."""
-
-    id: str
-    subnet_id: str
-    vm_id: str | None
-    mac_address: str
-    ip_addresses: list[str]
-    security_group_ids: list[str]
-    created_at: int
-    name: str
-    attachment: _AttachmentRow | None
 
 
 class _RuleRow(_Row):
