@@ -41,7 +41,7 @@ test: packages-test check ## everything: the checks, and every other suite
 	$(call stock,900,bridges vlan,-m stock -k 'not (br_netfilter and vlan)' tests/system)
 
 # What speaks of packets, whatever carries them, and what an OVN of our own must survive.
-OVN_TESTS := $(foreach of,groups dhcp isolation nat spoofing changes ports ovn_daemons,tests/system/test_$(of).py)
+OVN_TESTS := $(foreach of,groups dhcp isolation nat spoofing changes ports flow_logs ovn_daemons,tests/system/test_$(of).py)
 
 test-ovn: packages-test $(VENV)/project ## the packet tests over an OVN of our own
 	$(call suites,$(OVN_TESTS),WEFT_TEST_VARIANTS=ovn,$(APART_EACH))

@@ -20,7 +20,7 @@ from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.model.network_policy import PolicyKind
 from weftwork.model.port import Attachment, AttachmentKind
 from weftwork.model.security_group import GroupRef, Protocol, Rule
-from weftwork.program.ovn import AclAction, AclDirection
+from weftwork.program.ovn import AclAction, AclDirection, AclLog
 from weftwork.program.resource import Program, Resource
 from weftwork.program.texts import text_of
 from weftwork.testing import strategies as make
@@ -141,6 +141,8 @@ def otherwise(resource: Resource, field: str) -> object:
             return AclDirection.TO_PORT if direction is AclDirection.FROM_PORT else AclDirection.FROM_PORT
         case AclAction() as action:
             return AclAction.DROP if action is not AclAction.DROP else AclAction.ALLOW
+        case _ if field == "log":
+            return AclLog("weft-1/1 out denied_out", "weft-1.log")
         case IPv4Network() | IPv4Address():
             return IPv4Network("192.0.2.0/29")
         case tuple() as values if values and isinstance(values[0], tuple):

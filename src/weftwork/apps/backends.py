@@ -13,7 +13,7 @@ from weftwork.agent.composite import CompositeDriver, Part
 from weftwork.apps.deployment import Deployment, LaterTakenOver, taken_over, together
 from weftwork.apps.settings import Settings
 from weftwork.base.errors import Failure, Kind, Refusal
-from weftwork.compiler.capabilities import LINUX, LINUX_VLAN, OVN, Carries
+from weftwork.compiler.capabilities import LINUX, LINUX_VLAN, OVN, OVN_ELSEWHERE, Carries
 from weftwork.compiler.linux.slices import compile_slice as compile_for_linux
 from weftwork.compiler.ovn import ground
 from weftwork.compiler.ovn.slices import compile_slice as compile_for_ovn
@@ -26,6 +26,7 @@ from weftwork.drivers.chassis.chassis import Chassis, find_chassis
 from weftwork.drivers.chassis.datapath import Datapath
 from weftwork.drivers.chassis.devices import turn_off_checksum_offload
 from weftwork.drivers.chassis.driver import ChassisDriver
+from weftwork.drivers.chassis.flow_log import OvnFlowSource
 from weftwork.drivers.chassis.trace import OvnInjector
 from weftwork.drivers.dhcp.driver import DhcpDriver
 from weftwork.drivers.linux.driver import LinuxDriver
@@ -215,6 +216,7 @@ async def _private_ovn(settings: Settings, ours: Deployment) -> Backend:
         parts,
         partial(_look_after, ovn, host.external),
         injector=OvnInjector(datapath, chassis, str(ovn.southbound)),
+        flow_source=partial(OvnFlowSource, ovn.packet_log, begin_anew=ovn.begin_log_anew),
         judge=_ovn_judge(profile),
         others=_others(ours, linux),
     )
@@ -246,9 +248,14 @@ async def _existing_ovn(settings: Settings, ours: Deployment) -> Backend:
         Part("chassis", driver, (ChassisResource,)),
     )
     injector = OvnInjector(datapath, driver, chassis.southbound, tls_of(settings))
-    others = _others(ours, northbound, driver)
+    packet_log = settings.network_ovn_controller_log
     return Backend(
-        partial(compile_for_ovn, profile=profile), parts, injector=injector, judge=_ovn_judge(profile), others=others
+        partial(compile_for_ovn, profile=profile),
+        parts,
+        injector=injector,
+        flow_source=partial(OvnFlowSource, Path(packet_log)) if packet_log else None,
+        judge=_ovn_judge(profile),
+        others=_others(ours, northbound, driver),
     )
 
 
@@ -269,7 +276,8 @@ def private_ovn(settings: Settings) -> PrivateOvn:
 def carries(settings: Settings) -> Carries:
     """What the data plane that the settings name is known to carry."""
     if settings.network_backend == "ovn":
-        return OVN
+        is_told = not settings.network_ovn_northbound_endpoint or settings.network_ovn_controller_log
+        return OVN if is_told else OVN_ELSEWHERE
     return LINUX_VLAN if settings.network_layout == "vlan" else LINUX
 
 

@@ -115,6 +115,8 @@ class Settings:
     """By falling priority; empty: this host."""
     network_ovn_physical_network: str = "external"
     """What the chassis call the external network in `ovn-bridge-mappings`."""
+    network_ovn_controller_log: str = ""
+    """The log file of this host's ovn-controller, where it writes the packets that are logged; empty: none are."""
     network_ovn_certificate: str = ""
     network_ovn_private_key: str = ""
     network_ovn_ca_certificate: str = ""

@@ -4,7 +4,7 @@ A table beside the compilers, which take for granted what it promises. Pure: it 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from weftwork.compiler.ovn.network_policy import RULES_MAX as OVN_POLICY_RULES_MAX
 from weftwork.model.intent import Intent, Thing, lodgers_of
@@ -24,6 +24,7 @@ class Carries:
     `policy_rules_max`: rules of all network policies of a project in one direction; an isolation counts one more.
     `link_ports_max`: attached ports of one link, which is a subnet, or with `link_is_vpc` the whole VPC.
     `port_zero`: rules may begin at transport port 0. `flow_logs`: packets can be logged.
+    `lies_logged`: those, too, whose source is not the port's own.
     """
 
     name: str
@@ -32,14 +33,16 @@ class Carries:
     link_is_vpc: bool = False
     port_zero: bool = True
     flow_logs: bool = True
+    lies_logged: bool = True
 
 
 EVERYTHING = Carries("any")
 LINUX = Carries("Linux", link_ports_max=BRIDGE_PORTS_MAX)
 LINUX_VLAN = Carries("Linux, layout `vlan`", link_ports_max=BRIDGE_PORTS_MAX, link_is_vpc=True)
-OVN = Carries("OVN", policy_rules_max=OVN_POLICY_RULES_MAX, port_zero=False, flow_logs=False)
+OVN = Carries("OVN", policy_rules_max=OVN_POLICY_RULES_MAX, port_zero=False, lies_logged=False)
+OVN_ELSEWHERE = replace(OVN, name="OVN of others, without `controller_log`", flow_logs=False)
 
-TABLE = (LINUX, LINUX_VLAN, OVN)
+TABLE = (LINUX, LINUX_VLAN, OVN, OVN_ELSEWHERE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,10 @@ def shortfalls(thing: Thing, intent: Intent, carries: Carries) -> Iterator[Short
     """Of a thing that is new or changed, in the intent that has it."""
     match thing:
         case Vpc() if thing.flow_log and not carries.flow_logs:
-            yield Shortfall("packets cannot be logged there", "Capture what a port sends and gets: weft tcpdump PORT.")
+            yield Shortfall(
+                "packets cannot be logged there",
+                "Name the log of this host's ovn-controller in network.ovn_controller_log.",
+            )
         case SecurityGroup():
             yield from _port_zero((*thing.ingress, *thing.egress), carries)
         case NetworkPolicy():

@@ -16,7 +16,7 @@ from weftwork.actions.view import IntentView
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model.intent import ProjectIntent, lodgers_of
 from weftwork.model.port import Port
-from weftwork.program.flow_log import ALLOWED
+from weftwork.program.flow_log import ALLOWED, hidden, is_hidden
 from weftwork.seams.flows import Flow, FlowSource, FlowsSeen, Seen
 
 REMEMBERED = 2000
@@ -98,8 +98,9 @@ class FlowBoard:
         sender = ports.by_device.get(seen.device) or ports.by_address.get(seen.source)
         receiver = ports.by_address.get(seen.destination)
         if seen.reason == ALLOWED:
-            yield from ((sender, "egress"),) if sender and _is_on(seen.host, sender) else ()
-            yield from ((receiver, "ingress"),) if receiver and _is_on(seen.host, receiver) else ()
+            out, in_ = seen.side != "in", seen.side != "out"
+            yield from ((sender, "egress"),) if sender and out and _is_on(seen.host, sender) else ()
+            yield from ((receiver, "ingress"),) if receiver and in_ and _is_on(seen.host, receiver) else ()
         elif receiver and (seen.side == "in" or not sender):
             yield receiver, "ingress"
         elif sender:
@@ -143,7 +144,7 @@ class FlowBoard:
                 direction=direction,
                 verdict="allowed" if seen.reason == ALLOWED else "dropped",
                 reason=seen.reason,
-                policy=seen.policy if port.owner == port.home else "",
+                policy=_policy_of(home, seen.policy) if home and port.owner == port.home else "",
                 protocol=seen.protocol,
                 source=seen.source,
                 destination=seen.destination,
@@ -187,6 +188,13 @@ class FlowBoard:
 def _is_on(host: str, port: Port) -> bool:
     """What passes is judged on the hosts of both ends: each tells of its own ports."""
     return not host or (port.attachment is not None and port.attachment.host == host)
+
+
+def _policy_of(home: ProjectIntent, said: str) -> str:
+    """By its name, if that had no room where the packet was logged."""
+    if not is_hidden(said):
+        return said
+    return next((name for name in home.policies if hidden(name) == said), "")
 
 
 def _is_wanted(flow: Flow, port: str, verdict: str) -> bool:

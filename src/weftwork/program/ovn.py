@@ -96,6 +96,20 @@ class LoadBalancerGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class Meter:
+    """So many packets a second, and no more, are told of whatever names it."""
+
+    rank: ClassVar[int] = 1
+    scope: str
+    name: str
+    per_second: int
+
+    @property
+    def key(self) -> Key:
+        return ("ovn-meter", self.scope, self.name)
+
+
+@dataclass(frozen=True, slots=True)
 class LogicalRouterPort:
     """`networks` are addresses with prefix lengths, as OVN writes them; `gateway_chassis` by falling priority.
 
@@ -180,6 +194,14 @@ class AclAction(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class AclLog:
+    """What a packet is called in the log of the chassis (`program/flow_log.py`), and the Meter that bounds how many."""
+
+    name: str
+    meter: str
+
+
+@dataclass(frozen=True, slots=True)
 class Acl:
     """A rule of a port group or a switch (`on`, which starts with the kind: `group <name>` or `switch <name>`).
 
@@ -194,6 +216,7 @@ class Acl:
     match: str
     action: AclAction
     after_load_balancing: bool = False
+    log: AclLog | None = None
 
     @property
     def key(self) -> Key:
@@ -287,6 +310,7 @@ OvnResource = (
     | PortGroup
     | AddressSet
     | LoadBalancerGroup
+    | Meter
     | LogicalRouterPort
     | LogicalSwitchPort
     | PortGroupMember

@@ -15,6 +15,7 @@ from weftwork.program.ovn import (
     LogicalRouterPort,
     LogicalSwitch,
     LogicalSwitchPort,
+    Meter,
     Nat,
     Options,
     OvnResource,
@@ -49,6 +50,8 @@ def words_of(resource: OvnResource) -> Iterator[str]:
             yield f"ovn address set {resource.name}"
         case AddressSetMember():
             yield f"ovn address {resource.address} in set {resource.set}"
+        case Meter():
+            yield f"ovn meter {resource.name} of {resource.per_second} packets a second"
         case LoadBalancerGroup():
             yield f"ovn load balancer group {resource.name}"
         case LoadBalancer():
@@ -81,6 +84,7 @@ def _decision(resource: OvnResource) -> Iterator[str]:
             yield f"ovn acl on {resource.on} {resource.direction.value} {resource.priority} {resource.action.value}"
             yield "after load balancing" if resource.after_load_balancing else ""
             yield f"if {resource.match}"
+            yield f"log as {resource.log.name}, meter {resource.log.meter}" if resource.log else ""
         case StaticRoute():
             yield f"ovn route {resource.prefix} by {resource.next_hop} on router {resource.router}"
             yield _said("through", resource.output_port)

@@ -7,19 +7,20 @@ from typing import Literal, Protocol
 from weftwork.base.tenancy import ProjectKey
 
 Verdict = Literal["allowed", "dropped"]
+Side = Literal["in", "out", "both"]
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
     """A packet as a data plane logged it in a scope. Addresses are empty where it was no IPv4 or ARP.
 
-    `side`: `out` if it was judged as the sender's, `in` as the receiver's. `device` is the one that it came from, if
-    that is known.
+    `side`: `out` if it was judged as the sender's, `in` as the receiver's, `both` as that of both. `device` is the one
+    that it came from, if that is known.
     """
 
     scope: str
     at_ns: int
-    side: Literal["in", "out"]
+    side: Side
     reason: str
     policy: str
     device: str

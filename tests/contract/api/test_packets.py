@@ -17,7 +17,7 @@ from weftwork.apps.bundle import SHOWN, NodeBundler
 from weftwork.apps.settings import Settings
 from weftwork.base.tenancy import ProjectKey
 from weftwork.client import ApiError
-from weftwork.compiler.capabilities import OVN
+from weftwork.compiler.capabilities import OVN_ELSEWHERE
 from weftwork.controller.conditions import ConditionBoard
 from weftwork.controller.flows import REMEMBERED, FlowBoard
 from weftwork.model.vpc import FlowLog
@@ -35,6 +35,8 @@ async def here(tmp_path: Path) -> AsyncIterator[World]:
 
 
 class HandSource:
+    followed_kinds = frozenset({"vpc"})
+
     def __init__(self) -> None:
         self.scopes: frozenset[str] = frozenset()
 
@@ -136,7 +138,7 @@ async def test_who_reads_slowly_is_told_how_many_are_missing(here: World, board:
 
 
 async def test_a_data_plane_that_logs_nothing_says_so(here: World) -> None:
-    here.network.settings = replace(here.network.settings, carries=OVN)
+    here.network.settings = replace(here.network.settings, carries=OVN_ELSEWHERE)
     with pytest.raises(ApiError, match="BACKEND_UNSUPPORTED"):
         await here.client.packets.set_flow_log(OURS, enabled=True)
     assert not (await here.client.packets.set_flow_log(OURS, enabled=False)).enabled

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 
 from weftwork.compiler.ovn import names
+from weftwork.compiler.ovn.flow_log import allowing
 from weftwork.compiler.ovn.guard import RULE
 from weftwork.compiler.ovn.peering import peer_vpcs
 from weftwork.model.intent import Intent
@@ -28,7 +29,7 @@ def _rule(intent: Intent, vpc: Vpc, own: str, rule: Rule, direction: AclDirectio
     if isinstance(rule.peer, GroupRef):
         yield PortGroup(names.scope_of(vpc), names.group_of(vpc, str(rule.peer)))
     for match in matches_of(intent, vpc, own, rule, direction):
-        yield Acl(
+        allowed = Acl(
             scope=names.scope_of(vpc),
             on=f"group {own}",
             direction=direction,
@@ -37,6 +38,7 @@ def _rule(intent: Intent, vpc: Vpc, own: str, rule: Rule, direction: AclDirectio
             action=AclAction.ALLOW_RELATED,
             after_load_balancing=direction is AclDirection.FROM_PORT,
         )
+        yield from allowing(vpc, allowed)
 
 
 def matches_of(intent: Intent, vpc: Vpc, own: str, rule: Rule, direction: AclDirection) -> Iterator[str]:

@@ -11,8 +11,10 @@ guest changes nothing of it. What comes from the router, or goes to it, is let p
 
 from collections.abc import Iterator
 from ipaddress import IPv4Address
+from typing import Literal, NamedTuple
 
 from weftwork.compiler.ovn import names
+from weftwork.compiler.ovn.flow_log import log_of
 from weftwork.model.vpc import Vpc
 from weftwork.program.ovn import Acl, AclAction, AclDirection, PortGroup
 from weftwork.program.resource import Resource
@@ -32,14 +34,15 @@ _RESERVED = "{67, 68, 4754, 4755, 4789, 4790, 6081, 6635, 8472}"
 """UDP ports of DHCP, and of GRE, VXLAN, VXLAN-GPE, Geneve, MPLS and Linux' first VXLAN (IANA service names)."""
 
 _REFUSED = (
-    f"ip.proto == {_PROTOCOLS_OF_TUNNELS}",
-    f"udp.src == {_RESERVED}",
-    f"udp.dst == {_RESERVED}",
+    (f"ip.proto == {_PROTOCOLS_OF_TUNNELS}", "tunnel"),
+    (f"udp.src == {_RESERVED}", "tunnel"),
+    (f"udp.dst == {_RESERVED}", "tunnel"),
     # Rules cannot see the ports of a part. (The datapath of the kernel puts datagrams together before they come here.)
-    "ip.is_frag",
+    ("ip.is_frag", "fragment"),
     # The datapath in user space takes these for the beginning of a connection.
-    "ct.new && tcp && (tcp.flags == 4/4 || tcp.flags == 1/1)",
+    ("ct.new && tcp && (tcp.flags == 4/4 || tcp.flags == 1/1)", "invalid"),
 )
+"""And how that is called where it is logged."""
 
 
 def guard_of_vpc(vpc: Vpc) -> Iterator[Resource]:
@@ -51,16 +54,16 @@ def guard_of_vpc(vpc: Vpc) -> Iterator[Resource]:
         (received, f"outport == @{ways}"),
     ):
         yield stage(vpc, ROUTER, match, AclAction.ALLOW)
-    for match in _REFUSED:
-        yield sent(vpc, GUARD, match, AclAction.DROP)
-        yield received(vpc, GUARD, match, AclAction.DROP)
+    for match, reason in _REFUSED:
+        yield sent(vpc, GUARD, match, AclAction.DROP, reason)
+        yield received(vpc, GUARD, match, AclAction.DROP, reason)
     # Port security asks of frames to many only who sends them, not who gets them.
-    yield sent(vpc, GUARD, "ip4 && eth.mcast", AclAction.DROP)
-    yield going(vpc, GUARD, f"ip4.dst == {NOWHERE}", AclAction.DROP)
+    yield sent(vpc, GUARD, "ip4 && eth.mcast", AclAction.DROP, "misdirected")
+    yield going(vpc, GUARD, f"ip4.dst == {NOWHERE}", AclAction.DROP, "misdirected")
     yield going(vpc, ARP, "arp", AclAction.ALLOW)
     yield received(vpc, ARP, "arp", AclAction.ALLOW)
-    yield going(vpc, DEFAULT, _ANYTHING, AclAction.DROP)
-    yield received(vpc, DEFAULT, _ANYTHING, AclAction.DROP)
+    yield going(vpc, DEFAULT, _ANYTHING, AclAction.DROP, "denied_out")
+    yield received(vpc, DEFAULT, _ANYTHING, AclAction.DROP, "denied_in")
 
 
 def guard_of_subnet(vpc: Vpc, gateway: IPv4Address, *, dhcp: bool) -> Iterator[Resource]:
@@ -70,22 +73,27 @@ def guard_of_subnet(vpc: Vpc, gateway: IPv4Address, *, dhcp: bool) -> Iterator[R
         yield sent(vpc, OWN_DHCP, request, AclAction.ALLOW)
         yield going(vpc, OWN_DHCP, request, AclAction.ALLOW)
     yield going(vpc, GATEWAY, f"icmp4.type == 8 && ip4.dst == {gateway}", AclAction.ALLOW_RELATED)
-    yield going(vpc, GUARD, f"ip4.dst == {gateway}", AclAction.DROP)
+    yield going(vpc, GUARD, f"ip4.dst == {gateway}", AclAction.DROP, "denied_router")
 
 
-def sent(vpc: Vpc, priority: int, match: str, action: AclAction) -> Acl:
-    """As a guest sent it."""
-    return _acl(vpc, AclDirection.FROM_PORT, priority, match, action)
+def sent(vpc: Vpc, priority: int, match: str, action: AclAction, reason: str = "", policy: str = "") -> Acl:
+    """As a guest sent it. What is dropped for a reason is logged where the VPC wants that."""
+    return _acl(vpc, AclDirection.FROM_PORT, priority, match, action, _Why(reason, policy))
 
 
-def going(vpc: Vpc, priority: int, match: str, action: AclAction) -> Acl:
+def going(vpc: Vpc, priority: int, match: str, action: AclAction, reason: str = "", policy: str = "") -> Acl:
     """As it goes on: with the destination that a port forward gave it."""
-    return _acl(vpc, AclDirection.FROM_PORT, priority, match, action, after_load_balancing=True)
+    return _acl(vpc, AclDirection.FROM_PORT, priority, match, action, _Why(reason, policy), after_load_balancing=True)
 
 
-def received(vpc: Vpc, priority: int, match: str, action: AclAction) -> Acl:
+def received(vpc: Vpc, priority: int, match: str, action: AclAction, reason: str = "", policy: str = "") -> Acl:
     """As a guest gets it."""
-    return _acl(vpc, AclDirection.TO_PORT, priority, match, action)
+    return _acl(vpc, AclDirection.TO_PORT, priority, match, action, _Why(reason, policy))
+
+
+class _Why(NamedTuple):
+    reason: str
+    policy: str
 
 
 def _acl(
@@ -94,9 +102,11 @@ def _acl(
     priority: int,
     match: str,
     action: AclAction,
+    why: _Why,
     *,
     after_load_balancing: bool = False,
 ) -> Acl:
+    side: Literal["in", "out"] = "in" if direction is AclDirection.TO_PORT else "out"
     return Acl(
         scope=names.scope_of(vpc),
         on=f"group {names.everywhere(vpc)}",
@@ -105,4 +115,5 @@ def _acl(
         match=match,
         action=action,
         after_load_balancing=after_load_balancing,
+        log=log_of(vpc, side, *why) if why.reason else None,
     )

@@ -38,7 +38,7 @@ def compile_nat(intent: Intent, vpc: Vpc, profile: OvnProfile) -> Iterator[Resou
     outer = {one.external_ip for one in dnats if isinstance(one.external_ip, IPv4Address)}
     inside = names.any_of([vpc.cidr, *(peer.cidr for peer in peer_vpcs(intent, vpc.owner))])
     if snat is None:
-        yield going(vpc, GUARD, f"ip4.dst != {inside}", AclAction.DROP)
+        yield going(vpc, GUARD, f"ip4.dst != {inside}", AclAction.DROP, "denied_to_outside")
     addresses = sorted(outer | ({snat} if snat else set()))
     if external is None or not addresses:
         return
@@ -48,9 +48,9 @@ def compile_nat(intent: Intent, vpc: Vpc, profile: OvnProfile) -> Iterator[Resou
     error = f"ip4.src == {vpc.cidr} && ip4.dst != {inside} && icmp4.type == {_ERRORS}"
     yield RouterPolicy(scope, router, GUARD, error, "drop")
     # A router would answer pings of these, too.
-    yield going(vpc, GUARD, f"ip4.dst == {names.any_of(addresses)}", AclAction.DROP)
+    yield going(vpc, GUARD, f"ip4.dst == {names.any_of(addresses)}", AclAction.DROP, "denied_router")
     # Who calls itself by such an address is given it as a source, which the rules would take for somebody outside.
-    yield received(vpc, GUARD, f"ip4.src == {names.any_of(addresses)}", AclAction.DROP)
+    yield received(vpc, GUARD, f"ip4.src == {names.any_of(addresses)}", AclAction.DROP, "spoofed_outside")
     yield from _from_outside(vpc, addresses)
     if snat:
         yield Nat(scope, router, "snat", snat, vpc.cidr)

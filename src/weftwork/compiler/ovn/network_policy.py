@@ -4,11 +4,12 @@ OVN 23.03 has no action that means `on to the groups`. So what a policy allows i
 groups, with both to match, and behind these it is dropped: the cost is the product, and is paid where policies allow.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from weftwork.compiler.ovn import names
+from weftwork.compiler.ovn.flow_log import allowing
 from weftwork.compiler.ovn.group import matches_of, services_of
 from weftwork.compiler.ovn.guard import GUARD, RULE, going, received
 from weftwork.model.intent import Intent, ProjectIntent
@@ -34,8 +35,15 @@ class _Way:
     def is_out(self) -> bool:
         return self.direction is AclDirection.FROM_PORT
 
-    def stage(self, vpc: Vpc, priority: int, match: str, action: AclAction) -> Acl:
-        return (going if self.is_out else received)(vpc, priority, match, action)
+    def allows(self, vpc: Vpc, priority: int, match: str) -> Iterator[Acl]:
+        yield from allowing(vpc, self._stage(vpc, priority, match, AclAction.ALLOW_RELATED))
+
+    def drops(self, vpc: Vpc, priority: int, match: str, reason: str, policy: str) -> Acl:
+        return self._stage(vpc, priority, match, AclAction.DROP, reason, policy)
+
+    @property
+    def _stage(self) -> Callable[..., Acl]:
+        return going if self.is_out else received
 
 
 _OUT = _Way(AclDirection.FROM_PORT, "ip4.src", "ip4.dst")
@@ -47,6 +55,7 @@ class _Placed:
     """A rule, or what an isolation denies after its rules (`rule` is None), with its place in the order."""
 
     place: int
+    policy: str
     about: str
     rule: PolicyRule | None
 
@@ -68,7 +77,7 @@ def compile_allowed(intent: Intent, vpc: Vpc, groups: Sequence[SecurityGroup]) -
                 for match in _matches(vpc, project, one.rule, way):
                     for given in _given(intent, vpc, groups, way):
                         whole = " && ".join((one.about, *match, given))
-                        yield way.stage(vpc, one.place, whole, AclAction.ALLOW_RELATED)
+                        yield from way.allows(vpc, one.place, whole)
 
 
 def _placed(vpc: Vpc, project: ProjectIntent, way: _Way) -> Iterator[_Placed]:
@@ -82,17 +91,17 @@ def _placed(vpc: Vpc, project: ProjectIntent, way: _Way) -> Iterator[_Placed]:
         about = f"{way.own} == {target}" + (f" && {way.other} != {target}" if isolates else "")
         for rule in (*policy.rules, *((None,) if isolates else ())):
             place -= 2
-            yield _Placed(place, about, rule)
+            yield _Placed(place, policy.name, about, rule)
 
 
 def _denied(vpc: Vpc, project: ProjectIntent, one: _Placed, way: _Way) -> Iterator[Resource]:
     if one.rule is None:
-        yield way.stage(vpc, one.place, one.about, AclAction.DROP)
+        yield way.drops(vpc, one.place, one.about, "isolated", one.policy)
         return
     if isinstance(one.rule.peer, GroupRef) and one.rule.peer.owner is None:
         yield PortGroup(names.scope_of(vpc), names.group_of(vpc, one.rule.peer.name))
     for match in _matches(vpc, project, one.rule, way):
-        yield way.stage(vpc, one.place - 1, " && ".join((one.about, *match)), AclAction.DROP)
+        yield way.drops(vpc, one.place - 1, " && ".join((one.about, *match)), "denied_by_policy", one.policy)
 
 
 def _given(intent: Intent, vpc: Vpc, groups: Sequence[SecurityGroup], way: _Way) -> Iterator[str]:

@@ -20,7 +20,7 @@ def compile_peerings(intent: Intent, vpc: Vpc) -> Iterator[Resource]:
     peers = peer_vpcs(intent, vpc.owner)
     if not peers:
         return
-    yield going(vpc, GUARD, f"ip4.dst == {vpc.cidr.network_address}", AclAction.DROP)
+    yield going(vpc, GUARD, f"ip4.dst == {vpc.cidr.network_address}", AclAction.DROP, "denied_router")
     for peer in peers:
         yield from _leg(vpc, peer)
 
@@ -32,7 +32,7 @@ def peer_vpcs(intent: Intent, owner: ProjectKey) -> list[Vpc]:
 def gateway_at_peers(intent: Intent, vpc: Vpc, gateway: IPv4Address) -> Iterator[Resource]:
     """A peer's router has nothing to say to anybody, though it would answer pings."""
     for peer in peer_vpcs(intent, vpc.owner):
-        yield going(peer, GUARD, f"ip4.dst == {gateway}", AclAction.DROP)
+        yield going(peer, GUARD, f"ip4.dst == {gateway}", AclAction.DROP, "denied_router")
 
 
 def _leg(vpc: Vpc, peer: Vpc) -> Iterator[Resource]:
@@ -48,7 +48,7 @@ def _leg(vpc: Vpc, peer: Vpc) -> Iterator[Resource]:
     yield StaticRoute(scope, router, peer.cidr, str(peer.cidr.network_address), leg)
     for strange in (f"ip4.src != {peer.cidr}", f"ip4.dst != {vpc.cidr}"):
         yield RouterPolicy(scope, router, GUARD, f'inport == "{leg}" && {strange}', "drop")
-    yield going(vpc, GUARD, f"ip4.dst == {peer.cidr.network_address}", AclAction.DROP)
+    yield going(vpc, GUARD, f"ip4.dst == {peer.cidr.network_address}", AclAction.DROP, "denied_router")
     # From outside, nothing has a peer's address.
     yield Acl(
         scope=names.EXTERNAL_SCOPE,

@@ -9,6 +9,7 @@ anything of it is; and a VPC's CIDR and VNI and a subnet's range, gateway, VLAN 
 from collections.abc import Iterator
 
 from weftwork.base.tenancy import ProjectKey
+from weftwork.compiler.ovn.flow_log import with_meters
 from weftwork.compiler.ovn.group import compile_group
 from weftwork.compiler.ovn.host import compile_host
 from weftwork.compiler.ovn.nat import compile_nat
@@ -30,7 +31,9 @@ def compile_slice(intent: Intent, slice_id: SliceId, profile: OvnProfile) -> Pro
         return frozenset(compile_host(profile))
     kind, org, name, *rest = slice_id
     project = intent.get(ProjectKey(org, name))
-    return frozenset(_compile(intent, project.vpc, kind, *rest, profile=profile) if project and project.vpc else ())
+    if project is None or project.vpc is None:
+        return frozenset()
+    return frozenset(with_meters(_compile(intent, project.vpc, kind, *rest, profile=profile)))
 
 
 def _compile(intent: Intent, vpc: Vpc, kind: str, name: str = "", *, profile: OvnProfile) -> Iterator[Resource]:

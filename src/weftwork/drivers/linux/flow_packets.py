@@ -6,9 +6,9 @@ from ipaddress import IPv4Address
 from typing import NamedTuple
 
 from weftwork.drivers.linux.netlink import as_text, attributes
-from weftwork.program.flow_log import GUARD, way_in
+from weftwork.program.flow_log import ALLOWED, GUARD, way_in
 from weftwork.program.linux import GUARD_REASONS
-from weftwork.seams.flows import Seen
+from weftwork.seams.flows import Seen, Side
 
 PACKET_MESSAGE = 4 << 8
 """NFNL_SUBSYS_ULOG, NFULNL_MSG_PACKET."""
@@ -58,7 +58,8 @@ def _seen(found: dict[int, bytes], scope: str, name_of: NameOf, now_ns: int) -> 
     ether_type = int.from_bytes(found.get(_HEADER, b"\0\0")[:2], "big")
     read = _read(ether_type, found.get(_PAYLOAD, b""))
     at_ns = _time(found.get(_TIMESTAMP, b"")) or now_ns
-    return Seen(scope, at_ns, way.side, reason, way.policy, name_of(index) if index else "", *read)
+    side: Side = "both" if reason == ALLOWED else way.side
+    return Seen(scope, at_ns, side, reason, way.policy, name_of(index) if index else "", *read)
 
 
 def _number(value: bytes) -> int:

@@ -103,8 +103,10 @@ def _relations(tables: Tables, row: Row) -> Relations:
     dhcp = [tables["DHCP_Options"][one] for one in each(row.get("dhcpv4_options", frozenset()))]
     chassis = [tables["Gateway_Chassis"][one] for one in each(row.get("gateway_chassis", frozenset()))]
     chassis.sort(key=lambda one: -one["priority"])
+    bands = [tables["Meter_Band"][one] for one in each(row.get("bands", frozenset()))]
     return Relations(
         load_balancer_group=rows.name_in_group(groups[0]) if groups else "",
         dhcp=dhcp[0]["external_ids"].get(rows.NAME, "") if dhcp else "",
         gateway_chassis=tuple(one["chassis_name"] for one in chassis),
+        per_second=bands[0]["rate"] if len(bands) == 1 and bands[0]["rate"] == bands[0]["burst_size"] else 0,
     )

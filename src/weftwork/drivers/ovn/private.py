@@ -26,6 +26,8 @@ PHYSICAL = "external"
 """The name by which the localnet port of the external network finds its bridge."""
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _PID_FILE = b"--pidfile="
+_QUIET = "--verbose=acl_log:syslog:off"
+"""Packets of tenants are nothing for the machine's own log."""
 _START_TIMEOUT_S = 30.0
 _STOP_TIMEOUT_S = 10.0
 
@@ -131,7 +133,7 @@ class PrivateOvn:
             _Daemon("ovn-northd", ("ovn-northd", north, south)),
             self._database("db", OVS_SCHEMA),
             _Daemon("ovs-vswitchd", ("ovs-vswitchd", "--disable-system", str(self.switch)), self._configure),
-            _Daemon("ovn-controller", ("ovn-controller", str(self.switch)), has_socket=False),
+            _Daemon("ovn-controller", ("ovn-controller", _QUIET, str(self.switch)), has_socket=False),
         )
 
     def _database(self, name: str, schema: Path) -> "_Daemon":
@@ -177,6 +179,18 @@ class PrivateOvn:
 
     def vsctl(self, *words: str) -> str:
         return self.run("ovs-vsctl", f"--db={self.switch}", "--timeout=20", *words)
+
+    @property
+    def packet_log(self) -> Path:
+        """Where ovn-controller writes what ACLs log, among other things."""
+        return self.folder / "ovn-controller.log"
+
+    def begin_log_anew(self) -> None:
+        """The one before is kept, and the one before that is not. Raises Failure."""
+        pid = self._runs("ovn-controller")
+        if pid:
+            self.packet_log.rename(self.packet_log.with_suffix(".log.1"))
+            self.run("ovn-appctl", "-t", str(self.folder / f"ovn-controller.{pid}.ctl"), "vlog/reopen")
 
     def _wait_for_chassis(self) -> None:
         """Before that, the question whether all chassis installed a change has no meaning."""

@@ -11,6 +11,7 @@ from weftwork.program.ovn import (
     Acl,
     AclAction,
     AclDirection,
+    AclLog,
     AddressSet,
     DhcpOptions,
     LoadBalancer,
@@ -19,6 +20,7 @@ from weftwork.program.ovn import (
     LogicalRouterPort,
     LogicalSwitch,
     LogicalSwitchPort,
+    Meter,
     Nat,
     Options,
     OvnResource,
@@ -50,7 +52,11 @@ WATCHED: Mapping[str, tuple[str, ...]] = {
     "Gateway_Chassis": ("chassis_name", "priority"),
     "Port_Group": ("name", "ports", "acls", "external_ids"),
     "Address_Set": ("name", "addresses", "external_ids"),
-    "ACL": ("direction", "priority", "match", "action", "options", "external_ids"),
+    "ACL": (
+        *("direction", "priority", "match", "action", "options", "log", "name", "severity", "meter", "external_ids"),
+    ),
+    "Meter": ("name", "unit", "bands", "external_ids"),
+    "Meter_Band": ("rate", "burst_size"),
     "DHCP_Options": ("cidr", "options", "external_ids"),
     "Logical_Router_Static_Route": ("ip_prefix", "nexthop", "output_port", "external_ids"),
     "Logical_Router_Policy": ("priority", "match", "action", "external_ids"),
@@ -69,6 +75,7 @@ ROOTS = frozenset(
         "DHCP_Options",
         "Load_Balancer",
         "Load_Balancer_Group",
+        "Meter",
     }
 )
 """Tables whose rows live without being referred to."""
@@ -90,6 +97,7 @@ TABLE_OF: Mapping[type, str] = {
     PortGroup: "Port_Group",
     AddressSet: "Address_Set",
     LoadBalancerGroup: "Load_Balancer_Group",
+    Meter: "Meter",
     LogicalRouterPort: "Logical_Router_Port",
     LogicalSwitchPort: "Logical_Switch_Port",
     Acl: "ACL",
@@ -101,6 +109,9 @@ TABLE_OF: Mapping[type, str] = {
 """Members of groups and sets have no row of their own."""
 
 _AFTER_LB = {"apply-after-lb": "true"}
+_SEVERITY = "info"
+"""Below it, ovn-controller writes nothing down."""
+_UNIT = "pktps"
 
 
 def parent_of(resource: OvnResource) -> Parent | None:
@@ -191,7 +202,10 @@ def _columns(resource: OvnResource) -> dict[str, Any]:
                 "match": resource.match,
                 "action": resource.action.value,
                 "options": _AFTER_LB if resource.after_load_balancing else {},
+                **_log_columns(resource.log),
             }
+        case Meter():
+            return {"name": resource.name, "unit": _UNIT}
         case StaticRoute():
             return {
                 "ip_prefix": str(resource.prefix),
@@ -214,6 +228,13 @@ def _columns(resource: OvnResource) -> dict[str, Any]:
                 "options": dict(resource.options),
             }
     raise AssertionError(f"{type(resource).__name__} is no row")
+
+
+def _log_columns(log: AclLog | None) -> dict[str, Any]:
+    if log is None:
+        return {"log": False, "name": frozenset(), "severity": frozenset(), "meter": frozenset()}
+    words = {"name": log.name, "severity": _SEVERITY, "meter": log.meter}
+    return {"log": True, **{column: frozenset({word}) for column, word in words.items()}}
 
 
 def group_name(mark: Mark, name: str) -> str:
@@ -254,6 +275,8 @@ class Relations:
     load_balancer_group: str = ""
     dhcp: str = ""
     gateway_chassis: tuple[str, ...] = ()
+    per_second: int = 0
+    """Of a meter with one band, that may come at once, too; 0 of any other."""
 
 
 def resource_of(table: str, scope: str, row: Row, relations: Relations) -> OvnResource:
@@ -304,7 +327,12 @@ def resource_of(table: str, scope: str, row: Row, relations: Relations) -> OvnRe
                 match=row["match"],
                 action=AclAction(row["action"]),
                 after_load_balancing=row["options"] == _AFTER_LB,
+                log=_log_in(row),
             )
+        case "Meter":
+            if row["unit"] != _UNIT or not relations.per_second:
+                raise ValueError("another kind of meter")
+            return Meter(scope, row["name"], relations.per_second)
         case "Logical_Router_Static_Route":
             prefix, output = ip_network(row["ip_prefix"]), _optional(row["output_port"])
             return StaticRoute(scope, parent, prefix, row["nexthop"], output)
@@ -323,6 +351,14 @@ def resource_of(table: str, scope: str, row: Row, relations: Relations) -> OvnRe
                 options=_options(row["options"]),
             )
     raise AssertionError(f"no resource is a row of {table}")
+
+
+def _log_in(row: Row) -> AclLog | None:
+    if not row["log"]:
+        return None
+    if row["severity"] != _SEVERITY:
+        raise ValueError("logged otherwise")
+    return AclLog(_optional(row["name"]), _optional(row["meter"]))
 
 
 def _options(column: Mapping[str, str]) -> Options:

@@ -16,6 +16,7 @@ from weftwork.program.ovn import (
     LogicalRouterPort,
     LogicalSwitch,
     LogicalSwitchPort,
+    Meter,
     OvnResource,
     PortGroupMember,
     StrayRow,
@@ -91,7 +92,7 @@ class Transaction:
         members = self._those_of(new.key, parent, new.scope) if parent else None
         columns = rows.columns_of(new, self.deployment)
         columns.update(self._references(new))
-        told = {column: value for column, value in columns.items() if value or value == 0}
+        told = {column: value for column, value in columns.items() if value or (value == 0 and value is not False)}
         name = self._named()
         self.operations.append(wire.insert(rows.TABLE_OF[type(new)], told, name.name))
         if members is not None:
@@ -125,6 +126,8 @@ class Transaction:
                 return {"dhcpv4_options": frozenset(options)}
             case LogicalRouterPort(gateway_chassis=chassis):
                 return {"gateway_chassis": frozenset(self._chassis(new.name, chassis))}
+            case Meter(per_second=rate):
+                return {"bands": frozenset({self._band(rate)})}
         return {}
 
     def _chassis(self, port: str, chassis: Iterable[str]) -> Iterable[Named]:
@@ -133,6 +136,12 @@ class Transaction:
             row = {"name": f"{port}-{name}", "chassis_name": name, "priority": _PRIORITY_MAX - place}
             self.operations.append(wire.insert("Gateway_Chassis", row, named.name))
             yield named
+
+    def _band(self, rate: int) -> Named:
+        named = self._named()
+        band = {"action": "drop", "rate": rate, "burst_size": rate}
+        self.operations.append(wire.insert("Meter_Band", band, named.name))
+        return named
 
     def _delete(self, old: OvnResource) -> None:
         """A row that goes with the row that it belongs to needs no word; nor does what is gone already."""

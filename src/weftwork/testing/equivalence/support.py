@@ -62,7 +62,27 @@ def _refused() -> str:
         "Attached ports of a subnet": [on_link(one, of_vpc=False) for one in TABLE],
         "Attached ports of a VPC": [on_link(one, of_vpc=True) for one in TABLE],
         "Rules that begin at port 0, and are not about all ports": ["-" if one.port_zero else "any" for one in TABLE],
+        "Flow logs": ["-" if one.flow_logs else "any" for one in TABLE],
     }
+    return _table(rows)
+
+
+def _logged() -> str:
+    def told(one: Carries, *, is_told: bool = True) -> str:
+        return _yes(is_told) if one.flow_logs else "refused"
+
+    return _table(
+        {
+            "What a rule, a policy or the lack of NAT drops: port, reason, policy": [told(one) for one in TABLE],
+            "The first packet of each flow that passes, at both ends": [told(one) for one in TABLE],
+            "What lies about its source: the data plane drops it before any rule": [
+                told(one, is_told=one.lies_logged) for one in TABLE
+            ],
+        }
+    )
+
+
+def _table(rows: Mapping[str, list[str]]) -> str:
     head = f"| | {' | '.join(one.name for one in TABLE)} |\n|---|{'---|' * len(TABLE)}"
     return "\n".join((head, *(f"| {what} | {' | '.join(cells)} |" for what, cells in rows.items())))
 
@@ -109,6 +129,12 @@ Nothing that is accepted is silently weaker: what a data plane does not carry is
 a dry run, too (`compiler/capabilities.py`, `tests/unit/actions/test_carried.py`).
 
 {_refused()}
+
+## What flow logs tell
+
+{_logged()}
+
+`tests/system/test_flow_logs.py` asks it of Linux and of OVN; [flow logs](../howto/flow-logs.md) has the rest.
 
 ## What differs
 

@@ -119,6 +119,8 @@ class _Parser:
             if not self._skip(")"):
                 raise self.trouble()
             return found
+        if self._skip("!"):
+            return self._denied(self._take())
         word = self._take()
         if word == ANYTHING and (not self.words or self.words[0] not in ("<", "<=")):
             return lambda packet, names: True
@@ -132,6 +134,13 @@ class _Parser:
         if word in _NUMBERS:
             return self._compared(_NUMBERS[word])
         raise self.trouble()
+
+    def _denied(self, word: str) -> Holds:
+        """Of facts only: what it means of a field that a packet lacks, we need not know."""
+        if word not in _FACTS:
+            raise self.trouble()
+        fact = _FACTS[word]
+        return lambda packet, names: not fact(packet)
 
     def _port(self, read: Callable[[Packet], str]) -> Holds:
         if not self._skip("=="):

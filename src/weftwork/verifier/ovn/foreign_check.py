@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address
 
 from weftwork.program.chassis import ChassisPort
+from weftwork.program.flow_log import called_in
 from weftwork.program.ovn import (
     Acl,
     LogicalRouterPort,
@@ -68,3 +69,7 @@ def named(row: Resource) -> Iterator[str]:
         case Acl():
             kind, _, name = row.on.partition(" ")
             yield names.scope_of(name) if kind == "switch" else names.group_in(name)[0]
+            if row.log:
+                # Whose packets they are, in the log: who has the scope is told of them.
+                called = called_in(row.log.name)
+                yield called.scope if called else names.EXTERNAL

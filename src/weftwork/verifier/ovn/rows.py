@@ -21,6 +21,7 @@ from weftwork.program.ovn import (
     LogicalRouterPort,
     LogicalSwitch,
     LogicalSwitchPort,
+    Meter,
     Nat,
     PortGroup,
     PortGroupMember,
@@ -251,7 +252,7 @@ class Rows:
                 _mark(self.port_groups, resource.name, present)
             case LoadBalancerGroup():
                 _mark(self.balancer_groups, (resource.scope, resource.name), present)
-            case AddressSet():
+            case AddressSet() | Meter():
                 pass
             case _ if type(resource).__module__ == LogicalSwitch.__module__:
                 raise NotUnderstood(f"row {resource}")

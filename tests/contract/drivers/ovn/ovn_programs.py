@@ -9,6 +9,7 @@ from weftwork.program.ovn import (
     Acl,
     AclAction,
     AclDirection,
+    AclLog,
     AddressSet,
     AddressSetMember,
     DhcpOptions,
@@ -18,6 +19,7 @@ from weftwork.program.ovn import (
     LogicalRouterPort,
     LogicalSwitch,
     LogicalSwitchPort,
+    Meter,
     Nat,
     OvnResource,
     PortGroup,
@@ -74,6 +76,11 @@ def network(vni: int = 101) -> Program:
         Acl(
             *(scope, f"group {group}", AclDirection.FROM_PORT, 1000, f"inport == @{group} && ip4"),
             *(AclAction.ALLOW_RELATED, True),
+        ),
+        Meter(scope, f"{scope}.log.in.denied_in", 100),
+        Acl(
+            *(scope, f"group {group}", AclDirection.TO_PORT, 0, f"outport == @{group}", AclAction.DROP),
+            log=AclLog(f"{scope}/1 in denied_in", f"{scope}.log.in.denied_in"),
         ),
         StaticRoute(scope, scope, IPv4Network("10.0.0.0/16"), "discard"),
         StaticRoute(scope, scope, IPv4Network("0.0.0.0/0"), "198.51.100.1", f"{scope}.out"),

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from ovn_programs import GUESTS, network, plugs
 
+from weftwork.program.ovn import AclLog
 from weftwork.program.texts import text_of
 
 
@@ -35,6 +36,8 @@ def other(field: str, value: object) -> object:
             return IPv4Network("192.0.2.0/25")
         case IPv4Address():
             return value + 1
+        case None | AclLog():
+            return AclLog("weft-1/1 out denied_out", "weft-1.log")
         case ():
             return (("other", "pair"),) if field in MAPS else ("other",)
         case tuple():
