@@ -16,11 +16,13 @@ from pathlib import Path
 DEMO = ("python3-venv", "libnftables1", "nftables", "e2fsprogs", "iproute2", "iputils-ping", "kmod", "udhcpc")
 OVN = ("openvswitch-switch", "ovn-central", "ovn-host")
 STORES = ("etcd-server", "postgresql-15")
+BUS = ("rabbitmq-server",)
 IMAGES = ("docker-registry", "umoci")
 TEST = (
     *DEMO,
     *OVN,
     *STORES,
+    *BUS,
     *IMAGES,
     "conntrack",
     "curl",
