@@ -49,6 +49,14 @@ class ReservedRange:
 
 
 @dataclass(frozen=True, slots=True)
+class OnBus:
+    """How requests to hosts are said on the bus: by whom, and what the server's own machine is called there."""
+
+    deployment: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkSettings:
     """The operator's choices. `external` are the pools of external addresses; without one there is no NAT."""
 
@@ -66,6 +74,8 @@ class NetworkSettings:
     """Where the devices of ports are, empty for the host's own namespace; None: each in its VPC's."""
     has_fleet: bool = False
     """Whether the server has hosts beside its own machine."""
+    bus: OnBus | None = None
+    """None where nobody listens."""
     plugs_in: bool = True
     """Whether ports can be plugged into namespaces: not where somebody else looks after the hosts."""
 

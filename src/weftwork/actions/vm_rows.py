@@ -38,6 +38,7 @@ class _VmRow(msgspec.Struct, omit_defaults=True, gc=False):
     digest: str = ""
     group: str = ""
     ssh_keys: list[str] = []
+    public_keys: list[str] = []
     authorized_keys: list[str] = []
     command: list[str] = []
     environment: list[tuple[str, str]] = []
@@ -82,6 +83,7 @@ def encode_vm(vm: Vm) -> bytes:
             digest=vm.digest,
             group=vm.group,
             ssh_keys=list(vm.ssh_keys),
+            public_keys=list(vm.public_keys),
             authorized_keys=list(vm.authorized_keys),
             command=list(vm.command),
             environment=list(vm.environment),
@@ -108,6 +110,7 @@ def decode_vm(owner: ProjectKey, value: bytes) -> Vm:
         digest=row.digest,
         group=row.group,
         ssh_keys=tuple(row.ssh_keys),
+        public_keys=tuple(row.public_keys),
         authorized_keys=tuple(row.authorized_keys),
         command=tuple(row.command),
         environment=tuple(row.environment),

@@ -46,6 +46,8 @@ class Wanted:
     flavour: Flavour = field(default_factory=Flavour)
     nics: tuple[Nic, ...] = field(default_factory=lambda: (Nic(),))
     ssh_keys: tuple[str, ...] = ()
+    public_keys: tuple[str, ...] = ()
+    """Whole keys, of the one who asks, beside those that are named; with them, no name is needed."""
     command: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
     services: tuple[Service, ...] = ()

@@ -14,6 +14,7 @@ from weftwork.actions.external import release
 from weftwork.actions.find import DEFAULT, ssh_key_of, usable_subnet, vm_of, vpc_of
 from weftwork.actions.index import ProjectIndex
 from weftwork.actions.network import Decision, Network, Stored
+from weftwork.actions.outbox import requested
 from weftwork.actions.pages import Page, Sift, page_of
 from weftwork.actions.ports import groups_of, new_port
 from weftwork.actions.reach_guard import tests_naming
@@ -62,7 +63,8 @@ async def create_vm(network: Network, *, owner: ProjectKey, wanted: Wanted) -> S
             created_at=network.clock.now_s(),
             group=group.name if group else "",
             ssh_keys=names,
-            authorized_keys=_texts(here, names),
+            public_keys=wanted.public_keys,
+            authorized_keys=_authorized(here, names, wanted.public_keys),
             command=wanted.command,
             environment=wanted.environment,
             services=wanted.services,
@@ -72,7 +74,7 @@ async def create_vm(network: Network, *, owner: ProjectKey, wanted: Wanted) -> S
             is_started=wanted.is_started,
             run=int(wanted.is_started),
         )
-        made = [creation(vm), *([creation(group)] if group else []), *drafts]
+        made = [creation(vm), *([creation(group)] if group else []), *drafts, requested(network, None, vm)]
         return Decision(vm, joined(made), holds=claims)
 
     return await network.run(owner, decide, alone=False)
@@ -95,7 +97,17 @@ async def delete_vm(network: Network, *, owner: ProjectKey, vm: str, cascade: bo
             raise in_use(told_of(gone), [*dnats, *naming, *tests])
         everything: list[Thing] = [gone, *ports, *dnats, *tests, *([group] if group else [])]
         draft = removals(network, everything) + release(network, here, dnats)
-        return Decision(None, joined([draft, _unnamed(network, naming, gone.group), *_seen(network, gone, ports)]))
+        return Decision(
+            None,
+            joined(
+                [
+                    draft,
+                    _unnamed(network, naming, gone.group),
+                    *_seen(network, gone, ports),
+                    requested(network, gone, None),
+                ]
+            ),
+        )
 
     await network.run(owner, decide, alone=False)
 
@@ -165,19 +177,24 @@ async def _change(
         old = vm_of(here, owner, text)
         new = changed(here, old)
         revision = network.view.revision_of(rows.key_of(old))
-        return Decision(new, change(old, new, revision)) if new != old else Decision(old, revision=revision)
+        if new == old:
+            return Decision(old, revision=revision)
+        return Decision(new, change(old, new, revision) + requested(network, old, new))
 
     return await network.run(owner, decide, alone=False)
 
 
 def _started(here: ProjectIndex, old: Vm) -> Vm:
-    return replace(old, is_started=True, run=old.run + 1, authorized_keys=_texts(here, old.ssh_keys))
+    return replace(
+        old, is_started=True, run=old.run + 1, authorized_keys=_authorized(here, old.ssh_keys, old.public_keys)
+    )
 
 
-def _texts(here: ProjectIndex, names: tuple[str, ...]) -> tuple[str, ...]:
-    """Of the keys that are still there; without names, of all of the project."""
+def _authorized(here: ProjectIndex, names: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:
+    """Its own, and of those that are named the ones still there; with neither, all of the project."""
     there = here.intent.ssh_keys
-    return tuple(there[name].text for name in (names or sorted(there)) if name in there)
+    asked = names if names or own else sorted(there)
+    return (*own, *(there[name].text for name in asked if name in there))
 
 
 def _ports(

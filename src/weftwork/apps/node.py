@@ -44,6 +44,7 @@ from weftwork.apps.entrance import open_entrance
 from weftwork.apps.fleet import Idle, open_fleet
 from weftwork.apps.settings import Settings
 from weftwork.apps.stores import OpenedStore, open_store
+from weftwork.apps.vms import on_bus, open_vms
 from weftwork.base import codes
 from weftwork.base.errors import Failure, Kind, Refusal
 from weftwork.controller.conditions import ConditionBoard
@@ -154,7 +155,9 @@ async def _running(
     await view.start(store)
     fence = Fence()
     clock = SystemClock()
-    network = Network(store, view, clock, network_settings(settings, with_agent=with_agent))
+    network = Network(
+        store, view, clock, replace(network_settings(settings, with_agent=with_agent), bus=on_bus(settings, ours))
+    )
     metrics = Metrics()
     hosted = _host(settings, backend, view, listeners, fence, metrics, following) if backend else None
     fleet = await open_fleet(settings, network) if network.settings.has_fleet else None
@@ -177,6 +180,8 @@ async def _running(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(view.close)
         entrance = await stack.enter_async_context(open_entrance(settings, network))
+        vms = await stack.enter_async_context(open_vms(settings, network))
+        board.vms = vms.board
         server = await serve(
             network=network,
             conditions=board,
@@ -190,6 +195,7 @@ async def _running(
             bundler=bundler,
             entrance=entrance,
             fleet=fleet.controller if fleet else None,
+            vms=vms.board,
         )
         stack.push_async_callback(server.stop)
         tls = entrance.tls.files if entrance.tls else None
@@ -200,6 +206,7 @@ async def _running(
             retention = Retention(store, clock, kept, leads=fence.is_open if hosted else always)
             loops = [tasks.create_task(board.run()), tasks.create_task(_forgetting(store, clock))]
             loops.append(tasks.create_task(retention.run()))
+            loops += [tasks.create_task(loop()) for loop in (board.follow_vms, *vms.loops)]
             is_ours = fence.is_open if hosted is not None else (lambda: True)
             confirming = Confirming(network, is_ours=is_ours, targets=insight, tracer=tracer)
             loops.append(tasks.create_task(confirming.run()))

@@ -19,6 +19,7 @@ from weftwork.access.quotas import check_limits
 from weftwork.api.identity.algorithms import ALGORITHMS
 from weftwork.base.addresses import Address, Cidr
 from weftwork.base.errors import Kind, Refusal
+from weftwork.base.tenancy import NAME
 from weftwork.compiler.settings import FilterMode, Layout
 from weftwork.drivers.ovsdb.endpoint import parse_endpoints
 from weftwork.telemetry.logs import FORMS, LEVELS, Form, Level
@@ -120,6 +121,12 @@ class Settings:
     network_ovn_certificate: str = ""
     network_ovn_private_key: str = ""
     network_ovn_ca_certificate: str = ""
+    bus_url: str = ""
+    """amqp(s)://USER@HOST:PORT/ of a RabbitMQ; empty: nobody listens."""
+    bus_name: str = ""
+    """What this machine is called on the bus; empty: its host name."""
+    bus_project: str = ""
+    """ORG/PROJECT: where other control planes make VMs; empty: nowhere."""
     telemetry_log_format: Form = "auto"
     """auto: text on a terminal, JSON elsewhere."""
     telemetry_log_level: Level = "info"
@@ -445,6 +452,21 @@ def _url(value: object) -> str:
     return text.rstrip("/")
 
 
+def _amqp(value: object) -> str:
+    text = _text(value)
+    place = urlsplit(text)
+    if text and (place.scheme not in ("amqp", "amqps") or not place.hostname):
+        raise ValueError("is not amqp://USER:PASSWORD@HOST:PORT/ or amqps://…")
+    return text
+
+
+def _project(value: object) -> str:
+    text = _text(value)
+    if text and not all(NAME.fullmatch(one) for one in (text.split("/") if text.count("/") == 1 else ["/"])):
+        raise ValueError("is not ORG/PROJECT")
+    return text
+
+
 def _urls(value: object) -> tuple[str, ...]:
     return tuple(map(_url, _names(value)))
 
@@ -489,6 +511,8 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
     "network_ovn_switch_endpoint": _endpoints,
     "network_ovn_gateway_chassis": _names,
     "network_filter_mode": _one_of(FILTER_MODES),
+    "bus_url": _amqp,
+    "bus_project": _project,
     "telemetry_log_format": _one_of(FORMS),
     "telemetry_log_level": _one_of(LEVELS),
     "telemetry_otlp_endpoint": lambda value: _url(value) if value else "",

@@ -49,6 +49,8 @@ async def change(
     message = await mutation
     result = await fetch() if fetch else document(message)
     programmed = not how.wait or await _programmed(session, noun, result, how.timeout_s, until)
+    if how.wait and until != "Programmed":
+        result = await session.get(noun, noun.name(result))
     print_one(noun, result)
     if not programmed:
         raise _still_running(session, noun, result, how.timeout_s, until)

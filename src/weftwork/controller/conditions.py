@@ -109,7 +109,7 @@ class ConditionBoard:
             "Running",
             Status.FALSE,
             facts.code or facts.state.value,
-            facts.why or facts.state.value,
+            facts.why,
             revision,
             facts.since_s,
         )

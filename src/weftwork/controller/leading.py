@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Protocol
 
 from weftwork.base.errors import Failure
@@ -26,6 +27,18 @@ class Publishing(Protocol):
     """What publishes in a term as the leader, until cancelled."""
 
     async def run(self, term: Term) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Together:
+    """Several that publish in the same term."""
+
+    publishers: tuple[Publishing, ...]
+
+    async def run(self, term: Term) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            for one in self.publishers:
+                tasks.create_task(one.run(term))
 
 
 class Fence:

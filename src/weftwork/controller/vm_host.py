@@ -4,12 +4,14 @@ It begins with the first VM: until then nothing is read and nothing is written.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
 from weftwork.actions.guest_secret import guest_secret_of
 from weftwork.actions.network import Network
+from weftwork.base.errors import Failure
 from weftwork.compiler.guests import GuestProfile, compile_guests, host_key_seed
 from weftwork.controller.publisher import ALONE, Publisher
 from weftwork.controller.vm_images import VmImages
@@ -20,9 +22,15 @@ from weftwork.seams.channel import AgentLink
 from weftwork.seams.images import ImageSource
 from weftwork.seams.lease import Term
 
+log = logging.getLogger(__name__)
+
+RETRY_S = 1.0
+
 
 class GuestAgent(AgentLink, Protocol):
     async def run(self) -> None: ...
+
+    def stand_down(self) -> None: ...
 
 
 HostKey = Callable[[bytes], str]
@@ -50,8 +58,9 @@ class VmHost:
 
     async def run(self, term: Term = ALONE) -> None:
         """Until cancelled."""
+        self._agent.stand_down()
         await self._first_vm()
-        profile = self._profile(await guest_secret_of(self._network.store))
+        profile = self._profile(await self._secret())
         publisher = Publisher(self._network.view, partial(compile_guests, profile=profile), self._agent)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._show_host_keys(profile.secret))
@@ -59,6 +68,14 @@ class VmHost:
             tasks.create_task(self._images.run())
             tasks.create_task(self._agent.run())
             tasks.create_task(publisher.run(term))
+
+    async def _secret(self) -> bytes:
+        while True:
+            try:
+                return await guest_secret_of(self._network.store)
+            except Failure as failure:
+                log.warning("no guest is started: %s", failure)
+                await asyncio.sleep(RETRY_S)
 
     async def _first_vm(self) -> None:
         changes = self._network.view.subscribe()

@@ -164,6 +164,11 @@ def host(name: str = "") -> str:
     return f"{ROOT}hosts/{name}"
 
 
+def outbox(stamp: str = "") -> str:
+    """What is to be said on the bus, in the order of stamps; without one, the prefix of all."""
+    return f"/outbox/{stamp}"
+
+
 def guest_secret() -> str:
     """What the host keys of all VMs are derived from."""
     return "/access/guest_secret"

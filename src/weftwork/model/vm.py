@@ -46,9 +46,9 @@ class Vm:
     """`ports` are the ids of its ports, which come and go with it; `group` is the security group of its public
     services, empty without one.
 
-    `digest` is the manifest's of `image`, once that was fetched. `authorized_keys` are the texts of `ssh_keys` as they
-    were at the last start. `run` counts how often it was told to start. `host` is a host of the fleet; empty for the
-    server's own machine.
+    `digest` is the manifest's of `image`, once that was fetched. `public_keys` are whole ones that it came with;
+    `authorized_keys` are these and the texts of `ssh_keys` as they were at the last start. `run` counts how often it
+    was told to start. `host` is a host of the fleet; empty for the server's own machine.
     """
 
     owner: ProjectKey
@@ -61,6 +61,7 @@ class Vm:
     digest: str = ""
     group: str = ""
     ssh_keys: tuple[str, ...] = ()
+    public_keys: tuple[str, ...] = ()
     authorized_keys: tuple[str, ...] = ()
     command: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()

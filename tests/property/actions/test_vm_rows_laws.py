@@ -26,6 +26,7 @@ VMS = st.builds(
     digest=WORDS,
     group=WORDS,
     ssh_keys=LISTS,
+    public_keys=LISTS,
     authorized_keys=LISTS,
     command=LISTS,
     environment=PAIRS,
