@@ -297,10 +297,19 @@ class LinksApply:
             if had_other_mac and isinstance(old, PortLink) and isinstance(link, PortLink):
                 requests.append(wire.static_entry(wire.DELETE_NEIGHBOUR, place.index, old.mac, old.vlan))
             in_subnet = isinstance(old, PortLink | Vtep) and isinstance(link, PortLink | Vtep)
+            if isinstance(old, Vtep) and old.vlan and old.vlan != _vlan_of(link):
+                # While it is in that VLAN: the kernel keeps static lines of VLANs that go, and takes none away.
+                behind = [one.mac for one in self._entries_before() if one.interface == link.name]
+                requests += [wire.static_entry(wire.DELETE_NEIGHBOUR, place.index, mac, old.vlan) for mac in behind]
             if in_subnet and (_vlan_of(old) or _vlan_of(link)):
                 present = self._vlans().get(place.index, {})
                 requests += [wire.without_vlan(place.index, vlan) for vlan in present if vlan != _vlan_of(link)]
         return requests
+
+    def _entries_before(self) -> Iterator[RemoteEntry]:
+        """Of those that the plan changes or takes away."""
+        changed = (step.old for step in self._wanted if isinstance(step, Replace))
+        return (one for one in (*changed, *self._doomed) if isinstance(one, RemoteEntry))
 
     def _vlans(self) -> Mapping[int, Mapping[int, int]]:
         """VLANs by index of the port, as they were before this plan."""
