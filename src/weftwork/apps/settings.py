@@ -248,13 +248,11 @@ def _checked(settings: Settings) -> Settings:
             "TLS needs a certificate and its private key",
             "Set server.tls_certificate and server.tls_key, and server.tls_client_ca for mTLS.",
         )
-    if settings.server_agents_listen_addr and (
-        settings.network_backend != "linux" or settings.network_layout != "bridges" or settings.network_external_cidrs
-    ):
+    if settings.server_agents_listen_addr and (settings.network_backend != "linux" or settings.network_external_cidrs):
         raise _refuse(
             "server.agents_listen_addr",
-            "hosts of a fleet have Linux bridges, one for each subnet, and no external network yet",
-            "Leave out network.backend, network.layout and network.external_cidrs.",
+            "hosts of a fleet have Linux bridges, and no external network yet",
+            "Leave out network.backend and network.external_cidrs.",
         )
     return check_storage(_chosen_by_chainfire(settings))
 
