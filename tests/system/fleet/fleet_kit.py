@@ -36,7 +36,7 @@ class Fleet:
     @classmethod
     @contextmanager
     def up(cls, folder: Path, *, hosts: int) -> Iterator["Fleet"]:
-        lab = Lab(folder / "lab")
+        lab = Lab(folder / "lab", start_s=patient(60))
         lab.up(hosts)
         try:
             with Cloud(lab.address) as cloud:

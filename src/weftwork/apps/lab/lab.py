@@ -63,8 +63,11 @@ class LabError(Exception):
 
 
 class Lab:
-    def __init__(self, folder: Path) -> None:
+    """`start_s` is how long the server and the agents may take to come up."""
+
+    def __init__(self, folder: Path, start_s: float = START_S) -> None:
         self.folder = folder
+        self._start_s = start_s
         self.state = self._read()
 
     @property
@@ -153,7 +156,7 @@ class Lab:
             log=folder / "server.log",
         )
         self._save()
-        wait_until(lambda: asyncio.run(self._answers()), "the server", folder / "server.log")
+        wait_until(lambda: asyncio.run(self._answers()), "the server", folder / "server.log", self._start_s)
 
     def fail(self, name: str) -> None:
         """The power of a host, or of the server's machine's process."""
@@ -263,7 +266,7 @@ class Lab:
 
     # --- waiting
 
-    def wait_ready(self, names: list[str], timeout_s: float = START_S) -> None:
+    def wait_ready(self, names: list[str]) -> None:
         async def ready() -> bool:
             client = await Client.connect(self.address)
             try:
@@ -274,7 +277,10 @@ class Lab:
                 await client.close()
 
         wait_until(
-            lambda: asyncio.run(ready()), f"hosts {', '.join(names)}", self.folder / names[0] / "agent.log", timeout_s
+            lambda: asyncio.run(ready()),
+            f"hosts {', '.join(names)}",
+            self.folder / names[0] / "agent.log",
+            self._start_s,
         )
 
     # --- inside
