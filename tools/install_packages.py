@@ -18,12 +18,14 @@ OVN = ("openvswitch-switch", "ovn-central", "ovn-host")
 STORES = ("etcd-server", "postgresql-15")
 BUS = ("rabbitmq-server",)
 IMAGES = ("docker-registry", "umoci")
+ROUTING = ("frr", "gobgpd")
 TEST = (
     *DEMO,
     *OVN,
     *STORES,
     *BUS,
     *IMAGES,
+    *ROUTING,
     "conntrack",
     "curl",
     "ethtool",
