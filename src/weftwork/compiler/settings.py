@@ -28,11 +28,20 @@ class ExternalNetwork:
 
 
 @dataclass(frozen=True, slots=True)
+class Routing:
+    """BGP EVPN on this host: `peers` are its neighbours, `clients` those of them that it reflects to."""
+
+    asn: int
+    peers: frozenset[IPv4Address]
+    clients: frozenset[IPv4Address] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class HostProfile:
     """`mtu_bytes` is what guests may send; `external` is None where there is no NAT.
 
     `has_bridge_netfilter` and `has_ipv6`: the kernel has these sysctls, so they must be set. `underlay` is the address
-    that other hosts send to; None for a machine alone.
+    that other hosts send to; None for a machine alone. `routing` is None where the program alone says where ports are.
     """
 
     filter_mode: FilterMode = "br_netfilter"
@@ -42,6 +51,7 @@ class HostProfile:
     has_bridge_netfilter: bool = True
     has_ipv6: bool = True
     underlay: IPv4Address | None = None
+    routing: Routing | None = None
 
     def __post_init__(self) -> None:
         """ValueError for a choice that would let packets pass unseen."""

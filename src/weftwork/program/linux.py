@@ -277,13 +277,17 @@ class PortLink:
 
 @dataclass(frozen=True, slots=True)
 class Neighbour:
-    """A permanent neighbour entry: the router never asks, so nobody can answer falsely."""
+    """A permanent neighbour entry: the router never asks, so nobody can answer falsely.
+
+    `yields`: what a routing daemon wrote in its place stands.
+    """
 
     rank: ClassVar[int] = 12
     scope: str
     interface: str
     address: Address
     mac: Mac
+    yields: bool = False
 
     @property
     def key(self) -> Key:
@@ -293,7 +297,10 @@ class Neighbour:
 @dataclass(frozen=True, slots=True)
 class RemoteEntry:
     """A MAC on another host: in the bridge's forwarding table behind the VTEP `interface`, and in the VTEP's own
-    towards the host at `host`."""
+    towards the host at `host`.
+
+    `yields`: what a routing daemon wrote in its place stands, wherever it leads. Where it wrote nothing, this stands.
+    """
 
     rank: ClassVar[int] = 11
     scope: str
@@ -302,6 +309,7 @@ class RemoteEntry:
     host: IPv4Address
     vlan: int = 0
     """As the VTEP's."""
+    yields: bool = False
 
     @property
     def key(self) -> Key:

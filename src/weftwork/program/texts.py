@@ -5,6 +5,7 @@ from typing import get_args
 
 from weftwork.program.chassis import ChassisPort
 from weftwork.program.dhcp import DhcpBinding, DhcpServer
+from weftwork.program.frr import BgpPeer, BgpRouter, EvpnVni, EvpnVrf, FrrResource
 from weftwork.program.linux import (
     Bridge,
     InterfaceAddress,
@@ -30,6 +31,7 @@ HOST = "the host's own namespace"
 
 
 _OVN_KINDS = get_args(OvnResource)
+_FRR_KINDS = get_args(FrrResource)
 
 
 def text_of(resource: Resource) -> str:
@@ -51,6 +53,8 @@ def _all_words(resource: Resource) -> Iterator[str]:
         return words_of(resource)
     if isinstance(resource, ChassisPort):
         return words_of_plug(resource)
+    if isinstance(resource, _FRR_KINDS):
+        return iter((_routing(resource),))
     return _words(resource)
 
 
@@ -78,6 +82,7 @@ def _words(resource: Resource) -> Iterator[str]:
         case RemoteEntry():
             yield f"remote {resource.mac} behind {resource.interface} on {resource.host}"
             yield f"vlan {resource.vlan}" if resource.vlan else ""
+            yield "unless BGP says otherwise" if resource.yields else ""
         case InterfaceAddress():
             yield f"address {resource.address}/{resource.prefix_length} on {resource.interface}"
         case Route():
@@ -88,6 +93,7 @@ def _words(resource: Resource) -> Iterator[str]:
             yield from _port(resource)
         case Neighbour():
             yield f"neighbour {resource.address} at {resource.mac} on {resource.interface}"
+            yield "unless BGP says otherwise" if resource.yields else ""
         case DhcpServer():
             yield from _dhcp_server(resource)
         case DhcpBinding():
@@ -95,6 +101,18 @@ def _words(resource: Resource) -> Iterator[str]:
             yield f"called {resource.hostname}" if resource.hostname else ""
         case _:
             raise AssertionError(f"no words for {type(resource).__name__}")
+
+
+def _routing(resource: FrrResource) -> str:
+    match resource:
+        case BgpRouter():
+            return f"bgp router {resource.router_id} of AS {resource.asn}"
+        case BgpPeer():
+            return f"bgp peer {resource.address} of AS {resource.asn}{', reflected to' if resource.is_client else ''}"
+        case EvpnVrf():
+            return f"evpn of {resource.netns}"
+        case EvpnVni():
+            return f"evpn vni {resource.vni} import {','.join(resource.imports)} export {','.join(resource.exports)}"
 
 
 def _nft(resource: NftTable | NftSet | NftElement) -> str:

@@ -15,12 +15,14 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 import msgspec
 
 from weftwork.program.dhcp import DhcpResource
+from weftwork.program.frr import FrrResource
 from weftwork.program.guest import GuestResource
 from weftwork.program.linux import LinuxResource
 from weftwork.program.resource import Program, Resource
 
+_UNIONS = (LinuxResource, DhcpResource, FrrResource)
 KINDS: dict[str, type] = {
-    kind.__name__: kind for kind in (*get_args(LinuxResource), *get_args(DhcpResource), GuestResource)
+    kind.__name__: kind for kind in (*(kind for union in _UNIONS for kind in get_args(union)), GuestResource)
 }
 _ADDRESSES = {IPv4Address, IPv6Address}
 _NETWORKS = {IPv4Network, IPv6Network}

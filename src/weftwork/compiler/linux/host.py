@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from weftwork.compiler.linux import names
 from weftwork.compiler.linux.remote import guard_of_underlay
+from weftwork.compiler.linux.routing import speaker
 from weftwork.compiler.linux.sysctls import l2_only
 from weftwork.compiler.settings import HostProfile
 from weftwork.program.linux import Bridge, Namespace
@@ -12,7 +13,9 @@ from weftwork.program.resource import Resource
 
 def compile_host(profile: HostProfile) -> Iterator[Resource]:
     if profile.underlay:
-        yield from guard_of_underlay(profile.underlay)
+        yield from guard_of_underlay(profile.underlay, is_routed=profile.routing is not None)
+        if profile.routing:
+            yield from speaker(profile.routing, profile.underlay)
     external = profile.external
     if external is None or not external.scope:
         return

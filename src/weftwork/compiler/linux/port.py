@@ -51,7 +51,7 @@ def compile_port(intent: Intent, vpc: Vpc, port: Port, profile: HostProfile) -> 
             yield from _policy(scope, family, project, port, str(address))
         if not port.lender:
             yield from memberships_at_peers(intent, port, str(address))
-        yield Neighbour(scope, leg, address, port.mac)
+        yield Neighbour(scope, leg, address, port.mac, yields=is_remote and profile.routing is not None)
         if is_remote:
             yield from remote_address(scope, address)
         elif subnet.dhcp_enabled and address == told:

@@ -38,13 +38,20 @@ def vtep(vpc: Vpc, subnet: Subnet, profile: HostProfile, underlay: IPv4Address) 
     )
 
 
-def guard_of_underlay(underlay: IPv4Address) -> Iterator[Resource]:
-    """Whoever is no host that we have to do with sends nothing into our VTEPs."""
+def guard_of_underlay(underlay: IPv4Address, *, is_routed: bool = False) -> Iterator[Resource]:
+    """Whoever is no host that we have to do with sends nothing into our VTEPs.
+
+    Nor do we send to any such, whatever a routing protocol says; without one, nobody could say so.
+    """
     yield NftTable(UNDERLAY, Family.INET)
     yield NftSet(UNDERLAY, Family.INET, VTEPS_SET, "ipv4_addr")
     refused = f'ip daddr {underlay} udp dport 4789 ip saddr != @{VTEPS_SET} counter name "unknown_vtep" drop'
     hook = "type filter hook input priority filter; policy accept;"
     yield NftChain(UNDERLAY, Family.INET, "underlay", hook, (refused,))
+    if is_routed:
+        sent = f'ip saddr {underlay} udp dport 4789 ip daddr != @{VTEPS_SET} counter name "unknown_vtep_out" drop'
+        hook = "type filter hook output priority filter; policy accept;"
+        yield NftChain(UNDERLAY, Family.INET, "underlay_out", hook, (sent,))
 
 
 def guard_of_remote(vpc: Vpc) -> Iterator[Resource]:
@@ -57,5 +64,6 @@ def remote_address(scope: str, address: IPv4Address) -> Iterator[Resource]:
 
 
 def way_to(scope: str, port: Port, subnet: Subnet, underlay: IPv4Address, profile: HostProfile) -> Iterator[Resource]:
-    yield RemoteEntry(scope, port.device, port.mac, underlay, subnet.vlan if profile.layout == "vlan" else 0)
+    vlan = subnet.vlan if profile.layout == "vlan" else 0
+    yield RemoteEntry(scope, port.device, port.mac, underlay, vlan, yields=profile.routing is not None)
     yield NftElement(UNDERLAY, Family.INET, VTEPS_SET, str(underlay))

@@ -5,6 +5,7 @@ from ipaddress import IPv4Address
 
 from weftwork.compiler.linux import names
 from weftwork.compiler.linux.remote import vtep
+from weftwork.compiler.linux.routing import vni_of
 from weftwork.compiler.settings import HostProfile
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
@@ -18,6 +19,7 @@ def compile_subnet(vpc: Vpc, subnet: Subnet, profile: HostProfile) -> Iterator[R
     yield _leg(vpc, subnet, profile)
     if profile.underlay and subnet.vni:
         yield vtep(vpc, subnet, profile, profile.underlay)
+        yield from vni_of(vpc, subnet, profile)
     if isinstance(subnet.gateway, IPv4Address):
         yield InterfaceAddress(scope, leg, subnet.gateway, subnet.cidr.prefixlen)
         yield NftElement(scope, Family.INET, "gateways", str(subnet.gateway))

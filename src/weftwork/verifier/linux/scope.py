@@ -7,6 +7,7 @@ from ipaddress import IPv4Address, IPv4Network
 
 from weftwork.base.addresses import Mac
 from weftwork.program.dhcp import DhcpBinding, DhcpServer
+from weftwork.program.frr import BgpPeer, BgpRouter, EvpnVni, EvpnVrf
 from weftwork.program.linux import (
     Bridge,
     Family,
@@ -112,6 +113,8 @@ class Scope:
                 self.remotes.put(resource)
             case InterfaceAddress() | Route() | Neighbour() | DhcpServer():
                 pass  # IPv6, which nothing carries yet; and what servers offer
+            case BgpRouter() | BgpPeer() | EvpnVrf() | EvpnVni():
+                pass  # whatever they say, frames meet the guards of both ends
             case _:
                 raise NotUnderstood(f"resource {resource}")
 
