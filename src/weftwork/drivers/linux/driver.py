@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from weftwork.base.errors import Failure
 from weftwork.drivers.linux import links as wire
@@ -18,6 +18,7 @@ from weftwork.drivers.linux import namespaces, nft, nft_decode, nft_notes, nft_t
 from weftwork.drivers.linux.links_apply import LinksApply, failure_of
 from weftwork.drivers.linux.netlink import NETFILTER, Socket
 from weftwork.drivers.linux.rules_watch import RulesWatch, name_this_thread
+from weftwork.drivers.linux.yielded import Yielded, Yielding
 from weftwork.program.linux import (
     Namespace,
     NftChain,
@@ -42,6 +43,17 @@ _Act = Callable[["_Place", "_Work"], _Failures]
 T = TypeVar("T")
 
 
+class Beside(Protocol):
+    """Whoever writes what it learned into our namespaces."""
+
+    @property
+    def is_on(self) -> bool: ...
+
+    async def welcome(self, scopes: frozenset[str]) -> None:
+        """These namespaces are new and empty. Waits, with a bound, until it follows what comes into them."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """A namespace as one deployment sees it."""
@@ -49,6 +61,7 @@ class _Place:
     scope: str
     deployment: str
     rules: nft.Transactions
+    given_way: Yielded
 
     def is_ours(self, mark: scope_state.Mark | None) -> bool:
         return mark is not None and mark.deployment == self.deployment
@@ -86,7 +99,8 @@ class LinuxDriver:
 
     `prefix` begins the names of the namespaces that `observe` looks for unasked, so that two agents can share a host.
     `watch` is shown every namespace that is looked at or filled. A namespace of another deployment is a stranger's.
-    With `underlay`, our rules in the host's own namespace are looked at as well.
+    With `underlay`, our rules in the host's own namespace are looked at as well. What `beside` writes stands where the
+    program says that ours yields.
     """
 
     def __init__(
@@ -96,7 +110,10 @@ class LinuxDriver:
         *,
         deployment: str = "",
         underlay: bool = False,
+        beside: Beside | None = None,
     ) -> None:
+        self._beside = beside
+        self._asked: dict[str, dict[Key, Yielding]] = defaultdict(dict)
         self._prefix = prefix
         self._underlay = underlay
         self._watch = watch
@@ -145,6 +162,9 @@ class LinuxDriver:
             done = await asyncio.gather(*(self._in_thread(self._act, act, scope, one) for scope, one in wave.items()))
             for one in done:
                 failures |= one
+            if act is _make_namespace and self._beside is not None and wave:
+                made = frozenset(scope for scope in wave if ("namespace", scope) not in failures)
+                await self._beside.welcome(made)
         return Applied(failures)
 
     async def standing(self) -> Standing:
@@ -170,15 +190,19 @@ class LinuxDriver:
             try:
                 self._rules.forget(scope, unless=namespaces.inode(scope))
                 self._follow(scope)
-                return set(scope_state.observe(scope, self._deployment))
+                return set(scope_state.observe(scope, self._deployment, self._given_way(scope)))
             except OSError as error:
                 raise failure_of(error) from error
 
     def _act(self, act: _Act, scope: str, work: _Work) -> _Failures:
         with self._locks[scope]:
-            failures = act(_Place(scope, self._deployment, self._rules), work)
+            place = _Place(scope, self._deployment, self._rules, self._given_way(scope))
+            failures = act(place, work)
             self._follow(scope)
             return failures
+
+    def _given_way(self, scope: str) -> Yielded:
+        return Yielded(self._beside is not None and self._beside.is_on, self._asked[scope])
 
     def _owner_of(self, scope: str) -> str | None:
         with self._locks[scope]:
@@ -301,7 +325,7 @@ def _fill(place: _Place, work: _Work) -> _Failures:
             mark, _ = scope_state.read_mark(route)
             if scope and not place.is_ours(mark):
                 return _all_fail(_creations(work.inner), place.taken(mark))
-            return _fill_inside(scope, work, place.rules, route, stack)
+            return _fill_inside(place, work, route, stack)
     except (FileNotFoundError, ValueError):
         missing = Failure("NETNS_MISSING", f"there is no network namespace {scope}")
         return _all_fail(_creations(work.inner), missing)
@@ -314,14 +338,15 @@ def _creations(steps: Iterable[Step]) -> list[Step]:
     return [step for step in steps if not isinstance(step, Delete)]
 
 
-def _fill_inside(scope: str, work: _Work, rules: nft.Transactions, route: Socket, stack: ExitStack) -> _Failures:
+def _fill_inside(place: _Place, work: _Work, route: Socket, stack: ExitStack) -> _Failures:
+    scope, rules = place.scope, place.rules
     failures = _set_sysctls(work.sysctls, route)
     refused = _commit_rules(scope, work.nft, rules)
     failures |= refused
     if refused:
         closed = Failure("RULES_NOT_IN_PLACE", f"not made, because the rules of {scope} were refused")
         failures |= _all_fail(_creations(work.links), closed)
-    return failures | LinksApply(scope, work.links, route, stack).run(create=not refused)
+    return failures | LinksApply(scope, work.links, route, stack, place.given_way).run(create=not refused)
 
 
 def _set_sysctls(steps: Sequence[Step], route: Socket) -> _Failures:

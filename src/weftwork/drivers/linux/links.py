@@ -69,7 +69,7 @@ IFA_ADDRESS, IFA_LOCAL, IFA_FLAGS, IFA_PROTO = 1, 2, 8, 11
 RTA_DST, RTA_OIF, RTA_GATEWAY = 1, 4, 5
 NDA_DST, NDA_LLADDR, NDA_VLAN, NDA_PROTOCOL = 1, 2, 5, 12
 NUD_NOARP, NUD_PERMANENT = 0x40, 0x80
-NTF_SELF, NTF_MASTER = 0x02, 0x04
+NTF_SELF, NTF_MASTER, NTF_EXT_LEARNED = 0x02, 0x04, 0x10
 IFF_UP = 0x1
 _IFA_F_NODAD = 0x02
 _RT_SCOPE_UNIVERSE, _RT_SCOPE_LINK = 0, 253
@@ -244,7 +244,9 @@ def remote_entry(type_: int, one: RemoteEntry, index: int) -> list[Request]:
     flags = CREATE | REPLACE if type_ == NEW_NEIGHBOUR else 0
     body = struct.pack("=BxHiHBB", socket.AF_BRIDGE, 0, index, NUD_NOARP | NUD_PERMANENT, NTF_SELF, 0)
     body += attribute(NDA_LLADDR, mac_bytes(one.mac))
-    own = Request(type_, flags, body + attribute(NDA_DST, one.host.packed))
+    # Without a host the line goes wherever it leads: a routing daemon may have written another one into it.
+    host = one.host.packed if type_ == NEW_NEIGHBOUR else bytes(4)
+    own = Request(type_, flags, body + attribute(NDA_DST, host))
     return [own, static_entry(type_, index, one.mac, one.vlan)]
 
 
@@ -450,7 +452,9 @@ def route(type_: int, one: Route, index: int) -> Request:
 
 
 def neighbour(type_: int, one: Neighbour, index: int) -> Request:
-    body = struct.pack("=BxHiHBB", family_of(one.address), 0, index, NUD_PERMANENT, 0, 0)
+    """One that yields carries the daemons' flag: they would take it for a neighbour that is here, and announce it."""
+    flags = NTF_EXT_LEARNED if one.yields and type_ == NEW_NEIGHBOUR else 0
+    body = struct.pack("=BxHiHBB", family_of(one.address), 0, index, NUD_PERMANENT, flags, 0)
     body += attribute(NDA_DST, one.address.packed)
     if type_ == NEW_NEIGHBOUR:
         body += attribute(NDA_LLADDR, mac_bytes(one.mac)) + attribute(NDA_PROTOCOL, u8(PROTOCOL))

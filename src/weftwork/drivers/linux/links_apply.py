@@ -20,6 +20,7 @@ from weftwork.drivers.linux import arp, conntrack, links_decode, namespaces, sco
 from weftwork.drivers.linux import links as wire
 from weftwork.drivers.linux.links_decode import Link
 from weftwork.drivers.linux.netlink import Request, Socket
+from weftwork.drivers.linux.yielded import Learned, Yielded, learned
 from weftwork.program.linux import (
     Bridge,
     InterfaceAddress,
@@ -83,8 +84,9 @@ class Batch:
 class LinksApply:
     """One use: the netlink steps of one scope, by the thread that stands in its namespace."""
 
-    def __init__(self, scope: str, steps: Sequence[Step], route: Socket, stack: ExitStack) -> None:
+    def __init__(self, scope: str, steps: Sequence[Step], route: Socket, stack: ExitStack, given_way: Yielded) -> None:
         self._scope = scope
+        self._given_way = given_way
         self._route = route
         self._stack = stack
         self._wanted = [step for step in steps if not isinstance(step, Delete)]
@@ -357,14 +359,35 @@ class LinksApply:
         for link in links:
             if isinstance(link, Uplink | Vtep | PortLink) and link.key not in self.failures:
                 batch.add(link.key, [wire.bring_up(self._indices[link.name])])
+        there = self._learned()
         for one in map(_new, self._wanted):
             if isinstance(one, InterfaceAddress | Route | RemoteEntry | Neighbour):
                 index = self._indices.get(one.interface)
                 if index is None:
                     self.failures[one.key] = Failure("LINK_MISSING", f"{self._scope} has no link {one.interface}")
+                elif isinstance(one, RemoteEntry | Neighbour) and there.has(one, index):
+                    self._in_place_of_learned(batch, one, index)
                 else:
                     batch.add(one.key, _new_requests(one, index))
+                if isinstance(one, RemoteEntry | Neighbour):
+                    self._given_way.took(one)
         batch.send(self._route, self.failures)
+
+    def _learned(self) -> Learned:
+        """Asked for only where a routing daemon writes, or has written."""
+        concerned = any(
+            isinstance(one, RemoteEntry | Neighbour) and (one.yields or isinstance(step, Replace))
+            for step, one in zip(self._wanted, map(_new, self._wanted), strict=True)
+        )
+        return learned(self._route) if concerned else Learned()
+
+    def _in_place_of_learned(self, batch: Batch, one: RemoteEntry | Neighbour, index: int) -> None:
+        """What a daemon wrote stays where ours yields. Where not, it goes: written over, it would stay the daemon's."""
+        if one.yields and self._given_way.is_on:
+            return
+        if isinstance(one, RemoteEntry):
+            batch.add(one.key, wire.remote_entry(wire.DELETE_NEIGHBOUR, one, index), lenient=True)
+        batch.add(one.key, _new_requests(one, index))
 
     def _announce(self) -> None:
         """New uplinks work from here on; the addresses that now stand on one are announced. Nobody answers, so nothing
@@ -416,8 +439,10 @@ class LinksApply:
                 case InterfaceAddress() if index:
                     batch.add(one.key, [wire.address(wire.DELETE_ADDRESS, one, index)], lenient=True)
                 case Neighbour() if index:
+                    self._given_way.asked.pop(one.key, None)
                     batch.add(one.key, [wire.neighbour(wire.DELETE_NEIGHBOUR, one, index)], lenient=True)
                 case RemoteEntry() if index:
+                    self._given_way.asked.pop(one.key, None)
                     batch.add(one.key, wire.remote_entry(wire.DELETE_NEIGHBOUR, one, index), lenient=True)
                 case VlanInterface() if one.bridge in self._indices:
                     own = wire.bridge_without_vlan(self._indices[one.bridge], one.vlan)

@@ -301,12 +301,13 @@ def neighbours(bodies: Iterable[bytes], scope: str, names: Mapping[int, str]) ->
     """Permanent entries of our protocol number."""
     found: set[Neighbour] = set()
     for body in bodies:
-        family, index, state = struct.unpack_from("=BxxxiH", body)
+        family, index, state, flags = struct.unpack_from("=BxxxiHB", body)
         inner = attributes(body, 12)
         if inner.get(wire.NDA_PROTOCOL, b"\0")[0] != wire.PROTOCOL or index not in names:
             continue
         mac = mac_of(inner.get(wire.NDA_LLADDR, bytes(6))) if state & wire.NUD_PERMANENT else NOBODY
-        found.add(Neighbour(scope, names[index], _address(family, inner[wire.NDA_DST]), mac))
+        yields = bool(flags & wire.NTF_EXT_LEARNED)
+        found.add(Neighbour(scope, names[index], _address(family, inner[wire.NDA_DST]), mac, yields))
     return found
 
 

@@ -77,6 +77,10 @@ class RulesWatch:
         with self._lock:
             self._scopes[self._number(descriptor)] = scope
 
+    def scope_of(self, number: int) -> str | None:
+        """Which of those it follows the kernel means by that number, here where it listens."""
+        return self._scopes.get(number)
+
     def _number(self, descriptor: int) -> int:
         which = attribute(_NAMESPACE_DESCRIPTOR, u32(descriptor))
         try:

@@ -5,9 +5,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 
 from weftwork.drivers.linux import links as wire
-from weftwork.drivers.linux import links_decode, marks, namespaces, nft_decode, sysctls
+from weftwork.drivers.linux import links_decode, marks, namespaces, nft_decode, sysctls, yielded
 from weftwork.drivers.linux.links_decode import Link, Surroundings
 from weftwork.drivers.linux.netlink import NETFILTER, Answer, Socket, as_u32, attributes
+from weftwork.drivers.linux.yielded import Yielded
 from weftwork.program.linux import LinuxResource, Namespace, Sysctl, Uplink
 
 _NSID = 1
@@ -25,7 +26,7 @@ class Mark:
         return f"{marks.word_of(self.deployment)} {self.owner}"
 
 
-def observe(scope: str, deployment: str) -> set[LinuxResource]:
+def observe(scope: str, deployment: str, given_way: Yielded) -> set[LinuxResource]:
     """Everything in the named namespace, or nothing when it is not there or not the deployment's; in the host's own,
     our rules. Raises OSError."""
     if not scope:
@@ -39,7 +40,7 @@ def observe(scope: str, deployment: str) -> set[LinuxResource]:
                 return set()
             found: set[LinuxResource] = {Namespace(scope, mark.owner)}
             found |= _sysctls(scope, notes)
-            found |= _links_and_addresses(scope, route)
+            found |= _links_and_addresses(scope, route, given_way)
             with Socket(NETFILTER) as netfilter:
                 found |= nft_decode.observe(netfilter, scope)
             return found
@@ -99,7 +100,7 @@ def _sysctls(scope: str, notes: Iterable[str]) -> set[Sysctl]:
     return found
 
 
-def _links_and_addresses(scope: str, route: Socket) -> set[LinuxResource]:
+def _links_and_addresses(scope: str, route: Socket, given_way: Yielded) -> set[LinuxResource]:
     present = links(route)
     names = {one.index: one.name for one in present}
     ours = [one for one in present if one.is_ours and one.index != 1]
@@ -108,28 +109,29 @@ def _links_and_addresses(scope: str, route: Socket) -> set[LinuxResource]:
     vteps = {one.index: one.name for one in ours if one.kind == "vxlan"}
     entries = _forwarding(route) if vteps or _ports(ours) else []
     around = _surroundings(route, ours, entries)
-    found |= links_decode.remote_entries(entries, scope, vteps)
+    found |= set(yielded.remote_entries(entries, scope, vteps, given_way))
     for one in ours:
         resource = links_decode.resource_of(one, scope, names, around)
         if resource is not None:
             found.add(resource)
-    return found | _ip_resources(scope, route, names, our_names)
+    return found | _ip_resources(scope, route, names, our_names, given_way)
 
 
 def ip_resources(scope: str, route: Socket) -> set[wire.IpResource]:
     """Our addresses, routes and neighbours."""
     present = links(route)
     names = {one.index: one.name for one in present}
-    return _ip_resources(scope, route, names, {one.index: one.name for one in present if one.is_ours})
+    ours = {one.index: one.name for one in present if one.is_ours}
+    return _ip_resources(scope, route, names, ours, Yielded(is_on=True))
 
 
 def _ip_resources(
-    scope: str, route: Socket, names: Mapping[int, str], our_names: Mapping[int, str]
+    scope: str, route: Socket, names: Mapping[int, str], our_names: Mapping[int, str], given_way: Yielded
 ) -> set[wire.IpResource]:
     return {
         *links_decode.addresses(route.dump(wire.GET_ADDRESS, bytes(8)), scope, our_names),
         *links_decode.routes(route.dump(wire.GET_ROUTE, bytes(12)), scope, names),
-        *links_decode.neighbours(route.dump(wire.GET_NEIGHBOUR, bytes(12)), scope, our_names),
+        *yielded.neighbours(route.dump(wire.GET_NEIGHBOUR, bytes(12)), scope, our_names, given_way),
     }
 
 
