@@ -9,6 +9,7 @@ import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 import grpc
 import grpc.aio
@@ -24,7 +25,7 @@ from weftwork.reconciler.reconciler import Pace, Progress
 from weftwork.rpc import programs
 from weftwork.rpc.generated.weftwork.v1 import agent_pb2 as pb
 from weftwork.rpc.generated.weftwork.v1 import agent_pb2_grpc
-from weftwork.seams.channel import ProgramChange
+from weftwork.seams.channel import ProgramChange, Session
 from weftwork.seams.driver import Driver
 
 log = logging.getLogger(__name__)
@@ -44,6 +45,26 @@ _OPTIONS = (
     ("grpc.http2.max_pings_without_data", 0),
 )
 STALE: Key = ("target", "stale generation")
+SESSIONS_S = 1.0
+"""Between two looks at how BGP's sessions are."""
+
+
+class RoutingBeside(Protocol):
+    """Routing daemons on this host, which are followed while the agent runs."""
+
+    async def run(self) -> None: ...
+
+    async def sessions(self) -> tuple[Session, ...]:
+        """Raises Failure."""
+        ...
+
+
+class NoRouting:
+    async def run(self) -> None:
+        return None
+
+    async def sessions(self) -> tuple[Session, ...]:
+        return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +82,17 @@ class RemoteAgent:
     """`run` it. It ends by Refusal only: when its certificate is good for no host any more, it goes on forwarding."""
 
     def __init__(
-        self, identity: Identity, state: StateFolder, driver: Driver, facts: Facts, pace: Pace, offers: Offers
+        self,
+        identity: Identity,
+        state: StateFolder,
+        driver: Driver,
+        facts: Facts,
+        pace: Pace,
+        offers: Offers,
+        routing: RoutingBeside | None = None,
     ) -> None:
+        self._routing = routing or NoRouting()
+        self._sessions: tuple[Session, ...] = ()
         self._identity = identity
         self._offers = offers
         self._state = state
@@ -92,6 +122,8 @@ class RemoteAgent:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.loop.run())
             tasks.create_task(self._keep())
+            tasks.create_task(self._routing.run())
+            tasks.create_task(self._follow_sessions())
             tasks.create_task(self._stay_connected())
 
     def _take(self, change: ProgramChange) -> None:
@@ -107,6 +139,17 @@ class RemoteAgent:
             self._digest = (self._digest + more - less) % programs.MODULUS
         self._generation, self._term = change.generation, change.term
         self.loop.layers.tell(change)
+
+    async def _follow_sessions(self) -> None:
+        while True:
+            try:
+                sessions = await self._routing.sessions()
+            except Failure:
+                sessions = ()
+            if sessions != self._sessions:
+                self._sessions = sessions
+                self._reported.set()
+            await asyncio.sleep(SESSIONS_S)
 
     async def _keep(self) -> None:
         while True:
@@ -222,6 +265,9 @@ class RemoteAgent:
                 failures=[
                     pb.AgentFailure(key=key, code=failure.code, message=failure.message)
                     for key, failure in failures.items()
+                ],
+                sessions=[
+                    pb.BgpSession(peer=one.peer, state=one.state, prefixes=one.prefixes) for one in self._sessions
                 ],
             )
         )

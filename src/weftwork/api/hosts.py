@@ -104,6 +104,8 @@ def _told(doors: Doors, host: Host) -> pb.Host:
         failures=state.failures,
         ports=len(hosts.ports_on(doors.network, host.name)),
         created_at=host.created_at,
+        routing=state.routing,
+        sessions=[pb.HostSession(peer=one.peer, state=one.state, prefixes=one.prefixes) for one in state.sessions],
     )
 
 

@@ -14,12 +14,13 @@ from weftwork.apps.deployment import Deployment, LaterTakenOver, taken_over, tog
 from weftwork.apps.settings import Settings
 from weftwork.base.errors import Failure, Kind, Refusal
 from weftwork.compiler.capabilities import LINUX, LINUX_VLAN, OVN, OVN_ELSEWHERE, Carries
+from weftwork.compiler.fleet_routing import routing_of
 from weftwork.compiler.linux.slices import compile_slice as compile_for_linux
 from weftwork.compiler.ovn import ground
 from weftwork.compiler.ovn.slices import compile_slice as compile_for_ovn
-from weftwork.compiler.settings import ExternalNetwork, FilterMode, HostProfile, Layout, OvnProfile
+from weftwork.compiler.settings import ExternalNetwork, FilterMode, HostProfile, Layout, OvnProfile, Routing
 from weftwork.compiler.slices import HOST, Compile
-from weftwork.controller.fleet import Lower
+from weftwork.controller.fleet import Lower, Route, no_routing
 from weftwork.controller.judging import linux_judge, ovn_judge
 from weftwork.controller.review import Judge
 from weftwork.drivers.chassis.chassis import Chassis, find_chassis
@@ -29,6 +30,7 @@ from weftwork.drivers.chassis.driver import ChassisDriver
 from weftwork.drivers.chassis.flow_log import OvnFlowSource
 from weftwork.drivers.chassis.trace import OvnInjector
 from weftwork.drivers.dhcp.driver import DhcpDriver
+from weftwork.drivers.frr.driver import FrrDriver
 from weftwork.drivers.linux.driver import LinuxDriver
 from weftwork.drivers.linux.flow_log import LinuxFlowSource
 from weftwork.drivers.linux.probe import HostCapabilities, probe
@@ -45,6 +47,7 @@ from weftwork.model.intent import Intent
 from weftwork.planner.plan import make_plan
 from weftwork.program.chassis import ChassisResource
 from weftwork.program.dhcp import DhcpResource
+from weftwork.program.frr import FrrResource
 from weftwork.program.linux import LinuxResource
 from weftwork.program.ovn import OvnResource
 from weftwork.program.resource import Program, SliceId
@@ -377,7 +380,7 @@ def _no_gateway_chassis() -> Refusal:
 def fleet_lower(settings: Settings) -> Lower:
     """How programs for hosts of the fleet are compiled."""
 
-    def lower(host: Host, facts: HostFacts) -> Compile:
+    def lower(host: Host, facts: HostFacts, routing: Routing | None) -> Compile:
         modes: list[FilterMode] = [mode for mode in get_args(FilterMode) if mode in facts.filter_modes]
         asked = settings.network_filter_mode
         chosen: FilterMode = asked if asked in modes else modes[0] if modes else "br_netfilter"
@@ -388,6 +391,7 @@ def fleet_lower(settings: Settings) -> Lower:
             has_bridge_netfilter=facts.has_bridge_netfilter,
             has_ipv6=facts.has_ipv6,
             underlay=host.underlay,
+            routing=routing,
         )
         return partial(compile_for_linux, profile=profile)
 
@@ -403,18 +407,29 @@ def _layout_there(settings: Settings, host: Host, facts: HostFacts, mode: Filter
     return asked
 
 
+def fleet_route(settings: Settings) -> Route:
+    """With whom hosts of the fleet speak BGP."""
+    if settings.network_routing != "evpn":
+        return no_routing
+    return partial(routing_of, asn=settings.network_bgp_asn, foreign=frozenset(settings.network_bgp_peers))
+
+
 @contextlib.asynccontextmanager
 async def open_host(
-    deployment: str, watch: RulesWatch | None, capabilities: HostCapabilities
+    deployment: str, watch: RulesWatch | None, capabilities: HostCapabilities, routing: FrrDriver
 ) -> AsyncIterator[CompositeDriver]:
     """The drivers of a host of the fleet. Raises Refusal when another deployment's networks stand here."""
     if not capabilities.filter_modes:
         raise _not_capable("any network.filter_mode", capabilities.lines[-2])
-    linux = LinuxDriver(watch=watch, deployment=deployment, underlay=True)
+    linux = LinuxDriver(watch=watch, deployment=deployment, underlay=True, beside=routing)
     await Deployment(deployment).take_over(linux)
     try:
         yield CompositeDriver(
-            (Part("linux", linux, get_args(LinuxResource)), Part("dhcp", DhcpDriver(), get_args(DhcpResource)))
+            (
+                Part("linux", linux, get_args(LinuxResource)),
+                Part("dhcp", DhcpDriver(), get_args(DhcpResource)),
+                Part("frr", routing, get_args(FrrResource)),
+            )
         )
     finally:
         await asyncio.to_thread(linux.close)

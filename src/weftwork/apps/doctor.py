@@ -37,7 +37,9 @@ def doctor(config: Path | None, **flags: str | None) -> None:
             "error: NOT_ROOT: probing makes a network namespace\nnext: Run it as root, e.g. with sudo.", err=True
         )
         sys.exit(5)
+    from weftwork.apps.agent import STATE
     from weftwork.apps.backends import host_profile
+    from weftwork.apps.doctor_routing import routing_lines
     from weftwork.drivers.linux.probe import probe
     from weftwork.drivers.ovn import private
 
@@ -52,6 +54,8 @@ def doctor(config: Path | None, **flags: str | None) -> None:
     lacks = f"not found: {', '.join(missing)} (Debian packages ovn-central, ovn-host)" if missing else "installed"
     kind = "user space" if private.datapath() == "netdev" else "the kernel's openvswitch"
     click.echo(f"OVN: {lacks}; datapath: {kind}")
+    for line in routing_lines(STATE):
+        click.echo(line)
     try:
         profile = host_profile(settings, capabilities)
     except Refusal as refusal:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from weftwork.actions.authority import Authority, authority_of
 from weftwork.actions.network import Network
 from weftwork.api.agents.doors import serve_agents
-from weftwork.apps.backends import fleet_lower
+from weftwork.apps.backends import fleet_lower, fleet_route
 from weftwork.apps.settings import Settings
 from weftwork.controller.fleet import FleetController
 from weftwork.controller.judging import host_judge
@@ -56,6 +56,11 @@ class OpenedFleet:
 async def open_fleet(settings: Settings, network: Network) -> OpenedFleet:
     authority = await authority_of(network.store)
     controller = FleetController(
-        network.view, network.clock, fleet_lower(settings), host_judge, authority.certificate.decode()
+        network.view,
+        network.clock,
+        fleet_lower(settings),
+        host_judge,
+        authority.certificate.decode(),
+        fleet_route(settings),
     )
     return OpenedFleet(controller, authority)

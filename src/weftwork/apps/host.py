@@ -17,7 +17,9 @@ from weftwork.apps.machine_files import HostBundler
 from weftwork.apps.node import only_agent, run_process
 from weftwork.base.errors import Failure, Kind, Refusal
 from weftwork.drivers.capture.capturer import PacketCapturer
+from weftwork.drivers.frr.driver import FrrDriver
 from weftwork.drivers.linux.flow_log import LinuxFlowSource
+from weftwork.drivers.linux.learned_watch import LearnedWatch
 from weftwork.drivers.linux.probe import HostCapabilities, probe
 from weftwork.drivers.linux.rules_watch import RulesWatch
 from weftwork.reconciler.reconciler import Pace
@@ -55,9 +57,13 @@ async def _run(how: HostSettings) -> None:
         suspected = _Suspected()
         watch = RulesWatch(suspected.take)
         stack.callback(watch.close)
-        async with open_host(deployment, watch, capabilities) as driver, AsyncExitStack() as serving:
+        routing = FrrDriver(how.state / "frr")
+        routing.died = lambda: suspected.take(frozenset({""}))
+        learned = LearnedWatch(suspected.take, watch.scope_of)
+        stack.callback(learned.close)
+        async with open_host(deployment, watch, capabilities, routing) as driver, AsyncExitStack() as serving:
             facts, pace = _facts(capabilities), Pace(audit_s=how.audit_s)
-            agent = _remote(identity, folder, driver, facts, pace) if identity else LoneAgent(driver, pace)
+            agent = _remote(identity, folder, driver, facts, pace, routing) if identity else LoneAgent(driver, pace)
             suspected.agent = agent
             if how.interface is not None:
                 opening = serving_interface(
@@ -72,9 +78,11 @@ async def _run(how: HostSettings) -> None:
                 raise error
 
 
-def _remote(identity: Identity, folder: StateFolder, driver: Driver, facts: Facts, pace: Pace) -> RemoteAgent:
+def _remote(
+    identity: Identity, folder: StateFolder, driver: Driver, facts: Facts, pace: Pace, routing: FrrDriver
+) -> RemoteAgent:
     offers = HostOffers()
-    agent = RemoteAgent(identity, folder, driver, facts, pace, offers)
+    agent = RemoteAgent(identity, folder, driver, facts, pace, offers, routing)
     offers.bundler = HostBundler(agent.scopes)
     return agent
 

@@ -20,6 +20,7 @@ _OPTIONS: tuple[tuple[str, str, str], ...] = (
     ("--rest-listen", "server_rest_listen_addr", "TCP address of the REST API; empty for none."),
     ("--rest-socket", "server_rest_socket", "Unix socket of the REST API; empty for none."),
     ("--agents-listen", "server_agents_listen_addr", "TCP address where agents of other hosts join; empty for none."),
+    ("--routing", "network_routing", "Of a fleet: static (the server says where ports are), or evpn (BGP does)."),
     ("--store", "storage_path", "Where the state is kept, with SQLite."),
     ("--store-backend", "storage_backend", "sqlite (a file of this machine's), etcd or postgres."),
     ("--etcd-endpoints", "storage_etcd_endpoints", "Members of etcd, http(s)://HOST:PORT with commas between."),

@@ -107,6 +107,12 @@ class Settings:
     network_backend: Literal["linux", "ovn"] = "linux"
     network_layout: Layout = "bridges"
     network_filter_mode: FilterMode | Literal["auto"] = "auto"
+    network_routing: Literal["static", "evpn"] = "static"
+    """Who says where ports are to the hosts of a fleet: the server alone, or BGP EVPN between them."""
+    network_bgp_asn: int = 65000
+    """The autonomous system of the fleet's hosts."""
+    network_bgp_peers: tuple[IPv4Address, ...] = ()
+    """Speakers that are not ours, which the reflectors reflect to."""
     network_ovn_northbound_endpoint: str = ""
     """Of an OVN that is there, one or more with commas between; empty: one of our own, for this machine."""
     network_ovn_southbound_endpoint: str = ""
@@ -254,6 +260,12 @@ def _checked(settings: Settings) -> Settings:
             "hosts of a fleet have Linux bridges, and no external network yet",
             "Leave out network.backend and network.external_cidrs.",
         )
+    if settings.network_routing == "evpn" and settings.network_layout == "vlan":
+        raise _refuse(
+            "network.routing",
+            "BGP EVPN announces a bridge for each subnet, and network.layout is vlan",
+            "Leave out network.layout, or network.routing.",
+        )
     return check_storage(_chosen_by_chainfire(settings))
 
 
@@ -348,6 +360,10 @@ def _cidrs(value: object) -> tuple[Cidr, ...]:
     if not isinstance(parts, list):
         raise TypeError("is not a list of networks")
     return tuple(_cidr(part) for part in parts)
+
+
+def _speakers(value: object) -> tuple[IPv4Address, ...]:
+    return tuple(IPv4Address(one) for one in _names(value))
 
 
 def _whole(lowest: int, highest: int) -> Callable[[object], int]:
@@ -511,6 +527,9 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
     "network_filter_mode": _one_of(FILTER_MODES),
     "bus_url": _amqp,
     "bus_project": _project,
+    "network_routing": _one_of(("static", "evpn")),
+    "network_bgp_asn": _whole(1, 65_535),
+    "network_bgp_peers": _speakers,
     "telemetry_log_format": _one_of(FORMS),
     "telemetry_log_level": _one_of(LEVELS),
     "telemetry_otlp_endpoint": lambda value: _url(value) if value else "",

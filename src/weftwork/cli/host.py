@@ -21,6 +21,14 @@ def _state(one: Document) -> str:
     return ("ready" if one["ready"] else one["reason"]) + drained
 
 
+def _routing(one: Document) -> str:
+    """With how many of its BGP sessions are well."""
+    if one["routing"] != "evpn":
+        return str(one["routing"])
+    well = [session for session in one["sessions"] if session["state"] == "Established"]
+    return f"evpn {len(well)}/{len(one['sessions'])}"
+
+
 _COLUMNS = (
     Column("NAME", field("name")),
     Column("STATE", _state),
@@ -31,8 +39,16 @@ _COLUMNS = (
     Column("FAILURES", field("failures")),
     Column("KERNEL", lambda one: one["kernel"] or "-", wide=True),
     Column("CAPABILITIES", lambda one: ",".join(one["capabilities"]) or "-", wide=True),
+    Column("ROUTING", lambda one: _routing(one), wide=True),
     Column("LABELS", lambda one: ",".join(f"{label['key']}={label['value']}" for label in one["labels"]), wide=True),
     Column("SINCE", lambda one: moment(one["since"]), wide=True),
+)
+
+
+_SESSIONS = (
+    Column("BGP PEER", field("peer")),
+    Column("STATE", field("state")),
+    Column("PREFIXES", field("prefixes")),
 )
 
 
@@ -119,6 +135,8 @@ async def show(name: str) -> None:
         print_data(fields_of(found))
         return
     print_rows("Host", _COLUMNS, [fields_of(found)], nothing="")
+    if found.sessions:
+        print_rows("Session", _SESSIONS, fields_of(found)["sessions"], nothing="")
     if found.message:
         note(found.message)
 

@@ -2,13 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from weftwork.actions.view import IntentView
 from weftwork.base import codes
 from weftwork.base.tenancy import ProjectKey
+from weftwork.compiler.settings import Routing
 from weftwork.compiler.slices import Compile
 from weftwork.controller.fleet_view import FleetView
 from weftwork.controller.publisher import Publisher
@@ -27,8 +28,15 @@ LOST_S = 4.0
 """How long nothing may be heard of a host: beats come every second."""
 LOOK_S = 0.5
 
-Lower = Callable[[Host, HostFacts], Compile]
+Lower = Callable[[Host, HostFacts, Routing | None], Compile]
 """How to compile for a host."""
+
+Route = Callable[[Host, Iterable[Host]], Routing | None]
+"""With whom a host speaks BGP, of all there are; None where programs alone say where ports are."""
+
+
+def no_routing(host: Host, hosts: Iterable[Host]) -> Routing | None:
+    return None
 
 
 @dataclass(slots=True)
@@ -44,14 +52,22 @@ class FleetHost:
     since_s: int = 0
     was_ready: bool = False
     waiting: set[str] = field(default_factory=set)
+    routing: Routing | None = None
 
 
 class FleetController:
     """Implements `seams.fleet.Fleet`. `start` it, `follow` meanwhile, and `run` while this server leads."""
 
     def __init__(
-        self, view: IntentView, clock: Clock, lower: Lower, make_judge: Callable[[Host], Judge | None], authority: str
+        self,
+        view: IntentView,
+        clock: Clock,
+        lower: Lower,
+        make_judge: Callable[[Host], Judge | None],
+        authority: str,
+        route: Route = no_routing,
     ) -> None:
+        self._route = route
         self._view = view
         self._clock = clock
         self._lower = lower
@@ -149,6 +165,8 @@ class FleetController:
             desired_generation=there.link.generation,
             resources=there.link.resources,
             failures=len(there.link.report.failures),
+            routing="evpn" if there.routing else "static",
+            sessions=there.link.report.sessions,
         )
 
     def _why_not_ready(self, there: FleetHost) -> tuple[str, str]:
@@ -183,8 +201,10 @@ class FleetController:
                 there = self._hosts[name] = FleetHost(host, RemoteLink(name, self._take))
                 there.link.seen = lambda seen: self.seen(seen)
                 self.joined(there)
-            if there.host.facts != host.facts:
+            routing = self._route(host, wanted.values())
+            if there.host.facts != host.facts or there.routing != routing:
                 self._stop(there)
+            there.routing = routing
             if there.host.identity != host.identity:
                 there.link.connected(False)
             there.host = host
@@ -193,7 +213,8 @@ class FleetController:
 
     def _publish(self, there: FleetHost, facts: HostFacts, term: Term) -> None:
         view = self._cut.of(there.host.name)
-        there.publisher = Publisher(view, self._lower(there.host, facts), there.link, self._make_judge(there.host))
+        lower, judge = self._lower(there.host, facts, there.routing), self._make_judge(there.host)
+        there.publisher = Publisher(view, lower, there.link, judge)
         self.published(there)
         there.publishing = asyncio.create_task(there.publisher.run(term), name=f"publisher of {there.host.name}")
 

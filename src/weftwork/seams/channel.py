@@ -27,12 +27,22 @@ class ProgramChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Session:
+    """A host's BGP session: `state` in BGP's words, `Established` when it is well; `prefixes` are what came by it."""
+
+    peer: str
+    state: str
+    prefixes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything up to `generation` was tried; `failures` holds all that does not work now, by resource key."""
 
     host: str
     generation: int
     failures: Mapping[Key, Failure] = field(default_factory=dict)
+    sessions: tuple[Session, ...] = ()
 
 
 ReportSink = Callable[[Report], None]

@@ -9,7 +9,7 @@ from weftwork.base.errors import Failure, Refusal
 from weftwork.program.resource import Program
 from weftwork.seams.bundle import BundleFile
 from weftwork.seams.capture import Capturer, Capturing, Wanted
-from weftwork.seams.channel import ProgramChange, Report
+from weftwork.seams.channel import ProgramChange, Report, Session
 from weftwork.seams.flows import Seen
 
 
@@ -25,6 +25,8 @@ class HostState:
     desired_generation: int = 0
     resources: int = 0
     failures: int = 0
+    routing: str = "static"
+    sessions: tuple[Session, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

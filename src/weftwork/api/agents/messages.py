@@ -10,7 +10,7 @@ from weftwork.rpc import programs
 from weftwork.rpc.generated.weftwork.v1 import agent_pb2 as pb
 from weftwork.seams.bundle import BundleFile
 from weftwork.seams.capture import Captured, Capturing
-from weftwork.seams.channel import Report
+from weftwork.seams.channel import Report, Session
 from weftwork.seams.fleet import AgentSession, Asked, CaptureAsked, Ceased, FilesAsked, FlowsFollowed, Question, Told
 from weftwork.seams.flows import Seen
 
@@ -51,7 +51,8 @@ def take(session: AgentSession, host: str, message: pb.AgentMessage) -> None:
     match message.WhichOneof("message"):
         case "report":
             failures = {tuple(one.key): Failure(one.code, one.message) for one in message.report.failures}
-            session.take(Report(host, message.report.generation, failures))
+            bgp = tuple(Session(one.peer, one.state, one.prefixes) for one in message.report.sessions)
+            session.take(Report(host, message.report.generation, failures, bgp))
         case "observed":
             session.answered(message.observed.question, _outcome(message.observed))
         case "captured":

@@ -50,20 +50,27 @@ def lab() -> None:
     """A fleet on this machine: hosts as namespaces, a real server, real agents, and guests to ping."""
 
 
+_ROUTINGS = click.Choice(["static", "evpn"])
+
+
 @lab.command()
 @click.option("--hosts", default=3, show_default=True, help="How many.")
+@click.option(
+    "--routing", type=_ROUTINGS, default="static", show_default=True, help="Who says where ports are: evpn is BGP."
+)
 @_folder
 @_in_lab
-def up(hosts: int, folder: Path) -> None:
+def up(hosts: int, routing: str, folder: Path) -> None:
     """Make it: a server, hosts that join, and on each host a guest of two tenants that have the same addresses.
 
     \b
     Examples:
       weft lab up
       weft lab up --hosts 5
+      weft lab up --routing evpn
     """
     there = Lab(folder)
-    there.up(hosts, say=click.echo)
+    there.up(hosts, routing=routing, say=click.echo)
     click.echo(f"the API is at {there.address}: export WEFT_SERVER={there.address}")
 
 
@@ -85,7 +92,7 @@ def status(folder: Path) -> None:
     if not there.is_up:
         click.echo(f"there is no lab in {folder}")
         return
-    click.echo(f"server {'runs' if there.runs('server') else 'is dead'}")
+    click.echo(f"server {'runs' if there.runs('server') else 'is dead'}, routing {there.state.routing}")
     for name, host in there.state.hosts.items():
         machine = "up" if there.is_on(name) else "off"
         agent = "runs" if there.runs(name) else "is dead"
@@ -119,20 +126,34 @@ def fail(host: str, folder: Path) -> None:
 
 
 @lab.command()
-@click.argument("what", type=click.Choice(["agent", "server"]))
+@click.argument("what", type=click.Choice(["agent", "frr", "server"]))
 @click.argument("host", default="")
 @_folder
 @_in_lab
 def kill(what: str, host: str, folder: Path) -> None:
-    """SIGKILL to the agent of a host, or to the server.
+    """SIGKILL to the agent of a host, to its BGP daemon, or to the server.
 
     \b
     Examples:
       weft lab kill agent h2
+      weft lab kill frr h2
       weft lab kill server
     """
-    Lab(folder).kill(host if what == "agent" else "server")
+    if what == "frr":
+        Lab(folder).kill_routing(host)
+    else:
+        Lab(folder).kill(host if what == "agent" else "server")
     click.echo(f"killed: {what} {host}".rstrip())
+
+
+@lab.command()
+@click.argument("how", type=_ROUTINGS)
+@_folder
+@_in_lab
+def routing(how: str, folder: Path) -> None:
+    """Switch all hosts to BGP EVPN, or back, with the network running."""
+    Lab(folder).route(how)
+    click.echo(f"routing: {how}")
 
 
 @lab.command()

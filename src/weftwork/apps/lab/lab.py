@@ -13,6 +13,8 @@ import msgspec
 from weftwork.apps.lab.machine import Machine, end, is_running, run
 from weftwork.client.client import Client, resource_ref
 from weftwork.client.errors import ApiError
+from weftwork.compiler.fleet_routing import REFLECTORS
+from weftwork.drivers.frr.daemons import Daemons
 from weftwork.testing.guests import LEASE_SCRIPT
 
 UNDERLAY = IPv4Network("192.168.77.0/24")
@@ -50,6 +52,9 @@ class LabHost(msgspec.Struct):
 
 
 class State(msgspec.Struct):
+    """`routing` is the server's setting."""
+
+    routing: str = "static"
     switch: int = 0
     server_host: int = 0
     server: int = 0
@@ -81,13 +86,23 @@ class Lab:
 
     # --- up and down
 
-    def up(self, hosts: int, *, with_guests: bool = True, say: Callable[[str], None] = lambda text: None) -> None:
+    def up(
+        self,
+        hosts: int,
+        *,
+        with_guests: bool = True,
+        routing: str = "static",
+        say: Callable[[str], None] = lambda text: None,
+    ) -> None:
         """LabError when there is one already, or when something does not come up."""
         if self.is_up:
             raise LabError(f"there is a lab in {self.folder}: `weft lab down` takes it down")
         if not 1 <= hosts <= HOSTS_MAX:
             raise LabError(f"a lab has 1 to {HOSTS_MAX} hosts")
+        if routing == "evpn" and hosts < REFLECTORS:
+            raise LabError(f"with BGP EVPN a lab has at least {REFLECTORS} hosts: they reflect routes")
         (self.folder / SERVER).mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.state.routing = routing
         try:
             self._lay_underlay()
             self.start_server()
@@ -111,6 +126,7 @@ class Lab:
         """Everything, and the folder's files with it."""
         for host in self.state.hosts.values():
             self._end(host.agent, signal.SIGKILL)
+            self._end_routing(host.name)
             self._end(host.pid, signal.SIGKILL)
         for pid in (self.state.server, self.state.server_host, self.state.switch):
             self._end(pid, signal.SIGKILL)
@@ -127,7 +143,7 @@ class Lab:
         machine = Machine.boot(name)
         host.pid = machine.pid
         self._save()
-        self._connect(machine, host.underlay)
+        self.connect(machine, host.underlay)
         for guest in self.state.guests.values():
             if guest.host == name:
                 _make_guest(machine, guest.name)
@@ -152,11 +168,25 @@ class Lab:
             *("-m", "weftwork.apps.weft", "server"),
             *("--agents-listen", f"{UNDERLAY[1]}:{AGENTS_PORT}", "--listen-addr", "", "--rest-listen", ""),
             *("--socket", str(folder / "api.sock"), "--rest-socket", str(folder / "rest.sock")),
+            *("--routing", self.state.routing),
             *("--store", str(folder / "store.db")),
             log=folder / "server.log",
         )
         self._save()
         wait_until(lambda: asyncio.run(self._answers()), "the server", folder / "server.log", self._start_s)
+
+    def route(self, routing: str) -> None:
+        """Switch the fleet to static routing or BGP EVPN, with the network running: the server starts anew."""
+        self.state.routing = routing
+        self._end(self.state.server, signal.SIGTERM)
+        self.start_server()
+
+    def kill_routing(self, name: str, daemon: str = "bgpd") -> None:
+        """SIGKILL to a routing daemon of a host. LabError when none runs."""
+        pid = Daemons(self.folder / name / "agent" / "frr").pid(daemon)
+        if not pid:
+            raise LabError(f"{name} runs no {daemon}")
+        end(pid, signal.SIGKILL)
 
     def fail(self, name: str) -> None:
         """The power of a host, or of the server's machine's process."""
@@ -167,6 +197,7 @@ class Lab:
         # The kernel takes namespaces apart some time after their last process; a machine without power is silent.
         self._switch().run("ip", "link", "del", f"to-{name}", check=False)
         self._end(host.agent, signal.SIGKILL)
+        self._end_routing(name)
         self._end(host.pid, signal.SIGKILL)
         host.pid = host.agent = 0
         self._save()
@@ -296,9 +327,9 @@ class Lab:
         machine = Machine.boot(SERVER)
         self.state.server_host = machine.pid
         self._save()
-        self._connect(machine, str(UNDERLAY[1]))
+        self.connect(machine, str(UNDERLAY[1]))
 
-    def _connect(self, machine: Machine, address: str) -> None:
+    def connect(self, machine: Machine, address: str) -> None:
         """A cable from the machine to the switch."""
         end_here = f"to-{machine.name}"
         switch = self._switch()
@@ -315,7 +346,9 @@ class Lab:
             for name, host in self.state.hosts.items():
                 folder = self.folder / name
                 folder.mkdir(mode=0o700, exist_ok=True)
-                made = await client.hosts.add(name, underlay_ip=host.underlay)
+                reflects = list(self.state.hosts).index(name) < REFLECTORS
+                roles = ("compute", "management") if reflects else ("compute",)
+                made = await client.hosts.add(name, underlay_ip=host.underlay, roles=roles)
                 (folder / "join").write_text(made.join)
                 (folder / "join").chmod(0o600)
         finally:
@@ -369,6 +402,9 @@ class Lab:
         if name not in self.state.guests:
             raise LabError(f"the lab has no guest {name!r}: {', '.join(self.state.guests) or 'there is none'}")
         return self.state.guests[name]
+
+    def _end_routing(self, name: str) -> None:
+        asyncio.run(Daemons(self.folder / name / "agent" / "frr").end())
 
     def _end(self, pid: int, how: signal.Signals) -> None:
         if pid:

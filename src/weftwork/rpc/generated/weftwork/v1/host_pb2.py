@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import empty_pb2 as google_dot_protobuf_dot_empty__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16weftwork/v1/host.proto\x12\x0bweftwork.v1\x1a\x1bgoogle/protobuf/empty.proto\"\xdf\x02\n\x04Host\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05roles\x18\x02 \x03(\t\x12&\n\x06labels\x18\x03 \x03(\x0b\x32\x16.weftwork.v1.HostLabel\x12\x13\n\x0bunderlay_ip\x18\x04 \x01(\t\x12\x10\n\x08\x64raining\x18\x05 \x01(\x08\x12\x0e\n\x06joined\x18\x06 \x01(\x08\x12\x0e\n\x06kernel\x18\x07 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x08 \x03(\t\x12\r\n\x05ready\x18\t \x01(\x08\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x0f\n\x07message\x18\x0b \x01(\t\x12\r\n\x05since\x18\x0c \x01(\x04\x12\x12\n\ngeneration\x18\r \x01(\x04\x12\x1a\n\x12\x64\x65sired_generation\x18\x0e \x01(\x04\x12\x11\n\tresources\x18\x0f \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\x10 \x01(\r\x12\r\n\x05ports\x18\x11 \x01(\r\x12\x12\n\ncreated_at\x18\x12 \x01(\x04\"\'\n\tHostLabel\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\x93\x01\n\x0e\x41\x64\x64HostRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05roles\x18\x02 \x03(\t\x12&\n\x06labels\x18\x03 \x03(\x0b\x32\x16.weftwork.v1.HostLabel\x12\x13\n\x0bunderlay_ip\x18\x04 \x01(\t\x12\x18\n\x10token_lifetime_s\x18\x05 \x01(\x04\x12\r\n\x05\x61gain\x18\x06 \x01(\x08\"@\n\x0f\x41\x64\x64HostResponse\x12\x1f\n\x04host\x18\x01 \x01(\x0b\x32\x11.weftwork.v1.Host\x12\x0c\n\x04join\x18\x02 \x01(\t\"\x1e\n\x0eGetHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\"\x12\n\x10ListHostsRequest\"5\n\x11ListHostsResponse\x12 \n\x05hosts\x18\x01 \x03(\x0b\x32\x11.weftwork.v1.Host\".\n\x10\x44rainHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04undo\x18\x02 \x01(\x08\"!\n\x11RemoveHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t2\xdf\x02\n\x0bHostService\x12\x44\n\x07\x41\x64\x64Host\x12\x1b.weftwork.v1.AddHostRequest\x1a\x1c.weftwork.v1.AddHostResponse\x12\x39\n\x07GetHost\x12\x1b.weftwork.v1.GetHostRequest\x1a\x11.weftwork.v1.Host\x12J\n\tListHosts\x12\x1d.weftwork.v1.ListHostsRequest\x1a\x1e.weftwork.v1.ListHostsResponse\x12=\n\tDrainHost\x12\x1d.weftwork.v1.DrainHostRequest\x1a\x11.weftwork.v1.Host\x12\x44\n\nRemoveHost\x12\x1e.weftwork.v1.RemoveHostRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16weftwork/v1/host.proto\x12\x0bweftwork.v1\x1a\x1bgoogle/protobuf/empty.proto\"\x9c\x03\n\x04Host\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05roles\x18\x02 \x03(\t\x12&\n\x06labels\x18\x03 \x03(\x0b\x32\x16.weftwork.v1.HostLabel\x12\x13\n\x0bunderlay_ip\x18\x04 \x01(\t\x12\x10\n\x08\x64raining\x18\x05 \x01(\x08\x12\x0e\n\x06joined\x18\x06 \x01(\x08\x12\x0e\n\x06kernel\x18\x07 \x01(\t\x12\x14\n\x0c\x63\x61pabilities\x18\x08 \x03(\t\x12\r\n\x05ready\x18\t \x01(\x08\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x0f\n\x07message\x18\x0b \x01(\t\x12\r\n\x05since\x18\x0c \x01(\x04\x12\x12\n\ngeneration\x18\r \x01(\x04\x12\x1a\n\x12\x64\x65sired_generation\x18\x0e \x01(\x04\x12\x11\n\tresources\x18\x0f \x01(\x04\x12\x10\n\x08\x66\x61ilures\x18\x10 \x01(\r\x12\r\n\x05ports\x18\x11 \x01(\r\x12\x12\n\ncreated_at\x18\x12 \x01(\x04\x12\x0f\n\x07routing\x18\x13 \x01(\t\x12*\n\x08sessions\x18\x14 \x03(\x0b\x32\x18.weftwork.v1.HostSession\"<\n\x0bHostSession\x12\x0c\n\x04peer\x18\x01 \x01(\t\x12\r\n\x05state\x18\x02 \x01(\t\x12\x10\n\x08prefixes\x18\x03 \x01(\r\"\'\n\tHostLabel\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\"\x93\x01\n\x0e\x41\x64\x64HostRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05roles\x18\x02 \x03(\t\x12&\n\x06labels\x18\x03 \x03(\x0b\x32\x16.weftwork.v1.HostLabel\x12\x13\n\x0bunderlay_ip\x18\x04 \x01(\t\x12\x18\n\x10token_lifetime_s\x18\x05 \x01(\x04\x12\r\n\x05\x61gain\x18\x06 \x01(\x08\"@\n\x0f\x41\x64\x64HostResponse\x12\x1f\n\x04host\x18\x01 \x01(\x0b\x32\x11.weftwork.v1.Host\x12\x0c\n\x04join\x18\x02 \x01(\t\"\x1e\n\x0eGetHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\"\x12\n\x10ListHostsRequest\"5\n\x11ListHostsResponse\x12 \n\x05hosts\x18\x01 \x03(\x0b\x32\x11.weftwork.v1.Host\".\n\x10\x44rainHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t\x12\x0c\n\x04undo\x18\x02 \x01(\x08\"!\n\x11RemoveHostRequest\x12\x0c\n\x04host\x18\x01 \x01(\t2\xdf\x02\n\x0bHostService\x12\x44\n\x07\x41\x64\x64Host\x12\x1b.weftwork.v1.AddHostRequest\x1a\x1c.weftwork.v1.AddHostResponse\x12\x39\n\x07GetHost\x12\x1b.weftwork.v1.GetHostRequest\x1a\x11.weftwork.v1.Host\x12J\n\tListHosts\x12\x1d.weftwork.v1.ListHostsRequest\x1a\x1e.weftwork.v1.ListHostsResponse\x12=\n\tDrainHost\x12\x1d.weftwork.v1.DrainHostRequest\x1a\x11.weftwork.v1.Host\x12\x44\n\nRemoveHost\x12\x1e.weftwork.v1.RemoveHostRequest\x1a\x16.google.protobuf.Emptyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,23 +33,25 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'weftwork.v1.host_pb2', _glo
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_HOST']._serialized_start=69
-  _globals['_HOST']._serialized_end=420
-  _globals['_HOSTLABEL']._serialized_start=422
-  _globals['_HOSTLABEL']._serialized_end=461
-  _globals['_ADDHOSTREQUEST']._serialized_start=464
-  _globals['_ADDHOSTREQUEST']._serialized_end=611
-  _globals['_ADDHOSTRESPONSE']._serialized_start=613
-  _globals['_ADDHOSTRESPONSE']._serialized_end=677
-  _globals['_GETHOSTREQUEST']._serialized_start=679
-  _globals['_GETHOSTREQUEST']._serialized_end=709
-  _globals['_LISTHOSTSREQUEST']._serialized_start=711
-  _globals['_LISTHOSTSREQUEST']._serialized_end=729
-  _globals['_LISTHOSTSRESPONSE']._serialized_start=731
-  _globals['_LISTHOSTSRESPONSE']._serialized_end=784
-  _globals['_DRAINHOSTREQUEST']._serialized_start=786
-  _globals['_DRAINHOSTREQUEST']._serialized_end=832
-  _globals['_REMOVEHOSTREQUEST']._serialized_start=834
-  _globals['_REMOVEHOSTREQUEST']._serialized_end=867
-  _globals['_HOSTSERVICE']._serialized_start=870
-  _globals['_HOSTSERVICE']._serialized_end=1221
+  _globals['_HOST']._serialized_end=481
+  _globals['_HOSTSESSION']._serialized_start=483
+  _globals['_HOSTSESSION']._serialized_end=543
+  _globals['_HOSTLABEL']._serialized_start=545
+  _globals['_HOSTLABEL']._serialized_end=584
+  _globals['_ADDHOSTREQUEST']._serialized_start=587
+  _globals['_ADDHOSTREQUEST']._serialized_end=734
+  _globals['_ADDHOSTRESPONSE']._serialized_start=736
+  _globals['_ADDHOSTRESPONSE']._serialized_end=800
+  _globals['_GETHOSTREQUEST']._serialized_start=802
+  _globals['_GETHOSTREQUEST']._serialized_end=832
+  _globals['_LISTHOSTSREQUEST']._serialized_start=834
+  _globals['_LISTHOSTSREQUEST']._serialized_end=852
+  _globals['_LISTHOSTSRESPONSE']._serialized_start=854
+  _globals['_LISTHOSTSRESPONSE']._serialized_end=907
+  _globals['_DRAINHOSTREQUEST']._serialized_start=909
+  _globals['_DRAINHOSTREQUEST']._serialized_end=955
+  _globals['_REMOVEHOSTREQUEST']._serialized_start=957
+  _globals['_REMOVEHOSTREQUEST']._serialized_end=990
+  _globals['_HOSTSERVICE']._serialized_start=993
+  _globals['_HOSTSERVICE']._serialized_end=1344
 # @@protoc_insertion_point(module_scope)

@@ -40,6 +40,8 @@ class Host(_message.Message):
     FAILURES_FIELD_NUMBER: _builtins.int
     PORTS_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
+    ROUTING_FIELD_NUMBER: _builtins.int
+    SESSIONS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     underlay_ip: _builtins.str
     """Where other hosts send what is for its guests"""
@@ -62,6 +64,8 @@ class Host(_message.Message):
     failures: _builtins.int
     ports: _builtins.int
     created_at: _builtins.int
+    routing: _builtins.str
+    """"static" or "evpn": who says to it where ports are"""
     @_builtins.property
     def roles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """"compute", "route", "management" """
@@ -72,6 +76,8 @@ class Host(_message.Message):
     def capabilities(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """"filter-mode:bridge", "br_netfilter", "ipv6" """
 
+    @_builtins.property
+    def sessions(self) -> _containers.RepeatedCompositeFieldContainer[Global___HostSession]: ...
     def __init__(
         self,
         *,
@@ -93,14 +99,44 @@ class Host(_message.Message):
         failures: _builtins.int = ...,
         ports: _builtins.int = ...,
         created_at: _builtins.int = ...,
+        routing: _builtins.str = ...,
+        sessions: _abc.Iterable[Global___HostSession] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "created_at", b"created_at", "desired_generation", b"desired_generation", "draining", b"draining", "failures", b"failures", "generation", b"generation", "joined", b"joined", "kernel", b"kernel", "labels", b"labels", "message", b"message", "name", b"name", "ports", b"ports", "ready", b"ready", "reason", b"reason", "resources", b"resources", "roles", b"roles", "since", b"since", "underlay_ip", b"underlay_ip"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "created_at", b"created_at", "desired_generation", b"desired_generation", "draining", b"draining", "failures", b"failures", "generation", b"generation", "joined", b"joined", "kernel", b"kernel", "labels", b"labels", "message", b"message", "name", b"name", "ports", b"ports", "ready", b"ready", "reason", b"reason", "resources", b"resources", "roles", b"roles", "routing", b"routing", "sessions", b"sessions", "since", b"since", "underlay_ip", b"underlay_ip"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Host: _TypeAlias = Host  # noqa: Y015
+
+@_typing.final
+class HostSession(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PEER_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    PREFIXES_FIELD_NUMBER: _builtins.int
+    peer: _builtins.str
+    """Another host's underlay address"""
+    state: _builtins.str
+    """In BGP's words: "Established" when it is well"""
+    prefixes: _builtins.int
+    """That came by it"""
+    def __init__(
+        self,
+        *,
+        peer: _builtins.str = ...,
+        state: _builtins.str = ...,
+        prefixes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["peer", b"peer", "prefixes", b"prefixes", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HostSession: _TypeAlias = HostSession  # noqa: Y015
 
 @_typing.final
 class HostLabel(_message.Message):
