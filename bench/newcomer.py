@@ -24,13 +24,12 @@ _COMPLETE_AND_PERMANENT = 0x2 | 0x4
 
 
 class Newcomer:
-    """One namespace that is about to become a guest."""
+    """A namespace that is about to become a guest; its name, or where it is to be found."""
 
-    def __init__(self, name: str) -> None:
-        self.guest = Guest(name, INTERFACE)
+    def __init__(self, netns: str) -> None:
+        self.guest = Guest(netns, INTERFACE)
 
     def __enter__(self) -> Self:
-        self.guest = Guest.boot(self.guest.name)
         self._links = open_socket(self.guest.name, socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
         self._links.bind((0, _LINK_GROUP))
         self._links.settimeout(WAIT_S)
@@ -42,7 +41,6 @@ class Newcomer:
     ) -> None:
         self._links.close()
         self._control.close()
-        self.guest.shut_down()
 
     def wait_for_carrier(self) -> None:
         """Until the kernel says that the interface is up and cabled."""

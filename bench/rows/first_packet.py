@@ -40,7 +40,7 @@ class Scene:
 
     async def _one(self, client: Client, number: int, dhcp: bool) -> float:
         peer, peer_mac = IPv4Address(self.peer.address), self.peer.mac
-        with Newcomer(f"bench-new{number}") as newcomer:
+        with Guest.boot(f"bench-new{number}") as guest, Newcomer(guest.name) as newcomer:
             began = time.perf_counter()
             port = await client.create_port(PROJECT, name=f"new{number}")
             await client.plug_port(PROJECT, port.id, newcomer.guest.name)

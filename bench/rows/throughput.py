@@ -3,7 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable
-from pathlib import Path
+from typing import Protocol
 
 from bench.figure import Figure, interleaved
 from bench.run import Run
@@ -16,6 +16,15 @@ CLIENT_LIMIT_S = 30
 PORT = 5201
 CLIENT_CPU, SERVER_CPU = "0", "1"
 AGAINST = "same topology by hand, no rules"
+
+
+class Placed(Protocol):
+    """Somewhere to run a command, and where packets reach it."""
+
+    @property
+    def address(self) -> str: ...
+
+    def command(self, *words: str) -> list[str]: ...
 
 
 def measure(run: Run) -> list[Figure]:
@@ -34,10 +43,10 @@ def _figure(run: Run, name: str, mine: Trio, theirs: Trio, to: Callable[[Trio], 
     return Figure(name, "Gbit/s", ours, peer, AGAINST, must=0.90, aim=0.95, at_least=True)
 
 
-def gigabits_per_s(source: Guest, target: Guest) -> float:
+def gigabits_per_s(source: Placed, target: Placed) -> float:
     """What the server received. Each end has a processor of its own, the same in both topologies."""
     server = subprocess.Popen(
-        [*_inside(target), "iperf3", "-s", "-1", "-A", SERVER_CPU, "-p", str(PORT), "--forceflush"],
+        target.command("iperf3", "-s", "-1", "-A", SERVER_CPU, "-p", str(PORT), "--forceflush"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
     )
@@ -45,9 +54,9 @@ def gigabits_per_s(source: Guest, target: Guest) -> float:
         assert server.stdout is not None
         while b"Server listening" not in (line := server.stdout.readline()):
             assert line, "iperf3 did not start"
-        client = ["iperf3", "-c", target.address, "-p", str(PORT), "-t", str(SECONDS), "-A", CLIENT_CPU, "-J"]
+        client = ("iperf3", "-c", target.address, "-p", str(PORT), "-t", str(SECONDS), "-A", CLIENT_CPU, "-J")
         done = subprocess.run(
-            [*_inside(source), *client], capture_output=True, text=True, timeout=CLIENT_LIMIT_S, check=False
+            source.command(*client), capture_output=True, text=True, timeout=CLIENT_LIMIT_S, check=False
         )
         told = json.loads(done.stdout)
         assert "error" not in told, told["error"]
@@ -55,7 +64,3 @@ def gigabits_per_s(source: Guest, target: Guest) -> float:
     finally:
         server.kill()
         server.wait()
-
-
-def _inside(one: Guest) -> list[str]:
-    return ["nsenter", f"--net={Path('/run/netns', one.name)}"]

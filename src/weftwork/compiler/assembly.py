@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from weakref import ReferenceType, WeakKeyDictionary, ref
 
 from weftwork.compiler.linux.names import epoch_mark
 from weftwork.compiler.linux.policy import EPOCH_SET, epoch_elements
@@ -57,12 +58,32 @@ ELEMENTS_OF_EPOCH = 2
 """Per table that judges."""
 
 
-class Assembly:
-    """Equal resources of several slices stand once, as long as one slice holds them."""
+class Shelf:
+    """One of each slice that is equal for several hosts, as long as one of them has it."""
 
     def __init__(self) -> None:
+        self._there: WeakKeyDictionary[Program, ReferenceType[Program]] = WeakKeyDictionary()
+
+    def the_one(self, resources: Program) -> Program:
+        """The equal one that is there already, or this one from now on."""
+        known = self._there.get(resources)
+        there = known() if known is not None else None
+        if there is None:
+            there = resources
+            self._there[resources] = ref(resources)
+        return there
+
+
+class Assembly:
+    """Equal resources of several slices stand once, as long as one slice holds them.
+
+    `shelf` may be that of other assemblies, too: what is equal in them is in memory once.
+    """
+
+    def __init__(self, shelf: Shelf | None = None) -> None:
+        self._shelf = shelf
         self._slices: dict[SliceId, Program] = {}
-        self._holders: Counter[Resource] = Counter()
+        self._held_again: Counter[Resource] = Counter()
         self._resources: defaultdict[str, set[Resource]] = defaultdict(set)
         self._epochs: dict[str, Epoch] = {}
         self._counts: Counter[type] = Counter()
@@ -72,6 +93,8 @@ class Assembly:
 
     def replace_slices(self, slices: Mapping[SliceId, Program]) -> Delta:
         """All at once, so with one new epoch per VPC. An empty slice is forgotten."""
+        if self._shelf is not None:
+            slices = {slice_id: self._shelf.the_one(resources) for slice_id, resources in slices.items()}
         change = self._change(slices)
         delta = self._delta(change)
         for slice_id, resources in slices.items():
@@ -110,7 +133,7 @@ class Assembly:
         gained: defaultdict[str, list[Resource]] = defaultdict(list)
         lost: defaultdict[str, list[Resource]] = defaultdict(list)
         for resource, more in held.items():
-            before = self._holders[resource]
+            before = self._holders(resource)
             if not before and more > 0:
                 gained[resource.scope].append(resource)
             elif before and before + more == 0:
@@ -130,16 +153,22 @@ class Assembly:
             removed |= before - after
         return Delta(frozenset(added), frozenset(removed))
 
+    def _holders(self, resource: Resource) -> int:
+        """How many slices hold it; most are held by one, of which nothing more is kept."""
+        return 1 + self._held_again[resource] if resource in self._resources.get(resource.scope, ()) else 0
+
     def _hold(self, change: _Change) -> None:
-        self._holders.update(change.held)
+        for resource, more in change.held.items():
+            if again := max(0, self._holders(resource) + more - 1):
+                self._held_again[resource] = again
+            else:
+                self._held_again.pop(resource, None)
         for scope, resources in change.gained.items():
             self._resources[scope].update(resources)
             self._counts.update(map(type, resources))
         for scope, resources in change.lost.items():
             self._resources[scope].difference_update(resources)
             self._counts.subtract(map(type, resources))
-            for resource in resources:
-                del self._holders[resource]
         for scope, epoch in change.epochs.items():
             more = len(epoch.judging) - len(self._epochs.get(scope, _NO_EPOCH).judging)
             self._counts[NftElement] += more * ELEMENTS_OF_EPOCH

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from weftwork.actions.view import IntentView
 from weftwork.base import codes
 from weftwork.base.tenancy import ProjectKey
+from weftwork.compiler.assembly import Shelf
 from weftwork.compiler.settings import Routing
 from weftwork.compiler.slices import Compile
 from weftwork.controller.fleet_view import FleetView
@@ -74,6 +75,7 @@ class FleetController:
         self._make_judge = make_judge
         self._authority = authority
         self._cut = FleetView(view)
+        self._shelf = Shelf()
         self._hosts: dict[str, FleetHost] = {}
         self._term: Term | None = None
         self._changed = asyncio.Event()
@@ -214,7 +216,7 @@ class FleetController:
     def _publish(self, there: FleetHost, facts: HostFacts, term: Term) -> None:
         view = self._cut.of(there.host.name)
         lower, judge = self._lower(there.host, facts, there.routing), self._make_judge(there.host)
-        there.publisher = Publisher(view, lower, there.link, judge)
+        there.publisher = Publisher(view, lower, there.link, judge, shelf=self._shelf)
         self.published(there)
         there.publishing = asyncio.create_task(there.publisher.run(term), name=f"publisher of {there.host.name}")
 

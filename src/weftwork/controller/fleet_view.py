@@ -6,7 +6,6 @@ it holds. A change goes to the hosts that hold its project, and nowhere else.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from ipaddress import IPv4Address
 from typing import Protocol, TypeVar
 
 from weftwork.actions import rows
@@ -72,6 +71,8 @@ class FleetView:
         self._homes: defaultdict[ProjectKey, dict[str, set[ThingKey]]] = defaultdict(dict)
         self._lodgings: defaultdict[ProjectKey, dict[ProjectKey, set[ThingKey]]] = defaultdict(dict)
         self._lodgers: defaultdict[ProjectKey, set[ProjectKey]] = defaultdict(set)
+        self._elsewhere: dict[ThingKey, tuple[Thing, Thing]] = {}
+        """Ports with what hosts that they are not on see of them, which is the same for all."""
 
     def start(self, view: IntentView) -> None:
         """From what the view has now, and with its changes from now on."""
@@ -155,19 +156,32 @@ class FleetView:
             keys = {rows.key_of(thing) for thing in project.things()} if project else set()
         else:
             there, keys = intent.setdefault(owner, ProjectIntent()), set(changed)
-        underlays = {name: one.underlay for name, (one, _) in self._view.hosts.items()}
         for key in keys:
-            self._show(host, there, key, underlays)
+            self._show(host, there, key)
         return keys
 
-    def _show(self, host: str, there: ProjectIntent, key: ThingKey, underlays: Mapping[str, IPv4Address]) -> None:
+    def _show(self, host: str, there: ProjectIntent, key: ThingKey) -> None:
         thing = self._view.find(key)
         if thing is None:
+            self._elsewhere.pop(key, None)
             there.put(key, None)
             return
-        subnet = self._view.find(ThingKey("subnet", thing.home, thing.subnet)) if isinstance(thing, Port) else None
-        seen = seen_from(host, thing, subnet if isinstance(subnet, Subnet) else None, underlays)
+        seen = self._port_seen(host, key, thing) if isinstance(thing, Port) else seen_from(host, thing, None, {})
         there.put(key, seen)
+
+    def _port_seen(self, host: str, key: ThingKey, port: Port) -> Thing | None:
+        """All hosts that it is not on see the same, so that is in memory once."""
+        at = port.attachment.host if port.attachment else ""
+        known = self._elsewhere.get(key)
+        if at != host and known is not None and known[0] is port:
+            return known[1]
+        there = self._view.hosts.get(at)
+        subnet = self._view.find(ThingKey("subnet", port.home, port.subnet))
+        underlays = {at: there[0].underlay} if there else {}
+        seen = seen_from(host, port, subnet if isinstance(subnet, Subnet) else None, underlays)
+        if at != host and seen is not None:
+            self._elsewhere[key] = (port, seen)
+        return seen
 
 
 def _keys_of(project: ProjectIntent) -> Iterator[ThingKey]:

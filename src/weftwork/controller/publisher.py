@@ -6,7 +6,7 @@ from functools import partial
 from typing import Protocol
 
 from weftwork.actions.view import ViewChange
-from weftwork.compiler.assembly import Assembly
+from weftwork.compiler.assembly import Assembly, Shelf
 from weftwork.compiler.slices import Compile, affected_by, slices_of
 from weftwork.controller.review import Judge, Review, Reviewed
 from weftwork.model.intent import Intent
@@ -60,6 +60,7 @@ class Publisher:
         agent: AgentLink,
         judge: Judge | None = None,
         following: Following | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         self._view = view
         self._following = following or Following()
@@ -67,7 +68,8 @@ class Publisher:
         self._is_begun = False
         self.compile_slice = compile_slice
         self._agent = agent
-        self._assembly = Assembly()
+        self._shelf = shelf
+        self._assembly = Assembly(shelf)
         self._generation = 0
         self._term: Term = ALONE
 
@@ -84,7 +86,7 @@ class Publisher:
         """In a term as the leader, until cancelled; from the beginning, whatever was published before."""
         self._term = term
         self._is_begun = False
-        self._assembly = Assembly()
+        self._assembly = Assembly(self._shelf)
         changes = self._view.subscribe()
         await self.publish_all()
         async for change in changes:

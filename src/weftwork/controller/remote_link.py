@@ -8,12 +8,12 @@ of these changes and nobody's time.
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import count
 
 from weftwork.base.errors import Failure, Refusal
 from weftwork.controller.remote_streams import FILES_BYTES_MAX, FILES_S, FIRST_S, PACKETS_BYTES_MAX, Part, Streams
-from weftwork.program.resource import Key, Program, Resource
+from weftwork.program.resource import Program, Resource
 from weftwork.rpc.programs import MODULUS, digest_of
 from weftwork.seams.bundle import BundleFile
 from weftwork.seams.capture import Capturing, Wanted
@@ -27,15 +27,30 @@ OBSERVE_S = 10.0
 SETTLE_S = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class _At:
+    """A program that a host may have."""
+
+    generation: int
+    term: int
+    digest: int = 0
+
+
+def _at(told: Told) -> _At:
+    """What a host has that was told this."""
+    return _At(told.change.generation, told.change.term, told.digest)
+
+
 class RemoteLink:
     """Implements `seams.channel.AgentLink`. One session at a time reads from it."""
 
     def __init__(self, host: str, sink: ReportSink) -> None:
         self._host = host
         self._sink = sink
-        self._program: dict[Key, Resource] | None = None
+        self._program: set[Resource] | None = None
         self._digest = 0
-        self._last = ProgramChange(0, True, frozenset())
+        self._last = _At(0, 0)
+        self._base = _At(0, 0)
         self._kept: deque[Told] = deque(maxlen=KEPT_MAX)
         self._first = 0
         self._news = asyncio.Event()
@@ -63,19 +78,22 @@ class RemoteLink:
         return self._last.generation
 
     def publish(self, change: ProgramChange) -> None:
+        self._last = _At(change.generation, change.term)
         if change.complete:
-            self._program = {one.key: one for one in change.added}
+            self._program = set(change.added)
             self._digest = digest_of(change.added)
+            self._first += len(self._kept) + 1
+            self._kept.clear()
+            self._base = _At(change.generation, change.term, self._digest)
         else:
             assert self._program is not None, "the first change is complete"
-            for one in change.removed:
-                self._program.pop(one.key, None)
-            self._program |= {one.key: one for one in change.added}
+            self._program -= change.removed
+            self._program |= change.added
             self._digest = (self._digest + digest_of(change.added) - digest_of(change.removed)) % MODULUS
-        if len(self._kept) == KEPT_MAX:
-            self._first += 1
-        self._kept.append(Told(change, self._digest))
-        self._last = change
+            if len(self._kept) == KEPT_MAX:
+                self._base = _at(self._kept[0])
+                self._first += 1
+            self._kept.append(Told(change, self._digest))
         self._news.set()
 
     async def updates(self, generation: int, term: int, digest: int) -> AsyncIterator[Told | Asked]:
@@ -93,9 +111,7 @@ class RemoteLink:
             if self._program is not None:
                 if position is None or position < self._first:
                     position = self._first + len(self._kept)
-                    whole = ProgramChange(
-                        self._last.generation, True, frozenset(self._program.values()), term=self._last.term
-                    )
+                    whole = ProgramChange(self._last.generation, True, frozenset(self._program), term=self._last.term)
                     yield Told(whole, self._digest)
                     continue
                 if position < self._first + len(self._kept):
@@ -107,11 +123,11 @@ class RemoteLink:
 
     def _position(self, generation: int, term: int, digest: int) -> int | None:
         """Behind the change that leads to just that; None for what is not known."""
+        wanted = _At(generation, term, digest)
         for place in range(len(self._kept) - 1, -1, -1):
-            told = self._kept[place]
-            if (told.change.generation, told.change.term, told.digest) == (generation, term, digest):
+            if _at(self._kept[place]) == wanted:
                 return self._first + place + 1
-        return None
+        return self._first if self._base == wanted else None
 
     def take(self, report: Report) -> None:
         self.report = report

@@ -94,6 +94,10 @@ class Guest:
     ) -> None:
         self.shut_down()
 
+    def command(self, *words: str) -> list[str]:
+        """The words, to be run in there."""
+        return ["nsenter", f"--net=/run/netns/{self.name}", *words]
+
     # Configuration
 
     def dhcp(self, *, tries: int = 10) -> Lease | None:
@@ -102,30 +106,9 @@ class Guest:
             script, lease = Path(folder, "script"), Path(folder, "lease")
             script.write_text(LEASE_SCRIPT)
             script.chmod(0o700)
-            command = [
-                "nsenter",
-                f"--net=/run/netns/{self.name}",
-                "udhcpc",
-                "-i",
-                self.interface,
-                "-f",
-                "-q",
-                "-n",
-            ]
-            command += [
-                "-t",
-                str(tries),
-                "-T",
-                str(max(1, round(FACTOR / 2))),
-                "-A",
-                "1",
-                "-O",
-                "ntpsrv",
-                "-O",
-                "mtu",
-                "-s",
-                str(script),
-            ]
+            timeout_s = str(max(1, round(FACTOR / 2)))
+            client = ("udhcpc", "-i", self.interface, "-f", "-q", "-n", "-t", str(tries), "-T", timeout_s, "-A", "1")
+            command = self.command(*client, "-O", "ntpsrv", "-O", "mtu", "-s", str(script))
             subprocess.run(command, capture_output=True, check=False, env={**os.environ, "LEASE": str(lease)})
             if not lease.exists():
                 return None

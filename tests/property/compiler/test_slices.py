@@ -1,11 +1,13 @@
 """What a slice costs and how things are called on the host."""
 
+from weakref import ref
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from weftwork.base.tenancy import ProjectKey
-from weftwork.compiler.assembly import Assembly, Delta
+from weftwork.compiler.assembly import Assembly, Delta, Shelf
 from weftwork.compiler.linux.names import NFT_NAME_BYTES_MAX, combination_chain, external_mac, gateway_mac
 from weftwork.compiler.linux.slices import compile_slice
 from weftwork.compiler.settings import HostProfile
@@ -42,6 +44,24 @@ def test_a_new_port_changes_as_much_among_many_as_among_few(others: int) -> None
 
     assert len(delta.added) == 11
     assert {one.set for one in delta.removed if isinstance(one, NftElement)} == {"epoch", "stamp"}
+
+
+def test_what_is_equal_for_several_hosts_is_in_memory_once_and_no_longer_than_one_of_them_has_it() -> None:
+    intent, _ = world(3)
+    shelf = Shelf()
+    first, second = Assembly(shelf), Assembly(shelf)
+    for assembly in (first, second):
+        assembly.replace_slices({one: compile_slice(intent, one, PROFILE) for one in slices_of(intent)})
+    port = next(one for one in slices_of(intent) if one[0] == "port")
+
+    assert first.program() == second.program()
+    assert first.slice(port) is second.slice(port)
+
+    shared = ref(first.slice(port))
+    first.replace_slice(port, frozenset())
+    assert shared() is second.slice(port)
+    second.replace_slice(port, frozenset())
+    assert shared() is None
 
 
 @pytest.mark.parametrize("others", [1, 200])

@@ -71,6 +71,33 @@ async def test_who_is_further_behind_than_changes_are_kept_is_told_the_whole_pro
     assert len(told.change.added) == KEPT_MAX + 6
 
 
+async def test_who_has_just_the_first_program_is_told_only_what_comes_after() -> None:
+    link = _link()
+    updates = link.updates(10, 0, digest_of(_program("a")))
+    link.publish(ProgramChange(11, False, _program("b")))
+
+    assert (await _next(updates)).change == ProgramChange(11, False, _program("b"))
+
+
+async def test_who_has_what_was_before_the_oldest_change_that_is_kept_is_told_changes() -> None:
+    link = _link()
+    names = [f"n{number}" for number in range(KEPT_MAX + 1)]
+    for number, name in enumerate(names):
+        link.publish(ProgramChange(11 + number, False, _program(name)))
+
+    told = await _next(link.updates(11, 0, digest_of(_program("a", names[0]))))
+
+    assert told.change == ProgramChange(12, False, _program(names[1]))
+
+
+async def test_a_program_told_anew_goes_to_whoever_is_listening() -> None:
+    link = _link()
+    updates = link.updates(10, 0, digest_of(_program("a")))
+    link.publish(ProgramChange(10, True, _program("b"), term=1))
+
+    assert (await _next(updates)).change == ProgramChange(10, True, _program("b"), term=1)
+
+
 async def test_a_new_session_ends_the_one_before() -> None:
     link = _link()
     old = link.updates(0, 0, 0)
