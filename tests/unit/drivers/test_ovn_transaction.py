@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from weftwork.drivers.ovn.transaction import Transaction
+from weftwork.drivers.ovsdb.wire import RowId
 from weftwork.program.ovn import LogicalSwitchPort, PortGroupMember
 from weftwork.program.plan import Create, Delete
 from weftwork.program.resource import Key
@@ -11,11 +12,11 @@ SCOPE, SWITCH, GROUP = "weft-1", "weft-1.subnet.a", "weft_1.all"
 PORTS = [f"port{number}" for number in range(50)]
 
 
-def there(key: Key) -> UUID | None:
-    return UUID(int=hash(key) % 2**128)
+def there(key: Key) -> RowId | None:
+    return RowId(UUID(int=hash(key) % 2**128))
 
 
-def base(key: Key) -> UUID | None:
+def base(key: Key) -> RowId | None:
     """The switch and the group are there, the ports are not."""
     return there(key) if key[0] in ("ovn-switch", "ovn-port-group") else None
 

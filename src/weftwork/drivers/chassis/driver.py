@@ -7,14 +7,13 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from weftwork.base.errors import Failure
 from weftwork.drivers.chassis import devices
 from weftwork.drivers.ovsdb import wire
 from weftwork.drivers.ovsdb.client import Client
 from weftwork.drivers.ovsdb.endpoint import Endpoint
-from weftwork.drivers.ovsdb.wire import Named
+from weftwork.drivers.ovsdb.wire import Named, RowId
 from weftwork.program.chassis import ChassisPort
 from weftwork.program.linux import LinkKind
 from weftwork.program.plan import Create, Delete, Plan, Replace
@@ -60,7 +59,7 @@ class ChassisDriver:
         self._without_offload = without_offload
         self._install_timeout_s = install_timeout_s
         self._changed = asyncio.Event()
-        self._heard: set[UUID] | None = None
+        self._heard: set[RowId] | None = None
         """Interfaces that changed since somebody looked at them; None when nobody waits."""
 
     async def close(self) -> None:
@@ -132,7 +131,7 @@ class ChassisDriver:
         failures |= await self._wait_for_flows(ready)
         return Applied(failures)
 
-    async def _ours(self) -> Mapping[UUID, wire.Row]:
+    async def _ours(self) -> Mapping[RowId, wire.Row]:
         rows = await self._client.rows("Interface")
         return {uuid: row for uuid, row in rows.items() if self._is_ours(row)}
 
@@ -182,7 +181,7 @@ class ChassisDriver:
         mutation = [["next_cfg", "+=", 1]]
         return [{"op": "mutate", "table": "Open_vSwitch", "where": [], "mutations": mutation}]
 
-    async def _bridge_row(self) -> UUID:
+    async def _bridge_row(self) -> RowId:
         rows = await self._client.rows("Bridge")
         for uuid, row in rows.items():
             if row["name"] == self._bridge:
@@ -214,7 +213,7 @@ class ChassisDriver:
         finally:
             self._heard = None
 
-    def _note(self, table: str, uuid: UUID) -> None:
+    def _note(self, table: str, uuid: RowId) -> None:
         if table == "Interface":
             if self._heard is not None:
                 self._heard.add(uuid)

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
-from uuid import UUID
 
 from weftwork.drivers.ovn import rows
 from weftwork.drivers.ovn.rows import Relations
-from weftwork.drivers.ovsdb.wire import Row
+from weftwork.drivers.ovsdb.wire import Row, RowId
 from weftwork.program.ovn import AddressSetMember, OvnResource, PortGroupMember, StrayRow
 from weftwork.program.resource import Key, Program
 from weftwork.seams.marking import Standing
 
-Tables = Mapping[str, Mapping[UUID, Row]]
+Tables = Mapping[str, Mapping[RowId, Row]]
 
 
 def read(tables: Tables, scopes: frozenset[str] | None = None, deployment: str = "") -> Program:
@@ -28,7 +27,7 @@ def read(tables: Tables, scopes: frozenset[str] | None = None, deployment: str =
     return frozenset((*found.values(), *_members(tables, scopes, deployment)))
 
 
-def read_some(tables: Tables, places: Iterable[tuple[str, UUID]], deployment: str = "") -> Program:
+def read_some(tables: Tables, places: Iterable[tuple[str, RowId]], deployment: str = "") -> Program:
     """What these rows are, by table; the second of two that are one is left out, and what we cannot read."""
     found: dict[Key, OvnResource] = {}
     for table, uuid in places:
@@ -39,7 +38,7 @@ def read_some(tables: Tables, places: Iterable[tuple[str, UUID]], deployment: st
     return frozenset(found.values())
 
 
-def resource_at(tables: Tables, table: str, uuid: UUID, deployment: str = "") -> OvnResource | None:
+def resource_at(tables: Tables, table: str, uuid: RowId, deployment: str = "") -> OvnResource | None:
     """None for a row that is not there or not the deployment's."""
     row = tables[table].get(uuid)
     scope = _scope_of(table, row, deployment) if row is not None else ""
@@ -61,7 +60,7 @@ def standing(tables: Tables) -> Standing:
     return {deployment: frozenset(scopes) for deployment, scopes in found.items()}
 
 
-def rows_of(tables: Tables, deployments: frozenset[str]) -> Iterator[tuple[str, UUID, Row]]:
+def rows_of(tables: Tables, deployments: frozenset[str]) -> Iterator[tuple[str, RowId, Row]]:
     """Every row of these deployments, by table."""
     for table in rows.TABLE_OF.values():
         for uuid, row in tables[table].items():

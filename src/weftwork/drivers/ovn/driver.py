@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from weftwork.base.errors import Failure
 from weftwork.drivers.ovn import copy, installation, rows, withdrawal
@@ -20,6 +19,7 @@ from weftwork.drivers.ovn.withdrawal import Withdrawal
 from weftwork.drivers.ovsdb import wire
 from weftwork.drivers.ovsdb.client import Client
 from weftwork.drivers.ovsdb.endpoint import Endpoint, Tls
+from weftwork.drivers.ovsdb.wire import RowId
 from weftwork.program.plan import Create, Delete, Plan, Replace, Step
 from weftwork.program.resource import Key, Program, Resource
 from weftwork.seams.driver import Applied
@@ -58,10 +58,10 @@ class OvnDriver:
         self._client = Client(endpoints, "OVN_Northbound", rows.WATCHED, tls=tls)
         self._client.listen(self._note)
         self._install_timeout_s = install_timeout_s
-        self._index: dict[Key, UUID] = {}
-        self._keys: dict[tuple[str, UUID], Key] = {}
-        self._by_scope: defaultdict[str, set[tuple[str, UUID]]] = defaultdict(set)
-        self._unread: set[tuple[str, UUID]] = set()
+        self._index: dict[Key, RowId] = {}
+        self._keys: dict[tuple[str, RowId], Key] = {}
+        self._by_scope: defaultdict[str, set[tuple[str, RowId]]] = defaultdict(set)
+        self._unread: set[tuple[str, RowId]] = set()
         self._last_tables: copy.Tables = {}
         self._wanted = 0
         self._installation = Installation(self._client, southbound, install_timeout_s)
@@ -70,7 +70,7 @@ class OvnDriver:
         await self._installation.close()
         await self._client.close()
 
-    def place_of(self, key: Key) -> UUID | None:
+    def place_of(self, key: Key) -> RowId | None:
         """The row that a resource is, as far as we have read."""
         return self._index.get(key)
 
@@ -176,7 +176,7 @@ class OvnDriver:
         places = (place for scope in scopes for place in self._by_scope[scope])
         return copy.read_some(self._last_tables, places, self._deployment)
 
-    def _note(self, table: str, uuid: UUID) -> None:
+    def _note(self, table: str, uuid: RowId) -> None:
         if table == "NB_Global":
             self._installation.look()
         else:

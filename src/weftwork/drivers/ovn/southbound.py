@@ -3,12 +3,12 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from uuid import UUID
 
 from weftwork.drivers.ovn.rows import MARK
 from weftwork.drivers.ovsdb import wire
 from weftwork.drivers.ovsdb.client import Client
 from weftwork.drivers.ovsdb.endpoint import Endpoint, Tls
+from weftwork.drivers.ovsdb.wire import RowId
 
 _KEPT_S = 2.0
 """How long it is believed which ports a chassis that lags has: it takes no new ones, but may get well."""
@@ -48,7 +48,7 @@ class Southbound:
 
     async def _ask(self, chassis: str) -> frozenset[str]:
         rows = await self._client.rows("Chassis")
-        places: list[UUID] = [uuid for uuid, row in rows.items() if row["name"] == chassis]
+        places: list[RowId] = [uuid for uuid, row in rows.items() if row["name"] == chassis]
         queries = [
             {
                 "op": "select",

@@ -4,12 +4,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 from weftwork.drivers.ovn import rows
 from weftwork.drivers.ovn.rows import Parent
 from weftwork.drivers.ovsdb import wire
-from weftwork.drivers.ovsdb.wire import Named
+from weftwork.drivers.ovsdb.wire import Named, RowId
 from weftwork.program.ovn import (
     AddressSetMember,
     LogicalRouter,
@@ -34,7 +33,7 @@ _KINDS_BY_TABLE = {
 }
 
 
-_Change = tuple[str, UUID | Named, str, str]
+_Change = tuple[str, RowId | Named, str, str]
 """Of a set: table, row, column, and what becomes of its members."""
 
 
@@ -50,13 +49,13 @@ class Missing(Exception):
 class Transaction:
     """`uuid_of` answers for rows that are there, also those of other scopes; new ones are marked with `deployment`."""
 
-    uuid_of: Callable[[Key], UUID | None]
+    uuid_of: Callable[[Key], RowId | None]
     deployment: str = ""
     operations: list[Operation] = field(default_factory=list)
     _made: dict[Key, Named] = field(default_factory=dict)
     _doomed: set[Key] = field(default_factory=set)
-    _members: defaultdict[_Change, list[UUID | Named | str]] = field(default_factory=lambda: defaultdict(list))
-    _new_in: dict[tuple[str, Parent], list[UUID | Named | str]] = field(default_factory=dict)
+    _members: defaultdict[_Change, list[RowId | Named | str]] = field(default_factory=lambda: defaultdict(list))
+    _new_in: dict[tuple[str, str, str, str], list[RowId | Named | str]] = field(default_factory=dict)
     _names: int = 0
 
     def add(self, steps: Iterable[Step]) -> None:
@@ -78,10 +77,10 @@ class Transaction:
     def _create(self, new: OvnResource) -> None:
         match new:
             case PortGroupMember(scope, group, port):
-                members = self._those_of(new.key, Parent("Port_Group", group, "ports"), scope)
-                members.append(self._place(new.key, ("ovn-switch-port", scope, port)))
+                members = self._those_of(new, "Port_Group", group, "ports")
+                members.append(self._place(new, ("ovn-switch-port", scope, port)))
             case AddressSetMember(scope, name, address):
-                holder = self._place(new.key, ("ovn-address-set", scope, name))
+                holder = self._place(new, ("ovn-address-set", scope, name))
                 self._members["Address_Set", holder, "addresses", "insert"].append(address)
             case _:
                 self._insert(new)
@@ -89,9 +88,8 @@ class Transaction:
     def _insert(self, new: OvnResource) -> None:
         """What is empty is a new row's default."""
         parent = rows.parent_of(new)
-        members = self._those_of(new.key, parent, new.scope) if parent else None
-        columns = rows.columns_of(new, self.deployment)
-        columns.update(self._references(new))
+        members = self._those_of(new, parent.table, parent.name, parent.column) if parent else None
+        columns = rows.columns_of(new, self.deployment) | self._references(new)
         told = {column: value for column, value in columns.items() if value or (value == 0 and value is not False)}
         name = self._named()
         self.operations.append(wire.insert(rows.TABLE_OF[type(new)], told, name.name))
@@ -99,12 +97,12 @@ class Transaction:
             members.append(name)
         self._made[new.key] = name
 
-    def _those_of(self, key: Key, parent: Parent, scope: str) -> list[UUID | Named | str]:
-        """What is put into the parent. It is asked for once a row, so it is looked up by names, which hash fast."""
-        found = self._new_in.get((scope, parent))
+    def _those_of(self, new: OvnResource, table: str, name: str, column: str) -> list[RowId | Named | str]:
+        """What is put into the parent. It is asked for once a row, so it is looked up by texts, which hash fast."""
+        found = self._new_in.get((new.scope, table, name, column))
         if found is None:
-            holder = self._place(key, (_KINDS_BY_TABLE[parent.table], scope, parent.name))
-            found = self._new_in[scope, parent] = self._members[parent.table, holder, parent.column, "insert"]
+            holder = self._place(new, (_KINDS_BY_TABLE[table], new.scope, name))
+            found = self._new_in[new.scope, table, name, column] = self._members[table, holder, column, "insert"]
         return found
 
     def _replace(self, old: OvnResource, new: OvnResource) -> None:
@@ -119,10 +117,10 @@ class Transaction:
     def _references(self, new: OvnResource) -> dict[str, Any]:
         match new:
             case LogicalSwitch(load_balancer_group=group) | LogicalRouter(load_balancer_group=group):
-                groups = [self._place(new.key, ("ovn-lb-group", new.scope, group))] if group else []
+                groups = [self._place(new, ("ovn-lb-group", new.scope, group))] if group else []
                 return {"load_balancer_group": frozenset(groups)}
             case LogicalSwitchPort(dhcp=dhcp):
-                options = [self._place(new.key, ("ovn-dhcp", new.scope, dhcp))] if dhcp else []
+                options = [self._place(new, ("ovn-dhcp", new.scope, dhcp))] if dhcp else []
                 return {"dhcpv4_options": frozenset(options)}
             case LogicalRouterPort(gateway_chassis=chassis):
                 return {"gateway_chassis": frozenset(self._chassis(new.name, chassis))}
@@ -158,7 +156,7 @@ class Transaction:
                     self._members["Address_Set", holder, "addresses", "delete"].append(address)
                 return
             case StrayRow(_, table, text):
-                self.operations += _without_stray(table, UUID(text))
+                self.operations += _without_stray(table, RowId(text))
                 return
         table, uuid, parent = rows.TABLE_OF[type(old)], self.uuid_of(old.key), rows.parent_of(old)
         if uuid is None:
@@ -173,11 +171,11 @@ class Transaction:
         if place is not None and uuid is not None and holder not in self._doomed:
             self._members[table, place, column, "delete"].append(uuid)
 
-    def _place(self, key: Key, wanted: Key) -> UUID | Named:
+    def _place(self, new: OvnResource, wanted: Key) -> RowId | Named:
         """Where another resource is: made by this transaction, or there already."""
         found = self._made.get(wanted) or self.uuid_of(wanted)
         if found is None:
-            raise Missing(key, f"{wanted[0].removeprefix('ovn-')} {wanted[-1]}")
+            raise Missing(new.key, f"{wanted[0].removeprefix('ovn-')} {wanted[-1]}")
         return found
 
     def _named(self) -> Named:
@@ -189,7 +187,7 @@ def _key_of(resource: OvnResource, parent: Parent) -> Key:
     return (_KINDS_BY_TABLE[parent.table], resource.scope, parent.name)
 
 
-def _without_stray(table: str, uuid: UUID) -> Iterable[Operation]:
+def _without_stray(table: str, uuid: RowId) -> Iterable[Operation]:
     """Out of whatever refers to it: a row that lives by references goes with the last."""
     for holder, column in _holders_of(table):
         where = [[column, "includes", ["set", [wire.encode(uuid)]]]]

@@ -10,13 +10,13 @@ import json
 import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 import msgspec
 
 from weftwork.base.errors import Failure
 from weftwork.drivers.ovsdb import wire
 from weftwork.drivers.ovsdb.endpoint import Endpoint, Tls
+from weftwork.drivers.ovsdb.wire import RowId
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +52,9 @@ class Client:
         self._code = code
         self._link: _Link | None = None
         self._connecting = asyncio.Lock()
-        self._listeners: list[Callable[[str, UUID], None]] = []
+        self._listeners: list[Callable[[str, RowId], None]] = []
 
-    async def rows(self, table: str) -> Mapping[UUID, wire.Row]:
+    async def rows(self, table: str) -> Mapping[RowId, wire.Row]:
         """The copy of one table; it goes on changing. Raises Failure when there is no connection."""
         return (await self._connected()).copy[table]
 
@@ -62,8 +62,8 @@ class Client:
         """After this the copy shows all that was committed before: servers tell of changes before they answer."""
         await (await self._connected()).call("echo", [])
 
-    def listen(self, listener: Callable[[str, UUID], None]) -> None:
-        """Told of every row that came, changed or went, by table and UUID; also of all after a reconnect."""
+    def listen(self, listener: Callable[[str, RowId], None]) -> None:
+        """Told of every row that came, changed or went, by table and id; also of all after a reconnect."""
         self._listeners.append(listener)
 
     async def transact(self, operations: Iterable[Mapping[str, Any]]) -> list[Any]:
@@ -135,7 +135,7 @@ class Client:
             for uuid in rows:
                 self._tell(table, uuid)
 
-    def _tell(self, table: str, uuid: UUID) -> None:
+    def _tell(self, table: str, uuid: RowId) -> None:
         for listener in self._listeners:
             listener(table, uuid)
 
@@ -149,10 +149,10 @@ class _Link:
         writer: asyncio.StreamWriter,
         database: str,
         code: str,
-        tell: Callable[[str, UUID], None],
+        tell: Callable[[str, RowId], None],
     ) -> None:
         self._database = database
-        self.copy: dict[str, dict[UUID, wire.Row]] = {}
+        self.copy: dict[str, dict[RowId, wire.Row]] = {}
         self._many: frozenset[tuple[str, str]] = frozenset()
         self._defaults: dict[str, dict[str, Any]] = {}
         self.is_closed = False
@@ -203,7 +203,7 @@ class _Link:
         for table, rows in updates.items():
             copy = self.copy[table]
             for text, change in rows.items():
-                uuid = UUID(text)
+                uuid = RowId(text)
                 match change:
                     case {"initial": row} | {"insert": row}:
                         copy[uuid] = self._whole(table, row)

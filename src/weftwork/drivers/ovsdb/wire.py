@@ -1,9 +1,15 @@
-"""OVSDB's values as Python's (RFC 7047, 5.1): sets as frozensets, maps as dicts, UUIDs as UUID."""
+"""OVSDB's values as Python's (RFC 7047, 5.1): sets as frozensets, maps as dicts, UUIDs as RowId."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
+
+
+class RowId(str):
+    """A UUID as the server writes it: a text is made and hashed fast, and there is one per row and reference."""
+
+    __slots__ = ()
+
 
 Row = Mapping[str, Any]
 """Column → value. A set of at most one stands for itself or is an empty set."""
@@ -16,22 +22,29 @@ class Named:
     name: str
 
 
+_NOTHING = RowId("00000000-0000-0000-0000-000000000000")
+
 _PLAIN = frozenset({str, int, float, bool})
 """What JSON has, too: most of what is sent, so it is looked for first."""
 
+_MANY = frozenset({frozenset, set, tuple, list})
+
 
 def encode(value: Any) -> Any:
-    if type(value) in _PLAIN or isinstance(value, str):
+    kind = type(value)
+    if kind in _PLAIN:
         return value
-    if isinstance(value, UUID):
-        return ["uuid", str(value)]
-    if isinstance(value, Named):
-        return ["named-uuid", value.name]
-    if isinstance(value, dict):
-        return ["map", [[key if type(key) is str else encode(key), encode(value[key])] for key in sorted(value)]]
-    if isinstance(value, (frozenset, set, tuple, list)):
+    if kind in _MANY:
         return ["set", [one if type(one) is str else encode(one) for one in value]]
-    raise AssertionError(f"OVSDB has no {type(value).__name__}")
+    if kind is dict:
+        return ["map", [[encode(key), encode(value[key])] for key in sorted(value)]]
+    if kind is Named:
+        return ["named-uuid", value.name]
+    if kind is RowId:
+        return ["uuid", str(value)]
+    if isinstance(value, str):
+        return value
+    raise AssertionError(f"OVSDB has no {kind.__name__}")
 
 
 def decode(value: Any) -> Any:
@@ -39,7 +52,7 @@ def decode(value: Any) -> Any:
         return value
     kind, told = value
     if kind == "uuid":
-        return UUID(told)
+        return RowId(told)
     if kind == "set":
         return frozenset(map(decode, told))
     return {decode(key): decode(one) for key, one in told}
@@ -63,7 +76,7 @@ def default_of(kind: Any) -> Any:
             return frozenset()
         kind = kind["key"]
     base = kind["type"] if isinstance(kind, dict) else kind
-    return {"integer": 0, "real": 0.0, "boolean": False, "string": "", "uuid": UUID(int=0)}[base]
+    return {"integer": 0, "real": 0.0, "boolean": False, "string": "", "uuid": _NOTHING}[base]
 
 
 def amended(before: Any, change: Any) -> Any:
@@ -87,28 +100,28 @@ def insert(table: str, row: Row, name: str = "") -> dict[str, Any]:
     return operation
 
 
-def update(table: str, uuid: UUID, row: Row) -> dict[str, Any]:
+def update(table: str, uuid: RowId, row: Row) -> dict[str, Any]:
     changed = {column: encode(value) for column, value in row.items()}
     return {"op": "update", "table": table, "where": _is(uuid), "row": changed}
 
 
-def delete(table: str, uuid: UUID) -> dict[str, Any]:
+def delete(table: str, uuid: RowId) -> dict[str, Any]:
     return {"op": "delete", "table": table, "where": _is(uuid)}
 
 
-def mutate(table: str, uuid: UUID | Named, column: str, mutator: str, values: Iterable[Any]) -> dict[str, Any]:
+def mutate(table: str, uuid: RowId | Named, column: str, mutator: str, values: Iterable[Any]) -> dict[str, Any]:
     """`mutator` is `insert` or `delete`, of elements of a set."""
     change = [column, mutator, encode(tuple(values))]
     return {"op": "mutate", "table": table, "where": _is(uuid), "mutations": [change]}
 
 
-def put_in_map(table: str, uuid: UUID, column: str, key: str, value: str) -> dict[str, Any]:
+def put_in_map(table: str, uuid: RowId, column: str, key: str, value: str) -> dict[str, Any]:
     """One entry, whether the key has one already or not; the others may be somebody else's."""
     changes = [[column, "delete", encode((key,))], [column, "insert", encode({key: value})]]
     return {"op": "mutate", "table": table, "where": _is(uuid), "mutations": changes}
 
 
-def wait_for_row(table: str, uuid: UUID) -> dict[str, Any]:
+def wait_for_row(table: str, uuid: RowId) -> dict[str, Any]:
     """The transaction fails unless the row is there: a mutation of no row would be silently nothing."""
     return {
         "op": "wait",
@@ -121,5 +134,5 @@ def wait_for_row(table: str, uuid: UUID) -> dict[str, Any]:
     }
 
 
-def _is(uuid: UUID | Named) -> list[Any]:
+def _is(uuid: RowId | Named) -> list[Any]:
     return [["_uuid", "==", encode(uuid)]]
