@@ -31,9 +31,10 @@ def plane() -> Iterator[OvnPlane]:
 
 
 def test_ovn_does_what_the_model_says(plane: OvnPlane) -> None:
-    tally = run_cases(plane, range(FIRST_SEED, FIRST_SEED + CASES), opinion_every=OPINION_EVERY)
+    tally = run_cases(plane, range(FIRST_SEED, FIRST_SEED + CASES * 11 // 20), opinion_every=OPINION_EVERY)
     assert not tally.disagreement, tally.disagreement
-    assert tally.packets > CASES * 20
+    assert tally.intents >= CASES, "a case is an intent and what it changes into"
+    assert tally.packets >= CASES * 20
     assert tally.packets * 0.2 < tally.delivered < tally.packets * 0.8, "both verdicts are common"
     assert tally.compared * OPINION_EVERY > tally.packets * 0.6, "ovn-trace was asked"
 

@@ -24,9 +24,9 @@ from weftwork.model.intent import Intent, ProjectIntent
 from weftwork.planner.plan import make_plan
 from weftwork.program.chassis import ChassisPort
 from weftwork.program.ovn import OvnResource
-from weftwork.program.plan import Create, Replace
+from weftwork.program.plan import Create, Plan, Replace
 from weftwork.program.resource import Program
-from weftwork.seams.driver import Driver, carried_out
+from weftwork.seams.driver import carried_out, lasting
 from weftwork.testing import strategies as make
 from weftwork.testing.equivalence.ovn_trace import OvnTrace
 from weftwork.testing.equivalence.wire import Fence, Wire
@@ -96,8 +96,12 @@ class OvnPlane:
         slices = slices_of(self._intent) | slices_of(intent)
         delta = self._assembly.replace_slices({one: compile_slice(intent, one, self.profile) for one in slices})
         self._intent = intent
-        self._carry_out(self._northbound, _rows(delta.added), _rows(delta.removed))
-        self._carry_out(self._chassis, _ports(delta.added), _ports(delta.removed))
+        self._runner.run(
+            self._carry_out(
+                make_plan(desired=_rows(delta.added), observed=_rows(delta.removed)),
+                make_plan(desired=_ports(delta.added), observed=_ports(delta.removed)),
+            )
+        )
         # The chassis has the flows when it says so; what the datapath remembers of older ones may be there still.
         self.call("revalidator/purge")
         tracked = flows.read(self.call("dpctl/dump-conntrack"))
@@ -149,18 +153,15 @@ class OvnPlane:
             self._trace.close()
             self._trace = None
 
-    def _carry_out(self, driver: Driver, added: Program, removed: Program) -> None:
-        plan = make_plan(desired=added, observed=removed)
-        if not plan:
-            return
-
-        async def carry_out() -> None:
-            async with asyncio.timeout(_APPLY_TIMEOUT_S):
-                failures = await carried_out(driver, plan)
-            assert not failures, {key: str(failure) for key, failure in failures.items()}
-
-        self._runner.run(carry_out())
-        for step in plan:
+    async def _carry_out(self, rows: Plan, ports: Plan) -> None:
+        """Ports are plugged in while the chassis installs the rows: nobody sends before both is done."""
+        async with asyncio.timeout(_APPLY_TIMEOUT_S):
+            written = await self._northbound.apply(rows)
+            failures = {**written.failures, **await carried_out(self._chassis, ports)}
+            if rows and written.in_force is not None:
+                failures |= await written.in_force(lasting(rows, written.failures))
+        assert not failures, {key: str(failure) for key, failure in failures.items()}
+        for step in ports:
             if isinstance(step, Create | Replace) and isinstance(step.new, ChassisPort):
                 self.wire.bring_up(step.new.peer_name)
 

@@ -15,6 +15,8 @@ class Tally:
     """`delivered` of the packets should have been, and were. `disagreement` is the text of the first one."""
 
     cases: int = 0
+    intents: int = 0
+    """A case has one, and most have another that the first is changed into."""
     packets: int = 0
     delivered: int = 0
     compared: int = 0
@@ -39,6 +41,7 @@ def run_cases(
         case = draw_case(seed, packets=packets)
         outcome = run_case(plane, case, second_opinion=seed % opinion_every == 0)
         tally.cases += 1
+        tally.intents += 1 if case.after is None else 2
         tally.packets += outcome.packets
         tally.delivered += outcome.delivered
         tally.compared += outcome.compared
