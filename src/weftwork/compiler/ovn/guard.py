@@ -55,8 +55,9 @@ def guard_of_vpc(vpc: Vpc) -> Iterator[Resource]:
     ):
         yield stage(vpc, ROUTER, match, AclAction.ALLOW)
     for match, reason in _REFUSED:
-        yield sent(vpc, GUARD, match, AclAction.DROP, reason)
-        yield received(vpc, GUARD, match, AclAction.DROP, reason)
+        # IPv6 is dropped behind anyhow, and would be as many flows again.
+        yield sent(vpc, GUARD, f"ip4 && {match}", AclAction.DROP, reason)
+        yield received(vpc, GUARD, f"ip4 && {match}", AclAction.DROP, reason)
     # Port security asks of frames to many only who sends them, not who gets them.
     yield sent(vpc, GUARD, "ip4 && eth.mcast", AclAction.DROP, "misdirected")
     yield going(vpc, GUARD, f"ip4.dst == {NOWHERE}", AclAction.DROP, "misdirected")
