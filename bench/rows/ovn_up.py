@@ -21,7 +21,7 @@ from weftwork.testing.node import Node
 
 PROJECT, GROUP = "bench/up", "many"
 FEW, MANY = 100, 2000
-SAMPLES_PER_ROUND = 4
+SAMPLES_PER_ROUND = 2
 _IDLE_S = 2.0
 
 
