@@ -16,7 +16,7 @@ APART_EACH := --dist worksteal --tx '$(WORKERS)*popen//python=$(APART) $(PYTHON)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup check test test-ovn crash test-stock equivalence faults store-faults mutate demo openapi bench proto man lock clean packages-demo \
+.PHONY: help setup check test test-ovn crash test-stock equivalence faults store-faults mutate demo openapi bench proto guest man lock clean packages-demo \
 	packages-test
 
 help:
@@ -93,6 +93,9 @@ openapi: packages-test $(VENV)/project ## hold the REST server against its OpenA
 
 bench: packages-test $(VENV)/project ## measure against peers on this machine
 	$(PYTHON) -m bench
+
+guest: packages-test ## build the init of microVMs, build/guest/init, from guest/
+	$(PYTHON) tools/build_guest.py
 
 man: $(VENV)/project ## write the manual page, build/weft.1, from the commands
 	@mkdir -p build

@@ -7,6 +7,7 @@ Standard library only: this runs before there is a virtual environment.
 import argparse
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,6 +20,19 @@ STORES = ("etcd-server", "postgresql-15")
 BUS = ("rabbitmq-server",)
 IMAGES = ("docker-registry", "umoci")
 ROUTING = ("frr", "gobgpd")
+GO = () if shutil.which("go") or Path("/usr/local/go/bin/go").exists() else ("golang-go",)
+GUESTS = (
+    *GO,
+    "busybox-static",
+    "golang-github-pkg-sftp-dev",
+    "golang-golang-x-crypto-dev",
+    "golang-golang-x-sys-dev",
+    "kmod",
+    "lz4",
+    "openssh-client",
+    "qemu-system-x86",
+    "util-linux",
+)
 TEST = (
     *DEMO,
     *OVN,
@@ -26,6 +40,7 @@ TEST = (
     *BUS,
     *IMAGES,
     *ROUTING,
+    *GUESTS,
     "conntrack",
     "curl",
     "ethtool",
