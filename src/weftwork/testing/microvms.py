@@ -26,7 +26,7 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
 IMAGE = f"sha256:{'1' * 64}"
 _FOLDERS = ("bin", "sbin", "etc", "root", "tmp", "var", "usr")
 _BUSYBOX = "/bin/busybox"
-_APPLETS = ("sh", "cat", "echo", "sleep", "ls", "ip", "id", "hostname", "stty", "ps", "kill", "true", "false", "ping")
+_APPLETS = ("sh", "cat", "echo", "sleep", "ls", "ip", "id", "hostname", "stty", "ps", "kill", "ping", "tty", "tr")
 _SPARE_BYTES = 16 << 20
 
 

@@ -35,7 +35,7 @@ class LiveGuest:
 
     def __init__(self, home: Home, process: Process, console: Console, changed: Callable[[], None]) -> None:
         self.process = process
-        self.ways = WaysIn(home)
+        self.ways = WaysIn(home, self._events_are_heard)
         self.phase = "booting"
         self.report = Report("starting")
         self._home = home
@@ -43,6 +43,7 @@ class LiveGuest:
         self._changed = changed
         self._control = Control(home.socket(qemu.CONTROL), self._take)
         self._look = asyncio.Event()
+        self._qemu: Monitor | None = None
         self._stop_grace_s: float | None = None
         self._failure: Failure | None = None
         self._clean = self._forced = False
@@ -170,10 +171,18 @@ class LiveGuest:
                 reading = asyncio.create_task(monitor.run())
                 try:
                     await monitor.begin()
+                    self._qemu = monitor
                     await reading
                 finally:
+                    self._qemu = None
                     reading.cancel()
             await asyncio.sleep(_AGAIN_S)
+
+    async def _events_are_heard(self) -> None:
+        """QEMU answers after it has told what happened before it was asked."""
+        if self._qemu is not None:
+            with contextlib.suppress(Failure):
+                await self._qemu.ask("query-status")
 
     def _told(self, event: str, data: dict[str, object]) -> None:
         if event == "VSERPORT_CHANGE" and not data.get("open"):

@@ -7,6 +7,7 @@ over. `guest/link.go` is the other side.
 import asyncio
 import contextlib
 import secrets
+from collections.abc import Awaitable, Callable
 
 from weftwork.base import codes
 from weftwork.drivers.microvm import qemu, sockets
@@ -19,11 +20,13 @@ Stream = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class WaysIn:
-    """Of one life of a guest."""
+    """Of one life of a guest. `events_are_heard` returns when `note_closed` was called for all that happened before."""
 
-    def __init__(self, home: Home) -> None:
+    def __init__(self, home: Home, events_are_heard: Callable[[], Awaitable[None]]) -> None:
         self._home = home
+        self._events_are_heard = events_are_heard
         self._open: dict[int, Stream] = {}
+        self._greeted: set[int] = set()
         self._closing: set[asyncio.Task[None]] = set()
         self._next = 0
 
@@ -40,6 +43,9 @@ class WaysIn:
         task.add_done_callback(self._closing.discard)
         try:
             await _greet(*stream)
+            # What was closed until now was closed by whoever had this way before.
+            await self._events_are_heard()
+            self._greeted.add(way)
         except BaseException:
             stream[1].close()
             raise
@@ -58,12 +64,13 @@ class WaysIn:
         with contextlib.suppress(OSError):
             await writer.wait_closed()
         del self._open[way]
+        self._greeted.discard(way)
 
     def note_closed(self, port: str) -> None:
         """The guest closed its side, which the stream does not show by itself."""
         name, _, way = port.partition(".")
-        if name == "ssh" and way.isdecimal() and (stream := self._open.get(int(way))):
-            stream[0].feed_eof()
+        if name == "ssh" and way.isdecimal() and int(way) in self._greeted:
+            self._open[int(way)][0].feed_eof()
 
     def close(self) -> None:
         for _, writer in list(self._open.values()):
