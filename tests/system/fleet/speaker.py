@@ -26,6 +26,12 @@ _GLOBAL = f"""
   as = 65000
   router-id = "{ADDRESS}"
 """
+_COUNTED = """
+table inet speaker {
+    counter vxlan { }
+    chain input { type filter hook input priority 0; udp dport 4789 counter name vxlan; }
+}
+"""
 _ROUTE_TARGET = 2
 """The sub-type of an extended community."""
 
@@ -52,6 +58,7 @@ class Speaker:
         lab = self._fleet.lab
         self._machine = Machine.boot("foreign")
         lab.connect(self._machine, ADDRESS)
+        self._machine.run("nft", _COUNTED)
         configuration = lab.folder / "gobgpd.toml"
         reflectors = (lab.state.hosts[name].underlay for name in ("h1", "h2"))
         configuration.write_text(_GLOBAL + "".join(_NEIGHBOR.format(address=one) for one in reflectors))
@@ -69,6 +76,19 @@ class Speaker:
         said = self._machine.run("gobgp", "-j", "global", "rib", "-a", "evpn", check=False)
         found = json.loads(said) if said.startswith(("{", "[")) else {}
         return {_heard(path) for paths in found.values() if isinstance(paths, list) for path in paths}
+
+    def announce(self, mac: str, address: str, vni: int) -> None:
+        """That a port is here."""
+        where = ("rd", f"{ADDRESS}:9", "rt", f"65000:{vni}", "encap", "vxlan")
+        self._machine.run(
+            *("gobgp", "global", "rib", "add", "-a", "evpn", "macadv", mac, address, "etag", "0"),
+            *("label", str(vni), *where),
+        )
+
+    def datagrams(self) -> int:
+        """VXLAN that came here."""
+        said = json.loads(self._machine.run("nft", "-j", "list", "counter", "inet", "speaker", "vxlan"))
+        return int(said["nftables"][-1]["counter"]["packets"])
 
 
 def _heard(path: dict[str, Any]) -> Heard:

@@ -64,8 +64,9 @@ def test_guests_reach_each_other_in_both_directions_and_no_other_tenant(routed: 
 def test_the_death_of_a_daemon_costs_less_than_a_second(routed: Fleet, host: str, daemon: str) -> None:
     """h1 reflects, too."""
     with pinging(routed, "red1", "red3") as there, pinging(routed, "red3", "red1") as back:
+        before = routed.lab.routing_pid(host, daemon)
         routed.lab.kill_routing(host, daemon)
-        routed.until(lambda: not is_routed(routed, host), "it is noticed")
+        routed.until(lambda: routed.lab.routing_pid(host, daemon) not in (0, before), f"{daemon} runs again")
         routed.until(lambda: all(is_routed(routed, one) for one in HOSTS), "BGP is back by itself")
 
     assert there[0] < LOST_MAX and back[0] < LOST_MAX, f"lost {there[0]} of {there[1]}, {back[0]} of {back[1]}"
@@ -108,3 +109,33 @@ def test_another_vendors_speaker_hears_ports_and_networks_with_their_targets(rou
         assert {(port.mac_address, "") for port in ports} <= announced
         assert {one.originator for one in of_vpc if one.type == 3} == {f"192.168.77.{last}" for last in (11, 12, 13)}
         assert all(len(one.targets) == 2 for one in of_vpc)
+
+
+def test_what_an_outsider_announces_leads_no_packet_to_him(routed: Fleet) -> None:
+    nobodys, netns = "02:57:00:00:00:77", f"/run/netns/weft-{routed.cloud.vpc_info(RED).vni}"
+    shown = routed.lab.state.hosts["h1"].machine.run(
+        "nsenter", f"--net={netns}", "ip", "-j", "-d", "link", "show", "vx1"
+    )
+    vni = json.loads(shown)[0]["linkinfo"]["info_data"]["id"]
+    with Speaker(routed) as speaker:
+        routed.until(lambda: len(speaker.routes()) >= 18, "it is heard")
+        speaker.announce(nobodys, "10.20.0.77", vni)
+        routed.until(lambda: any(mac == nobodys for _, mac in learned(routed, "h1")), "it is believed")
+
+        assert not routed.lab.ping("red1", "10.20.0.77")
+        assert not routed.lab.ping("red2", "10.20.0.77")
+        with pytest.raises(RuntimeError, match="Operation not permitted"):
+            routed.lab.state.hosts["h1"].machine.run("bash", "-c", f"echo x > /dev/udp/{ADDRESS}/4789")
+        assert speaker.datagrams() == 0, "VXLAN came to a machine that is no host"
+        assert routed.lab.ping("red1", "red3")
+
+
+def test_a_reflector_that_loses_its_power_takes_nothing_along(routed: Fleet) -> None:
+    with pinging(routed, "red2", "red3") as there, pinging(routed, "red3", "red2") as back:
+        routed.lab.fail("h1")
+        routed.until(lambda: not routed.ready("h1"), "it is lost")
+        assert routed.host("h3").ready
+    routed.whole()
+    routed.until(lambda: all(is_routed(routed, one) for one in HOSTS), "BGP is back")
+
+    assert (there[0], back[0]) == (0, 0)

@@ -183,10 +183,15 @@ class Lab:
 
     def kill_routing(self, name: str, daemon: str = "bgpd") -> None:
         """SIGKILL to a routing daemon of a host. LabError when none runs."""
-        pid = Daemons(self.folder / name / "agent" / "frr").pid(daemon)
+        pid = self.routing_pid(name, daemon)
         if not pid:
             raise LabError(f"{name} runs no {daemon}")
         end(pid, signal.SIGKILL)
+
+    def routing_pid(self, name: str, daemon: str = "bgpd") -> int:
+        """0 when it does not run."""
+        self._host(name)
+        return Daemons(self.folder / name / "agent" / "frr").pid(daemon)
 
     def fail(self, name: str) -> None:
         """The power of a host, or of the server's machine's process."""

@@ -95,8 +95,8 @@ class FrrDriver:
                     log.warning("%s died, and is started again", ", ".join(dead))
                     try:
                         if "zebra" in dead:
-                            # It would look for a new zebra after ten seconds, and nothing would be learned until then.
-                            await self._daemons.kill("bgpd")
+                            # They would look for the new zebra after ten seconds, and end all sessions once more.
+                            await self._daemons.kill("bgpd", "bfdd")
                         await self._start(self._kept())
                     except (Failure, TimeoutError) as error:
                         log.warning("it does not start: %s", error)
@@ -145,7 +145,7 @@ class FrrDriver:
                 failures[vrf.key] = failure
         if late and self._daemons.pid("bgpd"):
             # It was made while nobody looked: zebra reads it anew, without EVPN. The kernel forwards meanwhile.
-            await self._daemons.kill("zebra", "bgpd")
+            await self._daemons.kill(*ORDER)
             await self._start(self._kept())
         return failures
 
