@@ -20,6 +20,7 @@ from weftwork.actions.reach_board import ReachBoard
 from weftwork.actions.reach_guard import ReachGuard
 from weftwork.actions.terms import Terms, compares_of, first_time, kept
 from weftwork.actions.view import IntentView
+from weftwork.allocator.placement import Offer
 from weftwork.base import codes
 from weftwork.base.addresses import Address, Cidr
 from weftwork.base.errors import Refusal
@@ -74,6 +75,8 @@ class NetworkSettings:
     """Where the devices of ports are, empty for the host's own namespace; None: each in its VPC's."""
     has_fleet: bool = False
     """Whether the server has hosts beside its own machine."""
+    machines: tuple[Offer, ...] = ()
+    """What may run VMs; none: nobody is asked whether they fit."""
     bus: OnBus | None = None
     """None where nobody listens."""
     plugs_in: bool = True

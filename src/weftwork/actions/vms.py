@@ -21,6 +21,7 @@ from weftwork.actions.reach_guard import tests_naming
 from weftwork.actions.security_groups import without_peer
 from weftwork.actions.subnets import dnats_to
 from weftwork.actions.vm_words import Nic, Wanted, check_flavour, check_wanted
+from weftwork.allocator.placement import Nowhere, Used, place
 from weftwork.base import codes
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model import keys
@@ -74,6 +75,8 @@ async def create_vm(network: Network, *, owner: ProjectKey, wanted: Wanted) -> S
             is_started=wanted.is_started,
             run=int(wanted.is_started),
         )
+        if vm.is_started:
+            _check_fits(network, here, vm)
         made = [creation(vm), *([creation(group)] if group else []), *drafts, requested(network, None, vm)]
         return Decision(vm, joined(made), holds=claims)
 
@@ -114,7 +117,7 @@ async def delete_vm(network: Network, *, owner: ProjectKey, vm: str, cascade: bo
 
 async def start_vm(network: Network, *, owner: ProjectKey, vm: str) -> Stored[Vm]:
     """With the keys as they are now. Of one that is to run anyway, nothing changes."""
-    return await _change(network, owner, vm, lambda here, old: old if old.is_started else _started(here, old))
+    return await _change(network, owner, vm, lambda here, old: old if old.is_started else _started(network, here, old))
 
 
 async def stop_vm(network: Network, *, owner: ProjectKey, vm: str) -> Stored[Vm]:
@@ -124,7 +127,7 @@ async def stop_vm(network: Network, *, owner: ProjectKey, vm: str) -> Stored[Vm]
 
 async def restart_vm(network: Network, *, owner: ProjectKey, vm: str) -> Stored[Vm]:
     """Also one that was stopped."""
-    return await _change(network, owner, vm, _started)
+    return await _change(network, owner, vm, lambda here, old: _started(network, here, old))
 
 
 async def resize_vm(
@@ -184,10 +187,32 @@ async def _change(
     return await network.run(owner, decide, alone=False)
 
 
-def _started(here: ProjectIndex, old: Vm) -> Vm:
+def _started(network: Network, here: ProjectIndex, old: Vm) -> Vm:
+    if not old.is_started:
+        _check_fits(network, here, old)
     return replace(
         old, is_started=True, run=old.run + 1, authorized_keys=_authorized(here, old.ssh_keys, old.public_keys)
     )
+
+
+def _check_fits(network: Network, here: ProjectIndex, vm: Vm) -> None:
+    """Refusals NO_VMS_HERE, NO_HOST_FITS."""
+    if network.settings.has_fleet:
+        raise codes.NO_VMS_HERE.refusal("hosts of a fleet do not run VMs yet")
+    if not network.settings.machines:
+        return
+    used: dict[str, Used] = {}
+    for project in network.view.intent.values():
+        for one in project.vms.values():
+            if one.is_started and one.id != vm.id:
+                used[one.host] = used.get(one.host, Used()) + one.flavour
+    near, apart = (
+        frozenset(here.intent.vms[name].host for name in names if name in here.intent.vms)
+        for names in (vm.placement.near, vm.placement.apart_from)
+    )
+    found = place(vm.flavour, vm.placement, network.settings.machines, used, near=near, apart=apart)
+    if isinstance(found, Nowhere):
+        raise codes.NO_HOST_FITS.refusal(f"no host can take VM {vm.name}: {found}")
 
 
 def _authorized(here: ProjectIndex, names: tuple[str, ...], own: tuple[str, ...]) -> tuple[str, ...]:

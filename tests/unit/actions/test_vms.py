@@ -17,6 +17,7 @@ from weftwork.actions.subnets import create_subnet, delete_subnet
 from weftwork.actions.vm_words import Nic, Wanted
 from weftwork.actions.vms import create_vm, delete_vm, resize_vm, restart_vm, settle_image, start_vm, stop_vm
 from weftwork.actions.vpcs import create_vpc, delete_vpc
+from weftwork.allocator.placement import Offer
 from weftwork.base.addresses import Mac
 from weftwork.model.security_group import GroupRef, Protocol, Rule
 from weftwork.model.vm import Flavour, Placement, Service, Vm
@@ -191,6 +192,27 @@ async def test_a_second_vm_of_a_name_is_refused_and_a_second_key_only_if_it_diff
     assert await create_ssh_key(network, owner=RED, name="ann", public_key=f" {KEY}\n") == first
     async with refused(network, "SSH_KEY_ALREADY_EXISTS"):
         await create_ssh_key(network, owner=RED, name="ann", public_key=KEY.replace(" ann", " eve"))
+
+
+async def test_what_does_not_fit_is_not_started_and_it_says_why(network: Network) -> None:
+    machine = Offer("", "amd64", 1, 1024, {"disk": "ssd"})
+    network.settings = replace(network.settings, machines=(machine,))
+    await create_vm(network, owner=RED, wanted=Wanted("one", "nginx"))
+    later = replace(WEB, flavour=Flavour(1, 1024), is_started=False)
+    await create_vm(network, owner=RED, wanted=later)
+    for wanted, why in (
+        (Wanted("two", "nginx", Flavour(1, 1024)), "512 MiB of memory are left"),
+        (Wanted("two", "nginx", Flavour(4, 256)), "3 vCPUs are left"),
+        (Wanted("two", "nginx", placement=Placement((("disk", "hdd"),))), "disk=hdd"),
+        (Wanted("two", "nginx", placement=Placement(apart_from=("one",))), "apart from"),
+        (Wanted("two", "nginx", placement=Placement(architecture="arm64")), "it is amd64"),
+    ):
+        async with refused(network, "NO_HOST_FITS", why):
+            await create_vm(network, owner=RED, wanted=wanted)
+    async with refused(network, "NO_HOST_FITS"):
+        await start_vm(network, owner=RED, vm="web")
+    await stop_vm(network, owner=RED, vm="one")
+    assert (await start_vm(network, owner=RED, vm="web")).value.is_started
 
 
 async def test_a_rollback_brings_a_vm_back_with_its_address(network: Network) -> None:
