@@ -25,7 +25,8 @@ STOP_TIMEOUT_S = 20.0
     help="Remove what stands for another deployment, by its id, or `unmarked`; this store's networks stay.",
 )
 def down(config: Path | None, purge: bool, deployment: str | None, **flags: str | None) -> None:
-    """Stop the node and remove its namespaces, links and rules. The intent stays stored, unless --purge is given.
+    """Stop the node and remove its namespaces, links and rules, and its VMs with their disks. The intent stays stored,
+    unless --purge is given.
 
     What stands here for another deployment (a store of another installation) stays, and is told; --deployment removes
     it, wherever its store may be.

@@ -44,7 +44,7 @@ from weftwork.apps.entrance import open_entrance
 from weftwork.apps.fleet import Idle, open_fleet
 from weftwork.apps.settings import Settings
 from weftwork.apps.stores import OpenedStore, open_store
-from weftwork.apps.vms import on_bus, open_vms
+from weftwork.apps.vms import OpenedVms, on_bus, open_vms, this_machine
 from weftwork.base import codes
 from weftwork.base.errors import Failure, Kind, Refusal
 from weftwork.controller.conditions import ConditionBoard
@@ -55,7 +55,7 @@ from weftwork.controller.fleet_flows import FleetFlowSource
 from weftwork.controller.fleet_insight import FleetInsight
 from weftwork.controller.flows import FlowBoard
 from weftwork.controller.insight import ControllerInsight, Hosted
-from weftwork.controller.leading import Fence, FencedDriver, lead
+from weftwork.controller.leading import Fence, FencedDriver, Publishing, Together, lead
 from weftwork.controller.publisher import Publisher
 from weftwork.controller.retention import Kept, Retention, always
 from weftwork.controller.tracing import ControllerTracer
@@ -155,9 +155,9 @@ async def _running(
     await view.start(store)
     fence = Fence()
     clock = SystemClock()
-    network = Network(
-        store, view, clock, replace(network_settings(settings, with_agent=with_agent), bus=on_bus(settings, ours))
-    )
+    chosen = network_settings(settings, with_agent=with_agent)
+    machines = (this_machine(),) if with_agent else ()
+    network = Network(store, view, clock, replace(chosen, bus=on_bus(settings, ours), machines=machines))
     metrics = Metrics()
     hosted = _host(settings, backend, view, listeners, fence, metrics, following) if backend else None
     fleet = await open_fleet(settings, network) if network.settings.has_fleet else None
@@ -180,7 +180,7 @@ async def _running(
     async with AsyncExitStack() as stack:
         stack.push_async_callback(view.close)
         entrance = await stack.enter_async_context(open_entrance(settings, network))
-        vms = await stack.enter_async_context(open_vms(settings, network))
+        vms = await stack.enter_async_context(open_vms(settings, network, clock, fence, with_agent=hosted is not None))
         board.vms = vms.board
         server = await serve(
             network=network,
@@ -215,7 +215,7 @@ async def _running(
                 loops.append(tasks.create_task(_kept(backend)))
                 if flows is not None and backend.flow_source is not None:
                     loops.append(tasks.create_task(_logging(flows, backend.flow_source)))
-                loops.append(tasks.create_task(lead(opened.leadership, fence, hosted.publisher, hosted.agent)))
+                loops.append(tasks.create_task(lead(opened.leadership, fence, _led(hosted, vms), hosted.agent)))
             if fleet is not None:
                 await stack.enter_async_context(fleet.serving(settings, network, ours))
                 loops.append(tasks.create_task(fleet.controller.follow()))
@@ -301,6 +301,10 @@ def _host(
     listeners.agent = agent
     publisher = Publisher(view, backend.compile_slice, agent, backend.judge, following)
     return Hosted(agent, publisher, {part.name: part.kinds for part in backend.parts}, backend.others)
+
+
+def _led(hosted: Hosted, vms: OpenedVms) -> Publishing:
+    return Together((hosted.publisher, vms.host)) if vms.host else hosted.publisher
 
 
 async def _kept(backend: Backend) -> None:

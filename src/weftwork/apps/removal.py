@@ -8,6 +8,7 @@ from pathlib import Path
 from weftwork.apps.backends import private_ovn, tls_of
 from weftwork.apps.deployment import UNMARKED, name_of, recorded, together
 from weftwork.apps.settings import Settings
+from weftwork.apps.vms import remove_guests
 from weftwork.base.errors import Failure, Kind, Refusal
 from weftwork.compiler.ovn import ground
 from weftwork.drivers.chassis.driver import ChassisDriver
@@ -35,7 +36,7 @@ async def remove(settings: Settings, deployment: str | None) -> tuple[int, Stand
         own = await recorded(settings)
         wanted = ["", *([own] if own else [])]
         await asyncio.to_thread(private_ovn(settings).stop)
-    removed = 0
+    removed = await remove_guests(settings) if deployment is None else 0
     for one in wanted:
         async with _drivers(settings, one) as drivers:
             removed += sum([await _remove_from(driver) for driver in drivers])

@@ -26,6 +26,7 @@ from weftwork.telemetry.logs import FORMS, LEVELS, Form, Level
 
 STORES: tuple[Literal["sqlite", "etcd", "postgres"], ...] = ("sqlite", "etcd", "postgres")
 BACKENDS: tuple[Literal["linux", "ovn"], ...] = ("linux", "ovn")
+ACCELERATORS: tuple[Literal["auto", "kvm", "tcg"], ...] = ("auto", "kvm", "tcg")
 LAYOUTS: tuple[Layout, ...] = ("bridges", "vlan")
 FILTER_MODES: tuple[FilterMode | Literal["auto"], ...] = ("auto", "bridge", "br_netfilter")
 SPECIFIED_CHAINFIRE = "http://127.0.0.1:50051"
@@ -127,6 +128,15 @@ class Settings:
     network_ovn_certificate: str = ""
     network_ovn_private_key: str = ""
     network_ovn_ca_certificate: str = ""
+    vms_folder: str = ""
+    """Where disks and consoles of VMs are; empty: beside the store."""
+    vms_boot_folder: str = "/var/lib/weftwork/boot"
+    """Kernels for VMs."""
+    vms_init: str = "/usr/lib/weftwork/guest-init"
+    """What every VM starts with."""
+    vms_images_folder: str = "/var/lib/weftwork/images"
+    vms_accelerator: Literal["auto", "kvm", "tcg"] = "auto"
+    """auto: KVM where it boots a guest, else emulated."""
     bus_url: str = ""
     """amqp(s)://USER@HOST:PORT/ of a RabbitMQ; empty: nobody listens."""
     bus_name: str = ""
@@ -525,6 +535,7 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
     "network_ovn_switch_endpoint": _endpoints,
     "network_ovn_gateway_chassis": _names,
     "network_filter_mode": _one_of(FILTER_MODES),
+    "vms_accelerator": _one_of(ACCELERATORS),
     "bus_url": _amqp,
     "bus_project": _project,
     "network_routing": _one_of(("static", "evpn")),

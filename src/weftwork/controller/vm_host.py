@@ -48,13 +48,16 @@ class VmHost:
         source: ImageSource,
         profile: Callable[[bytes], GuestProfile],
         host_key: HostKey,
+        has_guests: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`has_guests`: some are there from before, wanted or not."""
         self._network = network
         self._board = board
         self._agent = agent
         self._images = VmImages(network, board, source)
         self._profile = profile
         self._host_key = host_key
+        self._has_guests = has_guests
 
     async def run(self, term: Term = ALONE) -> None:
         """Until cancelled."""
@@ -79,7 +82,7 @@ class VmHost:
 
     async def _first_vm(self) -> None:
         changes = self._network.view.subscribe()
-        if any(project.vms for project in self._network.view.intent.values()):
+        if self._has_guests() or any(project.vms for project in self._network.view.intent.values()):
             return
         async for change in changes:
             if any(key.kind == "vm" for key in change.keys):
