@@ -83,8 +83,8 @@ store-faults: packages-test $(VENV)/project ## kill etcd's leader and PostgreSQL
 mutate: packages-test $(VENV)/project ## put 30 faults and more into each compiler, and see whether the suite finds them (20 minutes)
 	$(APART) $(PYTHON) -m weftwork.testing.mutation
 
-demo: packages-demo $(VENV)/project ## two tenants on this machine, told packet by packet; BACKEND=ovn KEEP=1
-	BACKEND=$(BACKEND) $(PYTHON) -m weftwork.apps.demo
+demo: packages-$(if $(filter-out 0,$(VM)),test,demo) $(VENV)/project ## two tenants on this machine, told packet by packet; BACKEND=ovn KEEP=1; VM=1: with a microVM for each
+	BACKEND=$(BACKEND) $(PYTHON) -m weftwork.apps.$(if $(filter-out 0,$(VM)),demo_vms,demo)
 
 CASES := 1000
 
