@@ -109,7 +109,8 @@ async def _cost(run: Run, hosts: int, judge: Callable[[Host], Judge]) -> Cost:
     gc.disable()  # As a server does until what it knows is in memory.
     before_kib = _resident_kib()
     view = SpreadView(intent=_intent(run, hosts), hosts=dict(_hosts(hosts)))
-    controller = FleetController(view, _NoClock(), fleet_lower(Settings()), judge, "")  # type: ignore[arg-type]
+    lower = fleet_lower(Settings(), tuple, "")
+    controller = FleetController(view, _NoClock(), lower, judge, "")  # type: ignore[arg-type]
     began, cpu = time.perf_counter(), time.process_time()
     controller.start()
     publishing = asyncio.create_task(controller.run(ALONE))

@@ -7,6 +7,7 @@ this identity: removing the host, or joining anew, revokes it at once.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from hashlib import blake2b
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -42,6 +43,7 @@ class Authority:
     """`certificate` is what hosts are told to believe, in PEM."""
 
     def __init__(self, pem: bytes) -> None:
+        self._pem = pem
         self._key = serialization.load_pem_private_key(pem, password=None)
         self._own = x509.load_pem_x509_certificate(pem)
         self.certificate = self._own.public_bytes(serialization.Encoding.PEM)
@@ -51,6 +53,10 @@ class Authority:
         key = ec.generate_private_key(ec.SECP256R1())
         public = key.public_key()
         return Signed(_pem_of(key), self._sign(x509.DNSName(SERVER_NAME), public, now, _SERVER_LIFETIME))
+
+    def secret(self, purpose: str) -> str:
+        """What only servers of this fleet can know; the same always, and another one for another purpose."""
+        return blake2b(self._pem, digest_size=32, person=purpose.encode()).hexdigest()
 
     def host(self, name: str, identity: str, key: ec.EllipticCurvePublicKey, now: datetime) -> bytes:
         """The certificate of a host. Its name stands in a URI, for it may be longer than a common name."""

@@ -20,6 +20,7 @@ from weftwork.base import codes
 from weftwork.base.addresses import Address, Mac
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model import keys
+from weftwork.model.host import Host, is_gateway
 from weftwork.model.keys import ThingKey
 from weftwork.model.port import TAP, Attachment, AttachmentKind, Port
 from weftwork.model.security_group import SecurityGroup
@@ -269,6 +270,9 @@ def _placed(network: Network, port: Port, host: str) -> tuple[Draft, tuple[str, 
         raise codes.HOST_NOT_FOUND.refusal(f"there is no host {host!r}")
     if there.is_draining:
         raise codes.HOST_DRAINING.refusal(f"{host} is being drained")
+    if is_gateway(there):
+        message = f"{host} is a gateway, which holds no ports; its roles are {_told_roles(there)}"
+        raise codes.INVALID_ARGUMENT.refusal(message, field="host")
     home = network.view.intent.get(port.home)
     if home is not None and home.peerings:
         message = f"{port.home} has peerings, which are not carried on hosts of the fleet"
@@ -286,6 +290,10 @@ def _placed(network: Network, port: Port, host: str) -> tuple[Draft, tuple[str, 
 def _alike(groups: tuple[str, ...]) -> tuple[str, ...]:
     """One object in memory for the many ports that have the same."""
     return groups
+
+
+def _told_roles(host: Host) -> str:
+    return ", ".join(sorted(role.value for role in host.roles))
 
 
 def _check_alone(here: ProjectIndex, port: Port) -> None:

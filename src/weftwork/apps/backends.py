@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from dataclasses import dataclass, replace
 from functools import partial
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import get_args
 
@@ -18,7 +19,15 @@ from weftwork.compiler.fleet_routing import routing_of
 from weftwork.compiler.linux.slices import compile_slice as compile_for_linux
 from weftwork.compiler.ovn import ground
 from weftwork.compiler.ovn.slices import compile_slice as compile_for_ovn
-from weftwork.compiler.settings import ExternalNetwork, FilterMode, HostProfile, Layout, OvnProfile, Routing
+from weftwork.compiler.settings import (
+    ExternalNetwork,
+    FilterMode,
+    GatewayPair,
+    HostProfile,
+    Layout,
+    OvnProfile,
+    Routing,
+)
 from weftwork.compiler.slices import HOST, Compile
 from weftwork.controller.fleet import Lower, Route, no_routing
 from weftwork.controller.judging import linux_judge, ovn_judge
@@ -31,6 +40,7 @@ from weftwork.drivers.chassis.flow_log import OvnFlowSource
 from weftwork.drivers.chassis.trace import OvnInjector
 from weftwork.drivers.dhcp.driver import DhcpDriver
 from weftwork.drivers.frr.driver import FrrDriver
+from weftwork.drivers.gate.driver import GateDriver, keeper_command
 from weftwork.drivers.linux.driver import LinuxDriver
 from weftwork.drivers.linux.flow_log import LinuxFlowSource
 from weftwork.drivers.linux.probe import HostCapabilities, probe
@@ -42,12 +52,13 @@ from weftwork.drivers.ovn.driver import Obey, OvnDriver, nobody
 from weftwork.drivers.ovn.private import PrivateOvn
 from weftwork.drivers.ovn.southbound import Southbound
 from weftwork.drivers.ovsdb.endpoint import Tls, parse_endpoints
-from weftwork.model.host import Host, HostFacts
+from weftwork.model.host import Host, HostFacts, is_gateway
 from weftwork.model.intent import Intent
 from weftwork.planner.plan import make_plan
 from weftwork.program.chassis import ChassisResource
 from weftwork.program.dhcp import DhcpResource
 from weftwork.program.frr import FrrResource
+from weftwork.program.gate import GateResource
 from weftwork.program.linux import LinuxResource
 from weftwork.program.ovn import OvnResource
 from weftwork.program.resource import Program, SliceId
@@ -377,21 +388,26 @@ def _no_gateway_chassis() -> Refusal:
     )
 
 
-def fleet_lower(settings: Settings) -> Lower:
-    """How programs for hosts of the fleet are compiled."""
+def fleet_lower(settings: Settings, seats: Callable[[], Iterable[IPv4Address]], secret: str) -> Lower:
+    """How programs for hosts of the fleet are compiled. `seats` are the gateways that there are; `secret` is theirs."""
 
     def lower(host: Host, facts: HostFacts, routing: Routing | None) -> Compile:
         modes: list[FilterMode] = [mode for mode in get_args(FilterMode) if mode in facts.filter_modes]
-        asked = settings.network_filter_mode
-        chosen: FilterMode = asked if asked in modes else modes[0] if modes else "br_netfilter"
+        asked, gateway = settings.network_filter_mode, settings.network_gateway_address
+        pair = GatewayPair(gateway, tuple(seats()), secret) if gateway else None
+        # Who calls an outer address of the own VPC is answered past the router, so bridged packets must be translated.
+        preferred = list(reversed(modes)) if gateway else modes
+        chosen: FilterMode = asked if asked in modes else preferred[0] if preferred else "br_netfilter"
         profile = HostProfile(
             filter_mode=chosen,
             layout=_layout_there(settings, host, facts, chosen),
             mtu_bytes=guest_mtu_bytes(settings),
             has_bridge_netfilter=facts.has_bridge_netfilter,
             has_ipv6=facts.has_ipv6,
+            external=external_network(settings) if is_gateway(host) else None,
             underlay=host.underlay,
             routing=routing,
+            gateways=pair if is_gateway(host) else replace(pair, secret="") if pair else None,
         )
         return partial(compile_for_linux, profile=profile)
 
@@ -416,7 +432,7 @@ def fleet_route(settings: Settings) -> Route:
 
 @contextlib.asynccontextmanager
 async def open_host(
-    deployment: str, watch: RulesWatch | None, capabilities: HostCapabilities, routing: FrrDriver
+    deployment: str, watch: RulesWatch | None, capabilities: HostCapabilities, routing: FrrDriver, folder: Path
 ) -> AsyncIterator[CompositeDriver]:
     """The drivers of a host of the fleet. Raises Refusal when another deployment's networks stand here."""
     if not capabilities.filter_modes:
@@ -429,6 +445,7 @@ async def open_host(
                 Part("linux", linux, get_args(LinuxResource)),
                 Part("dhcp", DhcpDriver(), get_args(DhcpResource)),
                 Part("frr", routing, get_args(FrrResource)),
+                Part("gate", GateDriver(folder / "gate", keeper_command()), get_args(GateResource)),
             )
         )
     finally:

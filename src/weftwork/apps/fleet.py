@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 from weftwork.actions.authority import Authority, authority_of
 from weftwork.actions.network import Network
@@ -14,6 +15,8 @@ from weftwork.apps.settings import Settings
 from weftwork.controller.fleet import FleetController
 from weftwork.controller.judging import host_judge
 from weftwork.controller.remote_link import RemoteLink
+from weftwork.controller.review import Judge
+from weftwork.model.host import Host, is_gateway
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +58,18 @@ class OpenedFleet:
 
 async def open_fleet(settings: Settings, network: Network) -> OpenedFleet:
     authority = await authority_of(network.store)
+
+    def judge(host: Host) -> Judge:
+        return host_judge(host, settings.network_gateway_address)
+
+    def seats() -> list[IPv4Address]:
+        return sorted(host.underlay for host, _ in network.view.hosts.values() if is_gateway(host))
+
     controller = FleetController(
         network.view,
         network.clock,
-        fleet_lower(settings),
-        host_judge,
+        fleet_lower(settings, seats, authority.secret("gate")),
+        judge,
         authority.certificate.decode(),
         fleet_route(settings),
     )

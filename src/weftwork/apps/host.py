@@ -61,7 +61,10 @@ async def _run(how: HostSettings) -> None:
         routing.died = lambda: suspected.take(frozenset({""}))
         learned = LearnedWatch(suspected.take, watch.scope_of)
         stack.callback(learned.close)
-        async with open_host(deployment, watch, capabilities, routing) as driver, AsyncExitStack() as serving:
+        async with (
+            open_host(deployment, watch, capabilities, routing, how.state) as driver,
+            AsyncExitStack() as serving,
+        ):
             facts, pace = _facts(capabilities), Pace(audit_s=how.audit_s)
             agent = _remote(identity, folder, driver, facts, pace, routing) if identity else LoneAgent(driver, pace)
             suspected.agent = agent

@@ -37,6 +37,8 @@ _OPTIONS: tuple[tuple[str, str, str], ...] = (
         "network_external_cidrs",
         "Networks of external addresses, for NAT; with commas between several.",
     ),
+    ("--external-bridge", "network_external_bridge", "Your bridge to the external network; empty: one of ours."),
+    ("--gateway-address", "network_gateway_address", "A fleet's: what the active gateway has in the underlay."),
     ("--external-gateway", "network_external_gateway", "The external network's router."),
 )
 

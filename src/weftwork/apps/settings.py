@@ -104,6 +104,8 @@ class Settings:
     """The external network's router; without one, the first address of the first of `external_cidrs`."""
     network_external_bridge: str = ""
     """A bridge of the operator's in the host's own namespace; empty: one of ours, `ext0` in `weft-ext`."""
+    network_gateway_address: IPv4Address | None = None
+    """In the underlay of a fleet: where the active one of the gateways is."""
     network_underlay_mtu: int = 1500
     network_backend: Literal["linux", "ovn"] = "linux"
     network_layout: Layout = "bridges"
@@ -264,11 +266,13 @@ def _checked(settings: Settings) -> Settings:
             "TLS needs a certificate and its private key",
             "Set server.tls_certificate and server.tls_key, and server.tls_client_ca for mTLS.",
         )
-    if settings.server_agents_listen_addr and (settings.network_backend != "linux" or settings.network_external_cidrs):
+    if settings.server_agents_listen_addr and settings.network_backend != "linux":
+        raise _refuse("server.agents_listen_addr", "hosts of a fleet have Linux bridges", "Leave out network.backend.")
+    if settings.server_agents_listen_addr and bool(pools) != bool(settings.network_gateway_address):
         raise _refuse(
-            "server.agents_listen_addr",
-            "hosts of a fleet have Linux bridges, and no external network yet",
-            "Leave out network.backend and network.external_cidrs.",
+            "network.gateway_address",
+            "the external network of a fleet is reached by gateways, which share an address of the underlay",
+            "Set network.external_cidrs and network.gateway_address, or neither.",
         )
     if settings.network_routing == "evpn" and settings.network_layout == "vlan":
         raise _refuse(
@@ -363,6 +367,13 @@ def _address(value: object) -> Address:
         return ip_address(_text(value))
     except ValueError:
         raise ValueError(f"is not an address such as {IPv4Address('203.0.113.1')}") from None
+
+
+def _ipv4(value: object) -> IPv4Address:
+    address = _address(value)
+    if not isinstance(address, IPv4Address):
+        raise ValueError("is not an IPv4 address")
+    return address
 
 
 def _cidrs(value: object) -> tuple[Cidr, ...]:
@@ -527,6 +538,7 @@ _PARSERS: dict[str, Callable[[object], Any]] = {
     "network_reserved": _cidrs,
     "network_external_cidrs": _cidrs,
     "network_external_gateway": _address,
+    "network_gateway_address": _ipv4,
     "network_underlay_mtu": _whole(576, 65535),
     "network_backend": _one_of(BACKENDS),
     "network_layout": _one_of(LAYOUTS),

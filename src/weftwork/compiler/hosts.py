@@ -9,7 +9,6 @@ from ipaddress import IPv4Address
 
 from weftwork.compiler.linux.names import vtep_of
 from weftwork.model.intent import Thing
-from weftwork.model.nat import Dnat, Snat
 from weftwork.model.peering import Peering
 from weftwork.model.port import Attachment, AttachmentKind, Port
 from weftwork.model.subnet import Subnet
@@ -20,7 +19,7 @@ def seen_from(host: str, thing: Thing, subnet: Subnet | None, underlays: Mapping
     match thing:
         case Port():
             return replace(thing, attachment=_attachment(host, thing.attachment, subnet, underlays))
-        case Peering() | Snat() | Dnat():
+        case Peering():
             return None
     return thing
 

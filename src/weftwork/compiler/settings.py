@@ -1,6 +1,6 @@
 """What a host offers and its operator chose. Probed and read elsewhere; the compiler takes it as given."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from typing import Literal
 
@@ -37,11 +37,22 @@ class Routing:
 
 
 @dataclass(frozen=True, slots=True)
+class GatewayPair:
+    """The gateways of a fleet, by their underlay addresses: the first is active unless another one is. Which one it is,
+    has `address` in the underlay. `secret` is theirs alone."""
+
+    address: IPv4Address
+    seats: tuple[IPv4Address, ...] = ()
+    secret: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class HostProfile:
     """`mtu_bytes` is what guests may send; `external` is None where there is no NAT.
 
     `has_bridge_netfilter` and `has_ipv6`: the kernel has these sysctls, so they must be set. `underlay` is the address
     that other hosts send to; None for a machine alone. `routing` is None where the program alone says where ports are.
+    `gateways` is where the fleet's hosts send what leaves a VPC; None without any.
     """
 
     filter_mode: FilterMode = "br_netfilter"
@@ -52,6 +63,17 @@ class HostProfile:
     has_ipv6: bool = True
     underlay: IPv4Address | None = None
     routing: Routing | None = None
+    gateways: GatewayPair | None = None
+
+    @property
+    def gateway(self) -> IPv4Address | None:
+        """Where the active one is."""
+        return self.gateways.address if self.gateways else None
+
+    @property
+    def is_gateway(self) -> bool:
+        """One of the fleet's: it carries translations, and no guests."""
+        return bool(self.underlay and self.external)
 
     def __post_init__(self) -> None:
         """ValueError for a choice that would let packets pass unseen."""

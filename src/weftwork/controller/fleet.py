@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 
 from weftwork.actions.view import IntentView
 from weftwork.base import codes
@@ -16,7 +17,7 @@ from weftwork.controller.fleet_view import FleetView
 from weftwork.controller.publisher import Publisher
 from weftwork.controller.remote_link import RemoteLink
 from weftwork.controller.review import Judge
-from weftwork.model.host import Host, HostFacts
+from weftwork.model.host import Host, HostFacts, is_gateway
 from weftwork.seams.channel import Report
 from weftwork.seams.clock import Clock
 from weftwork.seams.fleet import AgentSession, HostState
@@ -79,6 +80,7 @@ class FleetController:
         self._hosts: dict[str, FleetHost] = {}
         self._term: Term | None = None
         self._changed = asyncio.Event()
+        self._gateways: frozenset[IPv4Address] = frozenset()
         self.reported: Callable[[Report], None] = lambda report: None
         self.published: Callable[[FleetHost], None] = lambda host: None
         self.joined: Callable[[FleetHost], None] = lambda host: None
@@ -193,6 +195,8 @@ class FleetController:
 
     def _sync(self) -> None:
         wanted = {name: host for name, (host, _) in self._view.hosts.items()}
+        self._cut.hosts_changed()
+        self._seat(frozenset(host.underlay for host in wanted.values() if is_gateway(host)))
         for name in self._hosts.keys() - wanted.keys():
             gone = self._hosts.pop(name)
             self._stop(gone)
@@ -212,6 +216,14 @@ class FleetController:
             there.host = host
             if self._term is not None and there.publishing is None and host.facts is not None:
                 self._publish(there, host.facts, self._term)
+
+    def _seat(self, gateways: frozenset[IPv4Address]) -> None:
+        """Each gateway is told of all: when one comes or goes, they are all compiled for anew."""
+        if gateways != self._gateways:
+            self._gateways = gateways
+            for there in self._hosts.values():
+                if is_gateway(there.host):
+                    self._stop(there)
 
     def _publish(self, there: FleetHost, facts: HostFacts, term: Term) -> None:
         view = self._cut.of(there.host.name)

@@ -1,7 +1,8 @@
 """Who must know what: the intent cut for each host of the fleet, and followed at the cost of what changes.
 
 A host holds a project while a port of it, or one in its subnets, is plugged there; and whose ports are in a subnet that
-it holds. A change goes to the hosts that hold its project, and nowhere else.
+it holds. A gateway holds those that translate addresses, and whose ports are in their subnets. A change goes to the
+hosts that hold its project, and nowhere else.
 """
 
 from collections import defaultdict
@@ -12,9 +13,10 @@ from weftwork.actions import rows
 from weftwork.actions.view import IntentView, Subscription
 from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.hosts import seen_from
-from weftwork.model.host import Host
+from weftwork.model.host import Host, is_gateway
 from weftwork.model.intent import Intent, ProjectIntent, Thing
 from weftwork.model.keys import ThingKey
+from weftwork.model.nat import Dnat, Snat
 from weftwork.model.port import Port
 from weftwork.model.subnet import Subnet
 
@@ -73,9 +75,12 @@ class FleetView:
         self._lodgers: defaultdict[ProjectKey, set[ProjectKey]] = defaultdict(set)
         self._elsewhere: dict[ThingKey, tuple[Thing, Thing]] = {}
         """Ports with what hosts that they are not on see of them, which is the same for all."""
+        self._translating: set[ProjectKey] = set()
+        self._gateways: frozenset[str] = self._gateways_now()
 
     def start(self, view: IntentView) -> None:
         """From what the view has now, and with its changes from now on."""
+        self._gateways = self._gateways_now()
         self.add(view.revision, set(view.thing_keys()))
         for one in self._hosts.values():
             one.revision = view.revision
@@ -90,7 +95,20 @@ class FleetView:
     def hosts_of(self, owner: ProjectKey) -> frozenset[str]:
         """Those that hold the project."""
         homes = (owner, *self._lodgings.get(owner, ()))
-        return frozenset(host for home in homes for host in self._homes.get(home, ()))
+        gateways = frozenset() if self._translating.isdisjoint(homes) else self._gateways
+        return gateways | {host for home in homes for host in self._homes.get(home, ())}
+
+    def hosts_changed(self) -> None:
+        """A gateway that came gets what gateways hold."""
+        before, self._gateways = self._gateways, self._gateways_now()
+        for host in self._gateways - before:
+            lodgers = {lodger for owner in self._translating for lodger in self._lodgers.get(owner, ())}
+            held = self._translating | lodgers
+            keys = {key for owner in held for key in self._followed(host, owner, (), was=False, stays=True)}
+            self._hosts[host].tell(self._view.revision, keys)
+
+    def _gateways_now(self) -> frozenset[str]:
+        return frozenset(name for name, (host, _) in self._view.hosts.items() if is_gateway(host))
 
     def add(self, revision: int, changed: set[ThingKey]) -> None:
         for host, keys in self.take(changed).items():
@@ -99,10 +117,14 @@ class FleetView:
     def take(self, changed: set[ThingKey]) -> Mapping[str, set[ThingKey]]:
         """Follow the view; what became another for which host."""
         ports = {key: self._view.find(key) for key in changed if key.kind == "port"}
+        translating = {key.owner for key in changed if key.kind in ("snat", "dnat")}
         owners = {key.owner for key in changed} | set(self._whose(ports))
+        owners |= {lodger for owner in translating for lodger in self._lodgers.get(owner, ())}
         before = {owner: self.hosts_of(owner) for owner in owners}
         for key, port in ports.items():
             self._place(key, port if isinstance(port, Port) else None)
+        for owner in translating:
+            self._translates(owner)
         told: defaultdict[str, set[ThingKey]] = defaultdict(set)
         for owner in owners:
             after = self.hosts_of(owner)
@@ -125,6 +147,13 @@ class FleetView:
             for home in homes:
                 yield home
                 yield from self._lodgers.get(home, ())
+
+    def _translates(self, owner: ProjectKey) -> None:
+        project = self._view.project(owner)
+        if project is not None and any(isinstance(thing, Snat | Dnat) for thing in project.things()):
+            self._translating.add(owner)
+        else:
+            self._translating.discard(owner)
 
     def _place(self, key: ThingKey, port: Port | None) -> None:
         home, host = self._ports.pop(key, (None, ""))
@@ -185,9 +214,11 @@ class FleetView:
 
 
 def _keys_of(project: ProjectIntent) -> Iterator[ThingKey]:
-    shelves = (project.subnets, project.groups, project.ports, project.policies, project.reach_tests, project.shares)
-    if project.vpc:
-        yield rows.key_of(project.vpc)
+    shelves = (
+        *(project.subnets, project.groups, project.ports, project.dnats),
+        *(project.policies, project.reach_tests, project.shares),
+    )
+    yield from (rows.key_of(thing) for thing in (project.vpc, project.snat) if thing)
     yield from (rows.key_of(thing) for shelf in shelves for thing in shelf.values())
 
 

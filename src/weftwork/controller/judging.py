@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from ipaddress import IPv4Address
 from typing import Protocol, TypeVar
 
 from weftwork.base.addresses import Address, Cidr
@@ -55,9 +56,10 @@ def linux_judge(gateway: Address | None = None, networks: Iterable[Cidr] = ()) -
     return VerifierJudge(ProgramView(gateway=gateway, networks=networks), partial(linux.judge, mapped=in_halves))
 
 
-def host_judge(host: Host) -> VerifierJudge:
-    """Of the programs of one host of a fleet."""
-    return VerifierJudge(ProgramView(underlay=host.underlay), partial(linux.judge, mapped=in_halves))
+def host_judge(host: Host, gateway: IPv4Address | None = None) -> VerifierJudge:
+    """Of the programs of one host of a fleet, whose gateways are at an address of the underlay."""
+    view = ProgramView(underlay=host.underlay, gateway_address=gateway)
+    return VerifierJudge(view, partial(linux.judge, mapped=in_halves))
 
 
 def ovn_judge(

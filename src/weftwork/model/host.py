@@ -45,3 +45,8 @@ class Host:
     token_hash: str = ""
     token_expires_at: int = 0
     facts: HostFacts | None = None
+
+
+def is_gateway(host: Host) -> bool:
+    """It carries what leaves VPCs and what comes in, and no guests."""
+    return Role.ROUTE in host.roles and Role.COMPUTE not in host.roles

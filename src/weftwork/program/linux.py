@@ -197,6 +197,7 @@ class Vtep:
     It learns nothing and floods nothing. What it answers for other hosts' ports (ARP) and where it sends follows from
     `RemoteEntry` and `Neighbour` alone. `vlan` is the subnet's inside a bridge that filters VLANs, else 0; on the wire
     frames have no tag.
+    Without a bridge it is a router's interface itself.
     """
 
     rank: ClassVar[int] = 8
@@ -297,7 +298,7 @@ class Neighbour:
 @dataclass(frozen=True, slots=True)
 class RemoteEntry:
     """A MAC on another host: in the bridge's forwarding table behind the VTEP `interface`, and in the VTEP's own
-    towards the host at `host`.
+    towards the host at `host`. `bridged` is false behind a VTEP without a bridge.
 
     `yields`: what a routing daemon wrote in its place stands, wherever it leads. Where it wrote nothing, this stands.
     """
@@ -310,6 +311,7 @@ class RemoteEntry:
     vlan: int = 0
     """As the VTEP's."""
     yields: bool = False
+    bridged: bool = True
 
     @property
     def key(self) -> Key:

@@ -6,6 +6,7 @@ from typing import get_args
 from weftwork.program.chassis import ChassisPort
 from weftwork.program.dhcp import DhcpBinding, DhcpServer
 from weftwork.program.frr import BgpPeer, BgpRouter, EvpnVni, EvpnVrf, FrrResource
+from weftwork.program.gate import Announced, Gate
 from weftwork.program.linux import (
     Bridge,
     InterfaceAddress,
@@ -99,6 +100,11 @@ def _words(resource: Resource) -> Iterator[str]:
         case DhcpBinding():
             yield f"dhcp {resource.address} for {resource.mac} on {resource.interface}"
             yield f"called {resource.hostname}" if resource.hostname else ""
+        case Gate():
+            yield f"gate {resource.address} of {', '.join(map(str, resource.seats))} to {resource.bridge}"
+            yield f"beats {resource.beat_ms}ms, {resource.missed_max} missed"
+        case Announced():
+            yield f"announced {resource.address} at {resource.mac}"
         case _:
             raise AssertionError(f"no words for {type(resource).__name__}")
 

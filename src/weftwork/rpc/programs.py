@@ -16,11 +16,12 @@ import msgspec
 
 from weftwork.program.dhcp import DhcpResource
 from weftwork.program.frr import FrrResource
+from weftwork.program.gate import GateResource
 from weftwork.program.guest import GuestResource
 from weftwork.program.linux import LinuxResource
 from weftwork.program.resource import Program, Resource
 
-_UNIONS = (LinuxResource, DhcpResource, FrrResource)
+_UNIONS = (LinuxResource, DhcpResource, FrrResource, GateResource)
 KINDS: dict[str, type] = {
     kind.__name__: kind for kind in (*(kind for union in _UNIONS for kind in get_args(union)), GuestResource)
 }

@@ -14,7 +14,7 @@ from weftwork.actions import rows
 from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.assembly import Assembly
 from weftwork.compiler.linux.slices import compile_slice
-from weftwork.compiler.settings import HostProfile
+from weftwork.compiler.settings import GatewayPair, HostProfile
 from weftwork.compiler.slices import slices_of
 from weftwork.model.host import Host, Role
 from weftwork.model.intent import Intent, ProjectIntent, Thing
@@ -28,6 +28,8 @@ HOSTS = {
     name: Host(name, frozenset({Role.COMPUTE}), (), IPv4Address(f"192.0.2.{number}"), 0, identity="x")
     for number, name in enumerate(("h1", "h2", "h3"), 1)
 }
+
+GATEWAYS = GatewayPair(IPv4Address("192.0.2.100"))
 
 
 @dataclass
@@ -92,7 +94,7 @@ def spread_views(draw: DrawFn) -> SpreadView:
 
 
 def profile_of(host: str) -> HostProfile:
-    return HostProfile(mtu_bytes=1450, underlay=HOSTS[host].underlay)
+    return HostProfile(mtu_bytes=1450, underlay=HOSTS[host].underlay, gateways=GATEWAYS)
 
 
 def program_of(intent: Intent, host: str) -> Program:

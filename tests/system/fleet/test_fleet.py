@@ -208,4 +208,4 @@ def _vni_of(fleet: Fleet, name: str) -> int:
             fleet.cloud.port_info(RED, name).device,
         )
     )[0]["master"]
-    return next(one["linkinfo"]["info_data"]["id"] for one in json.loads(said) if one["master"] == bridge)
+    return next(one["linkinfo"]["info_data"]["id"] for one in json.loads(said) if one.get("master") == bridge)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -18,10 +19,11 @@ from weftwork.model.intent import Intent
 from weftwork.program.linux import PortLink
 from weftwork.program.resource import Program, SliceId
 from weftwork.testing.equivalence.cases import draw_case
-from weftwork.testing.fleets import HOSTS, SpreadView, profile_of, things_of
+from weftwork.testing.fleets import GATEWAYS, HOSTS, SpreadView, profile_of, things_of
 from weftwork.testing.strategies import Edit
 from weftwork.verifier.violation import Fault
 
+judge = partial(host_judge, gateway=GATEWAYS.address)
 FACTS = HostFacts("6.1", ("br_netfilter",), True, True)
 
 
@@ -61,7 +63,7 @@ async def test_programs_with_one_bridge_that_filters_vlans_are_judged_right(seed
     for project in draw_case(seed).before.values():
         for thing in things_of(project):
             view.apply(Edit(rows.key_of(thing), thing))
-    controller = FleetController(view, Clock(), lower_to_vlans, host_judge, "")  # type: ignore[arg-type]
+    controller = FleetController(view, Clock(), lower_to_vlans, judge, "")  # type: ignore[arg-type]
 
     await decided(controller)
 
@@ -84,7 +86,7 @@ async def test_a_program_with_a_stranger_in_it_is_published_to_no_host() -> None
     for project in draw_case(3).before.values():
         for thing in things_of(project):
             view.apply(Edit(rows.key_of(thing), thing))
-    controller = FleetController(view, Clock(), lower_wrongly_for("h1"), host_judge, "")  # type: ignore[arg-type]
+    controller = FleetController(view, Clock(), lower_wrongly_for("h1"), judge, "")  # type: ignore[arg-type]
 
     await decided(controller)
 

@@ -58,9 +58,12 @@ _ROUTINGS = click.Choice(["static", "evpn"])
 @click.option(
     "--routing", type=_ROUTINGS, default="static", show_default=True, help="Who says where ports are: evpn is BGP."
 )
+@click.option(
+    "--gateways", type=click.IntRange(0, 8), default=2, show_default=True, help="How many lead to a pretend internet."
+)
 @_folder
 @_in_lab
-def up(hosts: int, routing: str, folder: Path) -> None:
+def up(hosts: int, routing: str, gateways: int, folder: Path) -> None:
     """Make it: a server, hosts that join, and on each host a guest of two tenants that have the same addresses.
 
     \b
@@ -70,7 +73,7 @@ def up(hosts: int, routing: str, folder: Path) -> None:
       weft lab up --routing evpn
     """
     there = Lab(folder)
-    there.up(hosts, routing=routing, say=click.echo)
+    there.up(hosts, routing=routing, gateways=gateways, say=click.echo)
     click.echo(f"the API is at {there.address}: export WEFT_SERVER={there.address}")
 
 
@@ -96,7 +99,8 @@ def status(folder: Path) -> None:
     for name, host in there.state.hosts.items():
         machine = "up" if there.is_on(name) else "off"
         agent = "runs" if there.runs(name) else "is dead"
-        click.echo(f"{name} {host.underlay} is {machine}, its agent {agent}")
+        seat = f", {'active' if name in there.active_gateways() else 'not active'}" if host.is_gateway else ""
+        click.echo(f"{name} {host.underlay} is {machine}, its agent {agent}{seat}")
     for guest in there.state.guests.values():
         click.echo(f"{guest.name} of {guest.project} on {guest.host} has {guest.address}")
     for one, other in there.state.cuts:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from weftwork.apps.lab import outside
 from weftwork.apps.lab.machine import Machine, end, is_running, run
 from weftwork.client.client import Client, resource_ref
 from weftwork.client.errors import ApiError
@@ -21,6 +22,8 @@ UNDERLAY = IPv4Network("192.168.77.0/24")
 AGENTS_PORT = 8083
 SERVER, SWITCH = "server", "switch"
 HOSTS_MAX = 100
+GATEWAYS = 120
+"""The number of the address that the gateways share; theirs come after it."""
 START_S = 60.0
 CABLE_S = 20.0
 TENANTS = ("red", "blue")
@@ -45,6 +48,7 @@ class LabHost(msgspec.Struct):
     underlay: str
     pid: int = 0
     agent: int = 0
+    is_gateway: bool = False
 
     @property
     def machine(self) -> Machine:
@@ -58,6 +62,7 @@ class State(msgspec.Struct):
     switch: int = 0
     server_host: int = 0
     server: int = 0
+    internet: int = 0
     hosts: dict[str, LabHost] = {}
     guests: dict[str, LabGuest] = {}
     cuts: list[tuple[str, str]] = []
@@ -90,6 +95,7 @@ class Lab:
         self,
         hosts: int,
         *,
+        gateways: int = 2,
         with_guests: bool = True,
         routing: str = "static",
         say: Callable[[str], None] = lambda text: None,
@@ -105,15 +111,21 @@ class Lab:
         self.state.routing = routing
         try:
             self._lay_underlay()
+            if gateways:
+                self.state.internet = outside.boot_internet().pid
             self.start_server()
             names = [f"h{number}" for number in range(1, hosts + 1)]
             for number, name in enumerate(names, 1):
                 self.state.hosts[name] = LabHost(name, str(UNDERLAY[10 + number]))
+            for number in range(1, gateways + 1):
+                seat = LabHost(f"g{number}", str(UNDERLAY[GATEWAYS + number]), is_gateway=True)
+                self.state.hosts[seat.name] = seat
             asyncio.run(self._add_hosts())
-            say(f"server, and {hosts} hosts on an underlay of their own")
-            for name in names:
+            pair = f", {gateways} gateways and a pretend internet" if gateways else ""
+            say(f"server, and {hosts} hosts on an underlay of their own{pair}")
+            for name in self.state.hosts:
                 self.boot(name)
-            self.wait_ready(names)
+            self.wait_ready(list(self.state.hosts))
             say("every agent has joined")
             if with_guests:
                 asyncio.run(self._invite(names))
@@ -127,8 +139,9 @@ class Lab:
         for host in self.state.hosts.values():
             self._end(host.agent, signal.SIGKILL)
             self._end_routing(host.name)
+            outside.end_keeper(self.folder / host.name)
             self._end(host.pid, signal.SIGKILL)
-        for pid in (self.state.server, self.state.server_host, self.state.switch):
+        for pid in (self.state.server, self.state.server_host, self.state.switch, self.state.internet):
             self._end(pid, signal.SIGKILL)
         run("rm", "-rf", str(self.folder))
         self.state = State()
@@ -144,6 +157,8 @@ class Lab:
         host.pid = machine.pid
         self._save()
         self.connect(machine, host.underlay)
+        if host.is_gateway:
+            outside.cable(self.internet, machine)
         for guest in self.state.guests.values():
             if guest.host == name:
                 _make_guest(machine, guest.name)
@@ -170,6 +185,7 @@ class Lab:
             *("--socket", str(folder / "api.sock"), "--rest-socket", str(folder / "rest.sock")),
             *("--routing", self.state.routing),
             *("--store", str(folder / "store.db")),
+            *(self._external() if self.state.internet else ()),
             log=folder / "server.log",
         )
         self._save()
@@ -201,6 +217,9 @@ class Lab:
         host = self._host(name)
         # The kernel takes namespaces apart some time after their last process; a machine without power is silent.
         self._switch().run("ip", "link", "del", f"to-{name}", check=False)
+        if host.is_gateway:
+            outside.uncable(self.internet, name)
+            outside.end_keeper(self.folder / name)
         self._end(host.agent, signal.SIGKILL)
         self._end_routing(name)
         self._end(host.pid, signal.SIGKILL)
@@ -221,6 +240,8 @@ class Lab:
     def cut(self, one: str, other: str) -> None:
         """No packet passes between two machines; `server` is one."""
         pair = (self._underlay(one), self._underlay(other))
+        if all(name in self.state.hosts and self.state.hosts[name].is_gateway for name in (one, other)):
+            outside.cut(self.internet, one, other)
         self.state.cuts.append((one, other))
         self._switch().run(
             "nft", "add", "rule", "bridge", "lab", "cut", "ip", "saddr", pair[0], "ip", "daddr", pair[1], "drop"
@@ -233,6 +254,8 @@ class Lab:
     def heal(self) -> None:
         """What is off is on again, what is dead lives, what is cut is joined."""
         self._switch().run("nft", "flush", "chain", "bridge", "lab", "cut")
+        if self.state.internet:
+            outside.join(self.internet)
         self.state.cuts = []
         if not self.state.server or not is_running(self.state.server):
             self.start_server()
@@ -353,6 +376,7 @@ class Lab:
                 folder.mkdir(mode=0o700, exist_ok=True)
                 reflects = list(self.state.hosts).index(name) < REFLECTORS
                 roles = ("compute", "management") if reflects else ("compute",)
+                roles = ("route",) if host.is_gateway else roles
                 made = await client.hosts.add(name, underlay_ip=host.underlay, roles=roles)
                 (folder / "join").write_text(made.join)
                 (folder / "join").chmod(0o600)
@@ -367,6 +391,8 @@ class Lab:
                 project = f"lab/{tenant}"
                 await client.create_vpc(project, name=tenant, cidr=RANGE)
                 await client.create_subnet(project, "back")
+                if self.state.internet:
+                    await client.create_snat(project)
                 for number, host in enumerate(hosts, 1):
                     name = f"{tenant}{number}"
                     subnet = "default" if number % 2 else "back"
@@ -391,6 +417,21 @@ class Lab:
             return False
         finally:
             await client.close()
+
+    @property
+    def internet(self) -> Machine:
+        return Machine(outside.INTERNET, self.state.internet)
+
+    def active_gateways(self) -> list[str]:
+        """Those that say so of themselves."""
+        seats = (host for host in self.state.hosts.values() if host.is_gateway and self.is_on(host.name))
+        return [one.name for one in seats if outside.gate_of(self.folder / one.name).state() == "active"]
+
+    def _external(self) -> tuple[str, ...]:
+        return (
+            *("--external-cidr", str(outside.EXTERNAL), "--external-bridge", outside.BRIDGE),
+            *("--gateway-address", str(UNDERLAY[GATEWAYS])),
+        )
 
     def _switch(self) -> Machine:
         return Machine(SWITCH, self.state.switch)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from hashlib import blake2b
+from ipaddress import IPv4Address
 
 from weftwork.base.addresses import Mac
 from weftwork.base.tenancy import ProjectKey
@@ -15,6 +16,8 @@ NFT_NAME_BYTES_MAX = 255
 
 VLAN_BRIDGE = "br0"
 EXTERNAL_LEG = "ext0"
+INNER_LEG = "in0"
+"""Of a gateway of the fleet, towards the hosts of a VPC."""
 PEER_LEGS = "peer*"
 """Matches the names of all legs towards peers, and no other interface."""
 PEERINGS_SCOPE = "weft-peerings"
@@ -68,6 +71,25 @@ def gateway_mac(vpc: Vpc) -> Mac:
 def external_mac(vpc: Vpc) -> Mac:
     """Unique on the external network and among peers, where routers meet: it holds the VNI (24 bits)."""
     return _router_mac(vpc.vni.to_bytes(4, "big"))
+
+
+def gateway_scope(vpc: Vpc) -> str:
+    """The namespace of the VPC on a gateway of the fleet."""
+    return f"weft-gw-{vpc.vni}"
+
+
+def gateway_mark(owner: ProjectKey) -> str:
+    return f"gateway {owner}"
+
+
+def transit_mac(vpc: Vpc, underlay: IPv4Address) -> Mac:
+    """Of a host's end of the VPC's transit."""
+    return _router_mac(_digest(f"transit {vpc.vni} {underlay}", 4))
+
+
+def transit_gateway_mac(vpc: Vpc) -> Mac:
+    """Of the gateway's end, whichever of them it is."""
+    return _router_mac(_digest(f"transit {vpc.vni} gateway", 4))
 
 
 def external_bridge_mac() -> Mac:

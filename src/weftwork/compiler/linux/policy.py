@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from weftwork.compiler.linux import names
 from weftwork.compiler.settings import HostProfile
+from weftwork.model.security_group import Protocol
 from weftwork.program.linux import Family, NftChain, NftElement, NftSet, NftTable
 from weftwork.program.resource import Resource
 
@@ -76,7 +77,8 @@ _IN_STAGE = (
 )
 # Only if it is the epoch still: judged by what came after it, a flow would pass when the policy comes back to it.
 _STAMP = ("meta mark @epoch ct mark set meta mark", "meta priority set none", "accept")
-_DNAT_TUPLE = (
+PROTOCOL_NUMBERS = {Protocol.TCP: 6, Protocol.UDP: 17}
+DNAT_TUPLE = (
     "ct original ip daddr . meta l4proto . ct original proto-dst . ct reply ip saddr . ct reply proto-src @dnat_flows"
 )
 
@@ -108,8 +110,8 @@ _ROUTED = {
     "errors": (*_OF_AN_END, f'iifname "{names.EXTERNAL_LEG}" return', f"{_FROM_PEER} return", _drop("forged_error")),
     "leave": (_NOTHING_TO_JUDGE, *_NEVER, "ct status dnat goto translated", "goto origin"),
     "translated": (
-        f"meta l4proto 6 {_DNAT_TUPLE} goto origin",
-        f"meta l4proto 17 {_DNAT_TUPLE} goto origin",
+        f"meta l4proto 6 {DNAT_TUPLE} goto origin",
+        f"meta l4proto 17 {DNAT_TUPLE} goto origin",
         _drop("denied_from_outside"),
     ),
     "origin": (*_OUT_STAGE, "goto from_outside"),
@@ -132,6 +134,14 @@ _ROUTED = {
         _drop("denied_router"),
     ),
 }
+
+# On a host of the fleet: the gateway has translated what comes by the transit, and says nothing of from what.
+_OFFERED = "ct reply ip saddr . meta l4proto . ct reply proto-src @offered accept"
+_CALLED = tuple(
+    f'meta l4proto {protocol} {way} "{names.EXTERNAL_LEG}" {_OFFERED}'
+    for protocol in (6, 17)
+    for way in ("iifname", "oifname")
+)
 
 _ROUTED_HOOKS = {
     "judged": "type filter hook forward priority filter; policy drop;",
@@ -156,8 +166,12 @@ def policy_of_vpc(scope: str, profile: HostProfile) -> Iterator[Resource]:
     yield NftTable(scope, Family.INET)
     yield NftSet(scope, Family.INET, "gateways", "ipv4_addr")
     yield NftSet(scope, Family.INET, PEERS_SET, "ipv4_addr", flags=("interval",))
+    if profile.underlay:
+        yield NftSet(scope, Family.INET, "offered", "ipv4_addr . inet_proto . inet_service")
     yield NftSet(scope, Family.INET, "dnat_flows", "ipv4_addr . inet_proto . inet_service . ipv4_addr . inet_service")
     for name, rules in _ROUTED.items():
+        if profile.underlay and name == "from_outside":
+            rules = (*_CALLED, *rules)
         yield NftChain(scope, Family.INET, name, _ROUTED_HOOKS.get(name, ""), rules)
     if Family.BRIDGE in families(profile):
         for name, rules in _BRIDGED.items():

@@ -38,14 +38,17 @@ def vtep(vpc: Vpc, subnet: Subnet, profile: HostProfile, underlay: IPv4Address) 
     )
 
 
-def guard_of_underlay(underlay: IPv4Address, *, is_routed: bool = False) -> Iterator[Resource]:
-    """Whoever is no host that we have to do with sends nothing into our VTEPs.
+def guard_of_underlay(
+    underlay: IPv4Address, gateway: IPv4Address | None = None, *, is_routed: bool = False
+) -> Iterator[Resource]:
+    """Whoever is no host that we have to do with sends nothing into our VTEPs. `gateway` is also ours, now and then.
 
     Nor do we send to any such, whatever a routing protocol says; without one, nobody could say so.
     """
     yield NftTable(UNDERLAY, Family.INET)
     yield NftSet(UNDERLAY, Family.INET, VTEPS_SET, "ipv4_addr")
-    refused = f'ip daddr {underlay} udp dport 4789 ip saddr != @{VTEPS_SET} counter name "unknown_vtep" drop'
+    ours = f"{{ {underlay}, {gateway} }}" if gateway else str(underlay)
+    refused = f'ip daddr {ours} udp dport 4789 ip saddr != @{VTEPS_SET} counter name "unknown_vtep" drop'
     hook = "type filter hook input priority filter; policy accept;"
     yield NftChain(UNDERLAY, Family.INET, "underlay", hook, (refused,))
     if is_routed:
@@ -66,4 +69,9 @@ def remote_address(scope: str, address: IPv4Address) -> Iterator[Resource]:
 def way_to(scope: str, port: Port, subnet: Subnet, underlay: IPv4Address, profile: HostProfile) -> Iterator[Resource]:
     vlan = subnet.vlan if profile.layout == "vlan" else 0
     yield RemoteEntry(scope, port.device, port.mac, underlay, vlan, yields=profile.routing is not None)
-    yield NftElement(UNDERLAY, Family.INET, VTEPS_SET, str(underlay))
+    yield known_host(underlay)
+
+
+def known_host(underlay: IPv4Address) -> NftElement:
+    """Who may send us VXLAN."""
+    return NftElement(UNDERLAY, Family.INET, VTEPS_SET, str(underlay))

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from weftwork.base.tenancy import ProjectKey
 from weftwork.compiler.linux import names
 from weftwork.compiler.linux.flow_log import logged
+from weftwork.compiler.linux.gateway import compile_gateway
 from weftwork.compiler.linux.group import compile_group
 from weftwork.compiler.linux.host import compile_host
 from weftwork.compiler.linux.nat import compile_nat
@@ -28,6 +29,8 @@ def compile_slice(intent: Intent, slice_id: SliceId, profile: HostProfile) -> Pr
     """What the slice holds; nothing when the thing does not exist (any more)."""
     if slice_id == HOST:
         return frozenset(compile_host(profile))
+    if profile.is_gateway:
+        return compile_gateway(intent, slice_id, profile)
     kind, org, name, *rest = slice_id
     project = intent.get(ProjectKey(org, name))
     if project is None or project.vpc is None:

@@ -33,10 +33,10 @@ _NO_IPV6 = {
 }
 
 
-def router(scope: str, profile: HostProfile) -> Iterator[Sysctl]:
+def router(scope: str, profile: HostProfile, *, bridged: bool = True) -> Iterator[Sysctl]:
     """Routes IPv4 and has no IPv6; bridged packets are given to the inet table only if the policy waits there."""
     yield from _each(scope, _ROUTER)
-    yield from _shared(scope, profile, call_iptables=profile.filter_mode == "br_netfilter")
+    yield from _shared(scope, profile, call_iptables=bridged and profile.filter_mode == "br_netfilter")
 
 
 def l2_only(scope: str, profile: HostProfile) -> Iterator[Sysctl]:

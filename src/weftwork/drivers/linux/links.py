@@ -103,7 +103,7 @@ def alias_of(link: LinkResource) -> str:
         case Uplink():
             return f"{MARK} uplink {link.peer} {link.peer_scope or '-'} {link.peer_bridge}"
         case Vtep():
-            return f"{MARK} vtep {link.vni} {link.local}"
+            return f"{MARK} {'vtep' if link.bridge else 'tunnel'} {link.vni} {link.local}"
         case PortLink(kind=LinkKind.TAP):
             return f"{MARK} tap {link.mac}"
         case PortLink(kind=LinkKind.ADOPTED):
@@ -247,7 +247,7 @@ def remote_entry(type_: int, one: RemoteEntry, index: int) -> list[Request]:
     # Without a host the line goes wherever it leads: a routing daemon may have written another one into it.
     host = one.host.packed if type_ == NEW_NEIGHBOUR else bytes(4)
     own = Request(type_, flags, body + attribute(NDA_DST, host))
-    return [own, static_entry(type_, index, one.mac, one.vlan)]
+    return [own, static_entry(type_, index, one.mac, one.vlan)] if one.bridged else [own]
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,6 +314,8 @@ def complete(link: LinkResource, place: Place, *, new_mac: bool) -> list[Request
             own = _vlan(place.master, link.vlan, 0, of_bridge=True)
             return [_change(place.index, mtu, mac, mark), own]
         case Uplink():
+            return [_change(place.index, mtu, mac, mark)]
+        case Vtep(bridge=""):
             return [_change(place.index, mtu, mac, mark)]
         case Vtep():
             return [

@@ -183,8 +183,10 @@ class LinksApply:
         there = self._links.get(link.name)
         if there and not there.is_ours:
             return Failure("LINK_NAME_TAKEN", f"{self._scope} has a link {link.name} that is not ours")
-        if isinstance(link, PortLink | VlanInterface | Vtep) and link.bridge not in self._indices:
-            return Failure("BRIDGE_MISSING", f"{self._scope} has no bridge {link.bridge}")
+        below = link.bridge if isinstance(link, PortLink | VlanInterface | Vtep) else ""
+        needs_bridge = bool(below) or isinstance(link, PortLink | VlanInterface)
+        if needs_bridge and below not in self._indices:
+            return Failure("BRIDGE_MISSING", f"{self._scope} has no bridge {below}")
         far = _far_netns(link)
         if far is not None and self._netns_descriptor(far) is None:
             return Failure("NETNS_MISSING", f"there is no network namespace {far}")

@@ -7,7 +7,7 @@ ask for, so that the planner replaces it.
 import socket
 import struct
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, ip_address, ip_network
 
@@ -143,6 +143,8 @@ def resource_of(link: Link, scope: str, names: Mapping[int, str], around: Surrou
             return uplink if stands else replace(uplink, peer_bridge="")
         case ["vtep", *_] if link.kind == "vxlan":
             return _vtep(link, scope, names, around)
+        case ["tunnel", *_] if link.kind == "vxlan":
+            return _tunnel(link, scope)
         case ["tap", mac] if link.kind == "tun":
             return _port(link, scope, names, around, LinkKind.TAP, Mac(mac))
         case ["adopted", mac, home]:
@@ -202,14 +204,27 @@ def _port(
     )
 
 
+def _tunnel(link: Link, scope: str) -> Vtep:
+    """A VTEP without a bridge. One that is not finished has no number."""
+    finished = link.up and not link.master and _is_static_vxlan(link)
+    vni = as_u32(link.data.get(wire.VXLAN_ID, bytes(4))) if finished else 0
+    local = IPv4Address(link.data.get(wire.VXLAN_LOCAL, bytes(4)))
+    return Vtep(scope, link.name, "", vni, local, link.mac, link.mtu_bytes)
+
+
+def _is_static_vxlan(link: Link) -> bool:
+    return not link.data.get(wire.VXLAN_LEARNING, b"\1")[0] and link.data.get(wire.VXLAN_PORT) == struct.pack(
+        "!H", wire.VXLAN_UDP_PORT
+    )
+
+
 def _vtep(link: Link, scope: str, names: Mapping[int, str], around: Surroundings) -> Vtep:
     data = link.data
     vlan, tagged_right = _own_vlan(link, around)
     finished = (
         link.up
         and tagged_right
-        and not data.get(wire.VXLAN_LEARNING, b"\1")[0]
-        and data.get(wire.VXLAN_PORT) == struct.pack("!H", wire.VXLAN_UDP_PORT)
+        and _is_static_vxlan(link)
         and link.port.get(wire.PORT_ARP_SUPPRESS) == b"\1"
         and _options_stand(link.port, floods=False)
     )
@@ -232,8 +247,10 @@ def _own_vlan(link: Link, around: Surroundings) -> tuple[int, bool]:
     return vlan, not vlans or vlans == {vlan: wire.VLAN_PVID | wire.VLAN_UNTAGGED}
 
 
-def remote_entries(bodies: Iterable[bytes], scope: str, vteps: Mapping[int, str]) -> set[RemoteEntry]:
-    """`vteps` are ours, by index. One with half of its lines has no host."""
+def remote_entries(
+    bodies: Iterable[bytes], scope: str, vteps: Mapping[int, str], tunnels: Collection[int] = ()
+) -> set[RemoteEntry]:
+    """`vteps` are ours, by index; `tunnels` are those without a bridge. One with half of its lines has no host."""
     hosts: dict[tuple[int, Mac], IPv4Address] = {}
     bridged: dict[tuple[int, Mac], int] = {}
     for body in bodies:
@@ -247,16 +264,14 @@ def remote_entries(bodies: Iterable[bytes], scope: str, vteps: Mapping[int, str]
         elif state & wire.NUD_NOARP:
             bridged[index, mac] = struct.unpack("=H", entry[wire.NDA_VLAN])[0] if wire.NDA_VLAN in entry else 0
     nowhere = IPv4Address(0)
-    return {
-        RemoteEntry(
-            scope,
-            vteps[index],
-            mac,
-            hosts.get((index, mac), nowhere) if (index, mac) in bridged else nowhere,
-            bridged.get((index, mac), 0),
+    found: set[RemoteEntry] = set()
+    for index, mac in hosts.keys() | bridged.keys():
+        is_whole = index in tunnels or (index, mac) in bridged
+        host = hosts.get((index, mac), nowhere) if is_whole else nowhere
+        found.add(
+            RemoteEntry(scope, vteps[index], mac, host, bridged.get((index, mac), 0), bridged=index not in tunnels)
         )
-        for index, mac in hosts.keys() | bridged.keys()
-    }
+    return found
 
 
 def _options_stand(port: Mapping[int, bytes], *, floods: bool = True) -> bool:

@@ -109,7 +109,8 @@ def _links_and_addresses(scope: str, route: Socket, given_way: Yielded) -> set[L
     vteps = {one.index: one.name for one in ours if one.kind == "vxlan"}
     entries = _forwarding(route) if vteps or _ports(ours) else []
     around = _surroundings(route, ours, entries)
-    found |= set(yielded.remote_entries(entries, scope, vteps, given_way))
+    tunnels = frozenset(one.index for one in ours if one.alias.split(" ")[1:2] == ["tunnel"])
+    found |= set(yielded.remote_entries(entries, scope, vteps, given_way, tunnels))
     for one in ours:
         resource = links_decode.resource_of(one, scope, names, around)
         if resource is not None:

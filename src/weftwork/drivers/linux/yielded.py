@@ -4,7 +4,7 @@ The kernel keeps no place for that, so after a restart we are asked again, find 
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, ip_address
 from typing import TypeVar
@@ -77,11 +77,11 @@ def _addresses(bodies: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
 
 def remote_entries(
-    bodies: Sequence[bytes], scope: str, vteps: Mapping[int, str], yielded: Yielded
+    bodies: Sequence[bytes], scope: str, vteps: Mapping[int, str], yielded: Yielded, tunnels: Collection[int] = ()
 ) -> Iterator[RemoteEntry]:
     """As `links_decode` reads them; what a daemon wrote shows as what was asked for in its place."""
     macs = {(vteps[index], mac) for index, mac in learned_macs(bodies) if index in vteps}
-    for one in links_decode.remote_entries(bodies, scope, vteps):
+    for one in links_decode.remote_entries(bodies, scope, vteps, tunnels):
         if (one.interface, one.mac) in macs or one.mac == links_decode.NOBODY:
             yield from _in_place_of(replace(one, host=_NOWHERE), yielded)
         else:

@@ -13,7 +13,7 @@ from weftwork.testing.equivalence.cases import draw_case
 from weftwork.testing.faults import of_remotes, run
 from weftwork.testing.faults.draw import KINDS
 from weftwork.testing.faults.tally import Faults
-from weftwork.testing.fleets import HOSTS, profile_of, spread, things_of
+from weftwork.testing.fleets import GATEWAYS, HOSTS, profile_of, spread, things_of
 from weftwork.verifier.linux.view import ProgramView
 
 REMOTE_KINDS = {
@@ -32,7 +32,7 @@ def host_of_fleet(seed: int) -> run.World:
     host = sorted(HOSTS)[seed % len(HOSTS)]
 
     def view(program: Program) -> ProgramView:
-        return ProgramView(program, underlay=HOSTS[host].underlay)
+        return ProgramView(program, underlay=HOSTS[host].underlay, gateway_address=GATEWAYS.address)
 
     return run.World(seen_by(host, case.before), seen_by(host, case.after or {}), profile_of(host), view)
 

@@ -22,7 +22,7 @@ def check_vteps(look: Look) -> Iterator[Violation]:
     subnets = {int(one.gateway): one for one in look.project.subnets.values()}
     led: set[str] = set()
     for link in look.scope.links.values():
-        if not isinstance(link, Vtep):
+        if not isinstance(link, Vtep) or not link.bridge:
             continue
         leg = look.scope.leg(link.bridge, link.vlan)
         here = look.scope.addresses.get(leg.name, {}) if leg else {}

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
-from weftwork.program.linux import Bridge, Family, PortLink, Uplink
+from weftwork.program.linux import Bridge, Family, PortLink, Uplink, Vtep
 from weftwork.verifier.linux.frame import (
     BROADCAST,
     ESTABLISHED,
@@ -275,6 +275,8 @@ class Journey:
         link = scope.links.get(way.interface)
         if isinstance(link, Uplink):
             return self._outwards(scope, link, hop, packet)
+        if isinstance(link, Vtep) and not link.bridge:
+            return Beyond(packet)
         leg = scope.leg_called(way.interface)
         if leg is None:
             return Lost(scope.name, "routing", f"{way.interface} leads nowhere")

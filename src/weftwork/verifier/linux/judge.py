@@ -18,7 +18,7 @@ from weftwork.program.linux import (
 )
 from weftwork.program.resource import Resource
 from weftwork.verifier.at_home import at_home
-from weftwork.verifier.linux import group_battery
+from weftwork.verifier.linux import gateway_check, group_battery
 from weftwork.verifier.linux.elsewhere_check import check_vteps
 from weftwork.verifier.linux.group_battery import MEMBERS
 from weftwork.verifier.linux.look import JUDGING, PEERINGS, Look, is_elsewhere
@@ -30,9 +30,11 @@ from weftwork.verifier.linux.policy_check import check_policies
 from weftwork.verifier.linux.port_check import check_port, groups_in
 from weftwork.verifier.linux.remotes import device_behind
 from weftwork.verifier.linux.reserved_check import check_reserved_ports
+from weftwork.verifier.linux.rules import Remember
 from weftwork.verifier.linux.scope import Scope
 from weftwork.verifier.linux.sets import NotUnderstood
 from weftwork.verifier.linux.touched import EPOCH, GUARDS, REMOTE, STAMP, Touched, touched_by
+from weftwork.verifier.linux.transit_check import check_transit
 from weftwork.verifier.linux.underlay_check import check_underlay
 from weftwork.verifier.linux.view import ProgramView
 from weftwork.verifier.packet import ICMP, Inside, Outside, Probe
@@ -124,6 +126,9 @@ def _judge_scope(
     if not name and view.underlay is not None:
         yield from check_underlay(view, scope)
         return
+    if scope.mark.startswith(gateway_check.MARK) and len(scope.marks) == 1:
+        yield from gateway_check.check_gateway(view, scope, part, intent)
+        return
     if not scope.mark.startswith(MARK):
         yield from _without_owner(view, scope)
         return
@@ -142,7 +147,10 @@ def _judge_scope(
         yield from check_reserved_ports(look)
         yield from check_pipeline(look)
     if touched.nat or touched.rules:
-        yield from check_nat(look, tuple(sorted(touched.destinations)))
+        if view.underlay is None:
+            yield from check_nat(look, tuple(sorted(touched.destinations)))
+        else:
+            yield from check_transit(look)
     if touched.policies or touched.asking or touched.rules:
         yield from check_policies(look, touched.policies)
     for group in sorted(touched.groups):
@@ -255,6 +263,9 @@ def _defences(look: Look) -> Iterator[Violation]:
         if open_ or not chains or not table.declared:
             what = f"{family.value} {hook}: {', '.join(open_) or 'no chain'} does not drop what no rule decides."
             yield Violation(Fault.DEFENCE, look.scope.name, what)
+    dropped = look.scope.tables[Family.BRIDGE].chains.get("dropped")
+    if dropped and not any(isinstance(step, Remember) for rule in dropped.rules for step in rule):
+        yield Violation(Fault.DEFENCE, look.scope.name, "what the guard drops is counted for no port.")
     for table in look.scope.tables.values():
         for name in sorted(table.missing()):
             what = f"{table.family.value}: a rule speaks of {name}, which is not there."

@@ -14,7 +14,7 @@ from weftwork.verifier.linux.scope import Scope
 from weftwork.verifier.linux.tables import Table
 from weftwork.verifier.linux.view import ProgramView
 from weftwork.verifier.model import Model, address_of, dnats_of, snat_of
-from weftwork.verifier.packet import Inside, Probe
+from weftwork.verifier.packet import Inside, Outside, Probe
 from weftwork.verifier.violation import Fault, Frame, Violation
 
 PEERINGS = "peerings"
@@ -96,7 +96,7 @@ class Look:
         self, ports: Iterable[Port], probes: Iterable[Probe], what: str, fault: Fault = Fault.REACH
     ) -> Iterator[Violation]:
         """Packets about which the program and the intent say different things. Only `ports` take part."""
-        probes = tuple(probes)
+        probes = tuple(filter(self._is_asked_here, probes))
         model, programs = Model(self._around(ports, probes)), LinuxModel(self.view, device=self.device)
         for probe in probes:
             intended, programmed = model.verdict(probe), programs.verdict(probe)
@@ -132,7 +132,9 @@ class Look:
         return where is not None and where.mark == PEERINGS and not self.scope.addresses.get(link.name)
 
     def external(self) -> list[IPv4Address]:
-        """The external addresses that are in use by the owner."""
+        """The external addresses that are in use by the owner here; in a fleet, they are on its gateways."""
+        if self.view.underlay is not None:
+            return []
         addresses = {one.external_ip for one in dnats_of(self.project) if isinstance(one.external_ip, IPv4Address)}
         snat = snat_of(self.project)
         return sorted(addresses | ({snat} if snat else set()))
@@ -170,6 +172,16 @@ class Look:
                 if isinstance(probe.source, Inside) and probe.source.owner == owner:
                     ends[probe.source.port] = project.ports[probe.source.port]
         return replace(self._with_targets(owner), ports={**self._with_targets(owner).ports, **ends})
+
+    def _is_asked_here(self, probe: Probe) -> bool:
+        """What is translated elsewhere is another question (`transit_check`)."""
+        if self.view.underlay is None or not (snat_of(self.project) or any(True for _ in dnats_of(self.project))):
+            return True
+        ranges = [one.vpc.cidr for one in self.intent.values() if one.vpc and one.vpc.owner in self._near()]
+        return not isinstance(probe.source, Outside) and any(probe.destination in one for one in ranges)
+
+    def _near(self) -> set[ProjectKey]:
+        return {self.owner, *(owner for owner, _ in peers_of(self.intent, self.owner))}
 
     def _is_promised(self, probe: Probe) -> bool:
         """A claimed address that is not in use is nobody's promise; and who calls itself is no matter of isolation."""

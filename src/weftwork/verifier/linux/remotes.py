@@ -43,12 +43,12 @@ class Remotes:
         self._by_mac: defaultdict[str, set[str]] = defaultdict(set)
 
     def put(self, entry: RemoteEntry) -> None:
-        name = device_behind(entry.interface, entry.mac)
+        name = f"{entry.interface} {entry.mac}"
         self._entries[name] = entry
         self._by_mac[entry.mac].add(name)
 
     def drop(self, entry: RemoteEntry) -> None:
-        name = device_behind(entry.interface, entry.mac)
+        name = f"{entry.interface} {entry.mac}"
         self._entries.pop(name, None)
         self._by_mac[entry.mac].discard(name)
 

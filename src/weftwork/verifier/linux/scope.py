@@ -8,6 +8,7 @@ from ipaddress import IPv4Address, IPv4Network
 from weftwork.base.addresses import Mac
 from weftwork.program.dhcp import DhcpBinding, DhcpServer
 from weftwork.program.frr import BgpPeer, BgpRouter, EvpnVni, EvpnVrf
+from weftwork.program.gate import Announced, Gate
 from weftwork.program.linux import (
     Bridge,
     Family,
@@ -111,7 +112,7 @@ class Scope:
                 self._tell(f"mac {resource.mac}", int(resource.address), 1)
             case RemoteEntry():
                 self.remotes.put(resource)
-            case InterfaceAddress() | Route() | Neighbour() | DhcpServer():
+            case InterfaceAddress() | Route() | Neighbour() | DhcpServer() | Gate() | Announced():
                 pass  # IPv6, which nothing carries yet; and what servers offer
             case BgpRouter() | BgpPeer() | EvpnVrf() | EvpnVni():
                 pass  # whatever they say, frames meet the guards of both ends

@@ -29,13 +29,13 @@ from weftwork.verifier.linux.look import Look, device_by
 from weftwork.verifier.linux.model import MARK
 from weftwork.verifier.linux.peering_check import PEERS
 from weftwork.verifier.linux.policy_check import ASKING, PREFIX
-from weftwork.verifier.linux.remotes import device_behind
+from weftwork.verifier.linux.remotes import device_behind, is_vtep
 from weftwork.verifier.linux.sets import NotUnderstood
 
 EPOCH, STAMP = "epoch", "stamp"
 GUARDS = ("guard", "guard_mac")
 _POLICY_MAPS = ("out_policy", "in_policy")
-_NAT_SETS = ("dnat_map", "dnat_flows")
+_NAT_SETS = ("dnat_map", "dnat_flows", "offered")
 _BY_ADDRESS = ("egress", "ingress", "same")
 REMOTE = "remote"
 """The addresses of ports on other hosts, whose routers send as ours does."""
@@ -71,12 +71,16 @@ def touched_by(look: Look, resources: Iterable[Resource]) -> Touched:
         match resource:
             case PortLink():
                 touched.devices.add(resource.name)
+            case Vtep(bridge=""):
+                touched.nat = True
+            case RemoteEntry() if not is_vtep(resource.interface):
+                touched.nat = True
             case RemoteEntry():
                 touched.devices.add(device_behind(resource.interface, resource.mac))
             case Vtep():
                 touched.vteps = True
-            case Neighbour() if isinstance(look.scope.links.get(resource.interface), Uplink | None):
-                touched.peerings = True
+            case Neighbour() if isinstance(look.scope.links.get(resource.interface), Uplink | Vtep | None):
+                touched.peerings = touched.nat = True
             case Neighbour(address=IPv4Address() as address) | DhcpBinding(address=IPv4Address() as address):
                 _speaks_of(look, touched, int(address), resource.mac)
             case NftElement():

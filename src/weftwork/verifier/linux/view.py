@@ -21,7 +21,7 @@ Segment = tuple[str, str]
 class ProgramView:
     """The program that stands. `gateway` and `networks` are the external network's, where they are known.
 
-    `underlay` is the host's own address in a fleet; None on a machine alone.
+    `underlay` is the host's own address in a fleet, `gateway_address` where its gateways are; None on a machine alone.
     """
 
     def __init__(
@@ -31,8 +31,10 @@ class ProgramView:
         gateway: Address | None = None,
         networks: Iterable[Cidr] = (),
         underlay: IPv4Address | None = None,
+        gateway_address: IPv4Address | None = None,
     ) -> None:
         self.underlay = underlay
+        self.gateway_address = gateway_address
         self.hosts: Counter[IPv4Address] = Counter()
         """Where the VTEPs send: the hosts, and how many MACs are there."""
         self.networks = frozenset(one for one in networks if isinstance(one, IPv4Network))
@@ -44,6 +46,10 @@ class ProgramView:
         self._uplinks: defaultdict[Segment, set[tuple[str, str]]] = defaultdict(set)
         self._holders: defaultdict[int, set[tuple[str, str]]] = defaultdict(set)
         self.apply(added=program)
+
+    @property
+    def has_gateways(self) -> bool:
+        return self.gateway_address is not None
 
     def apply(self, *, added: Iterable[Resource] = (), removed: Iterable[Resource] = ()) -> None:
         """What is removed goes first: a resource that changes is in both. What is not understood changes nothing."""

@@ -50,6 +50,17 @@ def driver() -> Iterator[LinuxDriver]:
     one.close()
 
 
+async def test_a_vtep_without_a_bridge_is_observed_as_it_was_asked_for_and_moves_its_end(driver: LinuxDriver) -> None:
+    tunnel = Vtep(SCOPE, "in0", "", 7002, IPv4Address("192.0.2.1"), Mac("02:47:00:00:00:03"), 1450)
+    entry = RemoteEntry(SCOPE, "in0", MAC, H2, bridged=False)
+    ground: Program = frozenset({Namespace(SCOPE, "gateway acme/web"), tunnel})
+
+    await _become(driver, ground | {entry})
+    await _become(driver, ground | {replace(entry, host=H3)})
+    await _become(driver, frozenset({Namespace(SCOPE, "gateway acme/web"), replace(tunnel, vni=7003)}))
+    await _become(driver, ground)
+
+
 async def _become(driver: LinuxDriver, program: Program) -> None:
     applied = await driver.apply(make_plan(desired=program, observed=await driver.observe()))
     assert applied.failures == {}

@@ -1,0 +1,1 @@
+"""The gate of a gateway of the fleet: which one of the pair carries the traffic, decided between them."""
