@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 from weftwork.actions import flow_logs
 from weftwork.actions.find import port_of, vpc_of
-from weftwork.actions.network import Stored
+from weftwork.actions.network import Network, Stored
 from weftwork.api.doors import Doors
 from weftwork.base import codes
 from weftwork.base.tenancy import ProjectKey
@@ -23,9 +23,13 @@ async def get_flow_log(doors: Doors, request: pb.GetFlowLogRequest) -> pb.FlowLo
     return _told_log(flow_logs.get_flow_log(doors.network, decode.owner(request)))
 
 
-async def set_flow_log(doors: Doors, request: pb.SetFlowLogRequest) -> pb.FlowLog:
+async def set_flow_log(network: Network, request: pb.SetFlowLogRequest) -> Stored[Vpc]:
     flow_log = FlowLog(request.sample or 1, request.allowed) if request.enabled else None
-    return _told_log(await flow_logs.set_flow_log(doors.network, decode.owner(request), flow_log))
+    return await flow_logs.set_flow_log(network, decode.owner(request), flow_log)
+
+
+def told_log(doors: Doors, stored: Stored[Vpc]) -> pb.FlowLog:
+    return _told_log(stored)
 
 
 async def list_flows(doors: Doors, request: pb.ListFlowsRequest) -> pb.ListFlowsResponse:

@@ -11,7 +11,7 @@ from google.protobuf.message import Message
 from weftwork.actions import nat, ports, security_groups, subnets, vpcs
 from weftwork.actions.batch import run_batch
 from weftwork.actions.network import Network, Stored
-from weftwork.api import history, network_policies, peerings, project_files, reach_tests, shares, ssh_keys, vms
+from weftwork.api import flows, history, network_policies, peerings, project_files, reach_tests, shares, ssh_keys, vms
 from weftwork.api.doors import Doors
 from weftwork.base import codes
 from weftwork.model.nat import Dnat, Snat
@@ -22,6 +22,7 @@ from weftwork.model.vpc import Vpc
 from weftwork.rpc import decode
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as pb
 from weftwork.rpc.generated.weftwork.v1 import (
+    flow_pb2,
     history_pb2,
     network_policy_pb2,
     peering_pb2,
@@ -403,6 +404,9 @@ MUTATIONS: Mapping[str, Mutation] = {
     ),
     "delete_ssh_key": Mutation(
         ssh_keys.SERVICE + "DeleteSshKey", vm_pb2.DeleteSshKeyRequest, ssh_keys.delete, _nothing
+    ),
+    "set_flow_log": Mutation(
+        flows.SERVICE + "SetFlowLog", flow_pb2.SetFlowLogRequest, flows.set_flow_log, flows.told_log
     ),
     "share_subnet": Mutation(shares.SERVICE + "ShareSubnet", sharing_pb2.ShareSubnetRequest, shares.share, shares.told),
     "unshare_subnet": Mutation(

@@ -52,7 +52,6 @@ OPERATIONS: Mapping[str, Operation] = {
         *(Operation(one.method, one.request, one.run) for one in READS.values()),
         *(Operation(one.method, one.request, one.run) for one in ACCESS.values()),
         Operation(flows.SERVICE + "GetFlowLog", flow_pb2.GetFlowLogRequest, flows.get_flow_log),
-        Operation(flows.SERVICE + "SetFlowLog", flow_pb2.SetFlowLogRequest, flows.set_flow_log),
         Operation(flows.SERVICE + "ListFlows", flow_pb2.ListFlowsRequest, flows.list_flows),
         *(Operation(one.method, one.request, one.run) for one in HOSTS),
         Operation(WAIT, weft.WaitForConditionRequest, wait_for_condition),

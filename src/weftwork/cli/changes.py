@@ -73,7 +73,7 @@ async def remove(
         return await show_plan(mutation, how)
     if cascade and ask:
         await _confirm(mutation, noun, noun.name(found))
-    if how.wait and _has_agent(found):
+    if how.wait and has_agent(found):
         async with waiting(f"{noun.kind} {noun.name(found)}", "the hosts to let go of it"):
             await _delete_and_wait(session, noun, found, mutation, how.timeout_s)
     else:
@@ -134,14 +134,14 @@ async def show_plan(mutation: "Mutation[Any]", how: How) -> None:
 
 
 async def _programmed(session: Session, noun: Noun, result: Document, timeout_s: float, until: str) -> bool:
-    if not _has_agent(result, until):
+    if not has_agent(result, until):
         note(f"note: no agent is connected to the server: {noun.kind} {noun.name(result)} is stored, not programmed")
         return True
     async with waiting(f"{noun.kind} {noun.name(result)}", until):
         return await wait_programmed(session, noun, result, until, timeout_s)
 
 
-def _has_agent(found: Document, type_: str = "Programmed") -> bool:
+def has_agent(found: Document, type_: str = "Programmed") -> bool:
     """Whether there is somebody who could make it so."""
     state = condition(found, type_)
     return state is not None and state["reason"] != NO_AGENT

@@ -1,21 +1,25 @@
 """`weft flow`: what became of packets at the project's ports."""
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from weftwork.base.tenancy import ProjectKey
 from weftwork.cli.audit import MomentType
+from weftwork.cli.changes import as_told, has_agent, show_plan, wait_programmed
 from weftwork.cli.command import Group
 from weftwork.cli.completion import complete_kind
 from weftwork.cli.document import Document, document, fields_of
-from weftwork.cli.nouns import Column, field
-from weftwork.cli.options import Parsed
+from weftwork.cli.nouns import VPC, Column, field
+from weftwork.cli.options import How, Parsed, mutating
 from weftwork.cli.output import is_text, print_data, print_rows
-from weftwork.cli.problems import note, printable
+from weftwork.cli.problems import ExitCode, Problem, note, printable
 from weftwork.cli.session import Session, connected
 from weftwork.cli.token import moment
+
+if TYPE_CHECKING:
+    from weftwork.client.calls import Mutation
 
 _SAMPLE = re.compile(r"(?:1/)?([1-9][0-9]{0,4})")
 
@@ -117,28 +121,44 @@ def log() -> None:
     examples=(
         "weft flow log enable acme/web --drops",
         "weft flow log enable --sample 1/10",
-        "weft flow log enable acme/web --allowed",
+        "weft flow log enable acme/web --allowed --dry-run",
     )
 )
 @click.argument("whose", default="", metavar="[ORG/PROJECT]")
 @click.option("--sample", type=Parsed("sample", parse_sample), default="1/1", metavar="1/N", help="One packet of N.")
 @click.option("--drops/--allowed", "drops", default=True, help="Only what is dropped (as a rule), or what passes too.")
-async def enable(whose: str, sample: int, drops: bool) -> None:
+@mutating
+async def enable(whose: str, sample: int, drops: bool, how: How) -> None:
     """Have packets logged from now on."""
     async with connected() as session:
-        found = await session.client.packets.set_flow_log(
-            _key(session, whose), enabled=True, sample=sample, allowed=not drops
-        )
-    _show(document(found))
+        key = _key(session, whose)
+        wanted = session.client.packets.set_flow_log(key, enabled=True, sample=sample, allowed=not drops)
+        await _set(session, key, wanted, how)
 
 
-@log.command(examples=("weft flow log disable", "weft flow log disable acme/web", "weft -P acme/web flow log disable"))
+@log.command(
+    examples=("weft flow log disable", "weft flow log disable acme/web --dry-run", "weft -P acme/web flow log disable")
+)
 @click.argument("whose", default="", metavar="[ORG/PROJECT]")
-async def disable(whose: str) -> None:
+@mutating
+async def disable(whose: str, how: How) -> None:
     """Have nothing logged."""
     async with connected() as session:
-        found = await session.client.packets.set_flow_log(_key(session, whose), enabled=False)
-    _show(document(found))
+        key = _key(session, whose)
+        await _set(session, key, session.client.packets.set_flow_log(key, enabled=False), how)
+
+
+async def _set(session: Session, key: ProjectKey, mutation: "Mutation[Any]", how: How) -> None:
+    mutation = as_told(mutation, how)
+    if how.dry_run:
+        return await show_plan(mutation, how)
+    found = document(await mutation)
+    _show(found)
+    vpc = document(await session.client.get_vpc(key))
+    if how.wait and has_agent(vpc) and not await wait_programmed(session, VPC, vpc, "Programmed", how.timeout_s):
+        message = f"it is stored, but not programmed after {how.timeout_s:g} s"
+        raise Problem(ExitCode.STILL_RUNNING, "STILL_RUNNING", message, hint="weft target show")
+    return None
 
 
 @log.command(examples=("weft flow log show", "weft flow log show acme/web", "weft flow log show -o json"))

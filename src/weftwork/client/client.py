@@ -96,7 +96,7 @@ class Client(
         super().__init__(channel, timeout_s=timeout_s, page_size=page_size, bearer=bearer, attempts=attempts)
         self.access = AccessCalls(channel, self._call)
         self.hosts = HostCalls(channel, self._call)
-        self.packets = PacketCalls(channel, self._call, self._metadata)
+        self.packets = PacketCalls(channel, self._call, self._metadata, self._mutation)
         self._health: Any = health_pb2_grpc.HealthStub(channel)
 
     @classmethod

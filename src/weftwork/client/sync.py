@@ -85,7 +85,7 @@ class SyncAccess(Waiting[AccessCalls]):
 
 class SyncPackets(Waiting[PacketCalls]):
     get_flow_log = _answer(PacketCalls.get_flow_log)
-    set_flow_log = _answer(PacketCalls.set_flow_log)
+    set_flow_log = _change(PacketCalls.set_flow_log)
     list_flows = _answer(PacketCalls.list_flows)
     watch_flows = _items(PacketCalls.watch_flows)
     capture = _items(PacketCalls.capture)

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import grpc.aio
 
 from weftwork.base.tenancy import ProjectKey
+from weftwork.client.calls import Mutation
 from weftwork.client.errors import api_error
 from weftwork.rpc.generated.weftwork.v1 import (
     capture_pb2,
@@ -21,12 +22,21 @@ class _Calling(Protocol):
     def __call__(self, rpc: Callable[..., Awaitable[Any]], request: Any, *, retry: bool = True) -> Awaitable[Any]: ...
 
 
+class _Changing(Protocol):
+    def __call__(
+        self, rpc: Callable[..., Awaitable[Any]], plan_field: str, request: Any, *, retry: bool = False
+    ) -> Mutation[Any]: ...
+
+
 Metadata = tuple[tuple[str, str], ...]
 
 
 class PacketCalls:
-    def __init__(self, channel: grpc.aio.Channel, call: _Calling, metadata: Callable[[], Metadata]) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, call: _Calling, metadata: Callable[[], Metadata], mutation: _Changing
+    ) -> None:
         self._call = call
+        self._mutation = mutation
         self._metadata = metadata
         self._flows = flow_pb2_grpc.FlowServiceStub(channel)
         self._debug = debug_pb2_grpc.DebugServiceStub(channel)
@@ -36,12 +46,12 @@ class PacketCalls:
         request = flow_pb2.GetFlowLogRequest(**_in(project))
         return await self._call(self._flows.GetFlowLog, request)  # type: ignore[no-any-return]
 
-    async def set_flow_log(
+    def set_flow_log(
         self, project: ProjectKey | str, *, enabled: bool, sample: int = 1, allowed: bool = False
-    ) -> flow_pb2.FlowLog:
+    ) -> Mutation[flow_pb2.FlowLog]:
         """One of `sample` packets that are dropped; with `allowed`, also the first ones of what passes."""
         request = flow_pb2.SetFlowLogRequest(**_in(project), enabled=enabled, sample=sample, allowed=allowed)
-        return await self._call(self._flows.SetFlowLog, request)  # type: ignore[no-any-return]
+        return self._mutation(self._flows.SetFlowLog, "set_flow_log", request, retry=True)
 
     async def list_flows(
         self, project: ProjectKey | str, *, port: str = "", verdict: str = "", since_ms: int = 0, limit: int = 0

@@ -21,6 +21,7 @@ from weftwork.compiler.capabilities import OVN_ELSEWHERE
 from weftwork.controller.conditions import ConditionBoard
 from weftwork.controller.flows import REMEMBERED, FlowBoard
 from weftwork.model.vpc import FlowLog
+from weftwork.rpc.generated.weftwork.v1 import flow_pb2, weftwork_pb2, weftwork_pb2_grpc
 from weftwork.seams.flows import Seen
 from weftwork.telemetry.logs import start_logging
 from weftwork.telemetry.metrics import Figure, Metrics
@@ -154,6 +155,18 @@ async def test_the_setting_is_kept_and_told_and_has_a_line_in_the_journal(here: 
     assert newest.call.endswith("SetFlowLog") and '"flow_sample":10' in newest.changes[0].after
     with pytest.raises(ApiError, match="INVALID_ARGUMENT"):
         await here.client.packets.set_flow_log(OURS, enabled=True, sample=70_000)
+
+
+async def test_it_is_planned_without_being_set_and_set_in_a_batch(here: World) -> None:
+    plan = await here.client.packets.set_flow_log(OURS, enabled=True, sample=10).plan()
+    assert any("vpc" in line for line in plan.objects), plan
+    assert not (await here.client.packets.get_flow_log(OURS)).enabled
+    org, project = OURS.split("/")
+    wanted = flow_pb2.SetFlowLogRequest(org_id=org, project_id=project, enabled=True, allowed=True)
+    batch = weftwork_pb2.BatchRequest(mutations=[weftwork_pb2.PlanRequest(set_flow_log=wanted)])
+    done = await weftwork_pb2_grpc.BatchServiceStub(here.channel).Batch(batch)
+    assert done.results[0].flow_log.allowed
+    assert (await here.client.packets.get_flow_log(OURS)).allowed
 
 
 PLANTED = "ThisIsASecret"

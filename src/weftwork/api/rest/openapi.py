@@ -16,6 +16,7 @@ from weftwork.base.tenancy import NAME
 from weftwork.rpc import decode
 from weftwork.rpc.generated.comments import COMMENTS
 from weftwork.rpc.generated.weftwork.v1 import weftwork_pb2 as weft
+from weftwork.telemetry.trail import REQUEST_ID
 
 PATH = "/v1/openapi.json"
 
@@ -77,6 +78,9 @@ PROBLEM: Json = {
 }
 
 
+REQUEST_ID_SAYS = "The call's name in our log: the one that its own header of this name chose, or a new one"
+
+
 @cache
 def document() -> Json:
     schemas = Schemas()
@@ -93,6 +97,7 @@ def document() -> Json:
         "security": [{}, {"bearer": []}],
         "components": {
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+            "headers": {"RequestId": {"schema": TEXT, "required": True, "description": REQUEST_ID_SAYS}},
             "schemas": {"Problem": PROBLEM, **dict(sorted(schemas.components.items()))},
         },
     }
@@ -105,13 +110,19 @@ def _operation(route: Route, schemas: Schemas) -> Json:
         "summary": _words(route.name),
         "tags": [route.tag],
         "parameters": [*_path(route, schemas), *_query(route, schemas), *_of_mutations(route)],
-        "responses": dict(_responses(route, schemas)),
+        "responses": {status: _named(answer) for status, answer in _responses(route, schemas)},
     }
     if said:
         operation["description"] = said
     if route.has_body:
         operation["requestBody"] = _body(route, schemas)
     return operation
+
+
+def _named(answer: Json) -> Json:
+    """Every answer carries the name of its call."""
+    headers = {**answer.get("headers", {}), REQUEST_ID: {"$ref": "#/components/headers/RequestId"}}
+    return {**answer, "headers": headers}
 
 
 def _path(route: Route, schemas: Schemas) -> Iterable[Json]:
@@ -195,7 +206,7 @@ def _answers(route: Route, schemas: Schemas) -> Iterable[tuple[str, Json]]:
             answer["headers"] = {"ETag": {"schema": TEXT, "description": "For If-Match; its revision"}}
         if route.is_mutation and route.status is HTTPStatus.OK:
             either = [schemas.written(route.answer), schemas.written(weft.PlanResponse.DESCRIPTOR)]
-            answer = {"description": "Done; or, with `dry_run`, what would change", **_json({"anyOf": either})}
+            answer |= {"description": "Done; or, with `dry_run`, what would change", **_json({"anyOf": either})}
         yield str(route.status.value), answer
     if route.is_mutation and route.status is not HTTPStatus.OK:
         yield "200", planned

@@ -10,6 +10,7 @@ from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from weftwork.rpc.generated.overlay_network.v1 import network_pb2 as _network_pb2
+from weftwork.rpc.generated.weftwork.v1 import flow_pb2 as _flow_pb2
 from weftwork.rpc.generated.weftwork.v1 import history_pb2 as _history_pb2
 from weftwork.rpc.generated.weftwork.v1 import network_policy_pb2 as _network_policy_pb2
 from weftwork.rpc.generated.weftwork.v1 import peering_pb2 as _peering_pb2
@@ -400,6 +401,7 @@ class PlanRequest(_message.Message):
     SHARE_SUBNET_FIELD_NUMBER: _builtins.int
     UNSHARE_SUBNET_FIELD_NUMBER: _builtins.int
     UPDATE_SUBNET_FIELD_NUMBER: _builtins.int
+    SET_FLOW_LOG_FIELD_NUMBER: _builtins.int
     ROLLBACK_FIELD_NUMBER: _builtins.int
     BATCH_FIELD_NUMBER: _builtins.int
     APPLY_PROJECT_FIELD_NUMBER: _builtins.int
@@ -478,6 +480,8 @@ class PlanRequest(_message.Message):
     @_builtins.property
     def update_subnet(self) -> _subnet_pb2.UpdateSubnetRequest: ...
     @_builtins.property
+    def set_flow_log(self) -> _flow_pb2.SetFlowLogRequest: ...
+    @_builtins.property
     def rollback(self) -> _history_pb2.RollbackRequest: ...
     @_builtins.property
     def batch(self) -> Global___BatchRequest: ...
@@ -535,6 +539,7 @@ class PlanRequest(_message.Message):
         share_subnet: _sharing_pb2.ShareSubnetRequest | None = ...,
         unshare_subnet: _sharing_pb2.UnshareSubnetRequest | None = ...,
         update_subnet: _subnet_pb2.UpdateSubnetRequest | None = ...,
+        set_flow_log: _flow_pb2.SetFlowLogRequest | None = ...,
         rollback: _history_pb2.RollbackRequest | None = ...,
         batch: Global___BatchRequest | None = ...,
         apply_project: _project_file_pb2.ApplyProjectRequest | None = ...,
@@ -547,11 +552,11 @@ class PlanRequest(_message.Message):
         create_ssh_key: _vm_pb2.CreateSshKeyRequest | None = ...,
         delete_ssh_key: _vm_pb2.DeleteSshKeyRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "apply_project", b"apply_project", "apply_reach_tests", b"apply_reach_tests", "attach_port", b"attach_port", "batch", b"batch", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_reach_test", b"create_reach_test", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_ssh_key", b"create_ssh_key", "create_subnet", b"create_subnet", "create_vm", b"create_vm", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_reach_test", b"delete_reach_test", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_ssh_key", b"delete_ssh_key", "delete_subnet", b"delete_subnet", "delete_vm", b"delete_vm", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "resize_vm", b"resize_vm", "restart_vm", b"restart_vm", "rollback", b"rollback", "set_security_groups", b"set_security_groups", "share_subnet", b"share_subnet", "start_vm", b"start_vm", "stop_vm", b"stop_vm", "unplug_port", b"unplug_port", "unshare_subnet", b"unshare_subnet", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group", "update_subnet", b"update_subnet"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "apply_project", b"apply_project", "apply_reach_tests", b"apply_reach_tests", "attach_port", b"attach_port", "batch", b"batch", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_reach_test", b"create_reach_test", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_ssh_key", b"create_ssh_key", "create_subnet", b"create_subnet", "create_vm", b"create_vm", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_reach_test", b"delete_reach_test", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_ssh_key", b"delete_ssh_key", "delete_subnet", b"delete_subnet", "delete_vm", b"delete_vm", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "resize_vm", b"resize_vm", "restart_vm", b"restart_vm", "rollback", b"rollback", "set_flow_log", b"set_flow_log", "set_security_groups", b"set_security_groups", "share_subnet", b"share_subnet", "start_vm", b"start_vm", "stop_vm", b"stop_vm", "unplug_port", b"unplug_port", "unshare_subnet", b"unshare_subnet", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group", "update_subnet", b"update_subnet"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "apply_project", b"apply_project", "apply_reach_tests", b"apply_reach_tests", "attach_port", b"attach_port", "batch", b"batch", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_reach_test", b"create_reach_test", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_ssh_key", b"create_ssh_key", "create_subnet", b"create_subnet", "create_vm", b"create_vm", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_reach_test", b"delete_reach_test", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_ssh_key", b"delete_ssh_key", "delete_subnet", b"delete_subnet", "delete_vm", b"delete_vm", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "resize_vm", b"resize_vm", "restart_vm", b"restart_vm", "rollback", b"rollback", "set_security_groups", b"set_security_groups", "share_subnet", b"share_subnet", "start_vm", b"start_vm", "stop_vm", b"stop_vm", "unplug_port", b"unplug_port", "unshare_subnet", b"unshare_subnet", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group", "update_subnet", b"update_subnet"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add_policy_rules", b"add_policy_rules", "add_rules", b"add_rules", "apply_project", b"apply_project", "apply_reach_tests", b"apply_reach_tests", "attach_port", b"attach_port", "batch", b"batch", "create_dnat", b"create_dnat", "create_network_policy", b"create_network_policy", "create_peering", b"create_peering", "create_port", b"create_port", "create_reach_test", b"create_reach_test", "create_security_group", b"create_security_group", "create_snat", b"create_snat", "create_ssh_key", b"create_ssh_key", "create_subnet", b"create_subnet", "create_vm", b"create_vm", "create_vpc", b"create_vpc", "delete_dnat", b"delete_dnat", "delete_network_policy", b"delete_network_policy", "delete_peering", b"delete_peering", "delete_port", b"delete_port", "delete_reach_test", b"delete_reach_test", "delete_security_group", b"delete_security_group", "delete_snat", b"delete_snat", "delete_ssh_key", b"delete_ssh_key", "delete_subnet", b"delete_subnet", "delete_vm", b"delete_vm", "delete_vpc", b"delete_vpc", "detach_port", b"detach_port", "mutation", b"mutation", "plug_port", b"plug_port", "remove_policy_rules", b"remove_policy_rules", "remove_rules", b"remove_rules", "resize_vm", b"resize_vm", "restart_vm", b"restart_vm", "rollback", b"rollback", "set_flow_log", b"set_flow_log", "set_security_groups", b"set_security_groups", "share_subnet", b"share_subnet", "start_vm", b"start_vm", "stop_vm", b"stop_vm", "unplug_port", b"unplug_port", "unshare_subnet", b"unshare_subnet", "update_network_policy", b"update_network_policy", "update_security_group", b"update_security_group", "update_subnet", b"update_subnet"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_mutation: _TypeAlias = _typing.Literal["create_vpc", "delete_vpc", "create_subnet", "delete_subnet", "create_port", "delete_port", "attach_port", "detach_port", "create_security_group", "update_security_group", "delete_security_group", "create_snat", "delete_snat", "create_dnat", "delete_dnat", "plug_port", "unplug_port", "set_security_groups", "add_rules", "remove_rules", "create_peering", "delete_peering", "create_network_policy", "update_network_policy", "delete_network_policy", "add_policy_rules", "remove_policy_rules", "create_reach_test", "delete_reach_test", "apply_reach_tests", "share_subnet", "unshare_subnet", "update_subnet", "rollback", "batch", "apply_project", "create_vm", "delete_vm", "start_vm", "stop_vm", "restart_vm", "resize_vm", "create_ssh_key", "delete_ssh_key"]  # noqa: Y015
+    _WhichOneofReturnType_mutation: _TypeAlias = _typing.Literal["create_vpc", "delete_vpc", "create_subnet", "delete_subnet", "create_port", "delete_port", "attach_port", "detach_port", "create_security_group", "update_security_group", "delete_security_group", "create_snat", "delete_snat", "create_dnat", "delete_dnat", "plug_port", "unplug_port", "set_security_groups", "add_rules", "remove_rules", "create_peering", "delete_peering", "create_network_policy", "update_network_policy", "delete_network_policy", "add_policy_rules", "remove_policy_rules", "create_reach_test", "delete_reach_test", "apply_reach_tests", "share_subnet", "unshare_subnet", "update_subnet", "set_flow_log", "rollback", "batch", "apply_project", "create_vm", "delete_vm", "start_vm", "stop_vm", "restart_vm", "resize_vm", "create_ssh_key", "delete_ssh_key"]  # noqa: Y015
     _WhichOneofArgType_mutation: _TypeAlias = _typing.Literal["mutation", b"mutation"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_mutation) -> _WhichOneofReturnType_mutation | None: ...
 
@@ -623,6 +628,7 @@ class BatchResult(_message.Message):
     APPLIED_PROJECT_FIELD_NUMBER: _builtins.int
     VM_FIELD_NUMBER: _builtins.int
     SSH_KEY_FIELD_NUMBER: _builtins.int
+    FLOW_LOG_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def nothing(self) -> _empty_pb2.Empty: ...
     @_builtins.property
@@ -653,6 +659,8 @@ class BatchResult(_message.Message):
     def vm(self) -> _vm_pb2.Vm: ...
     @_builtins.property
     def ssh_key(self) -> _vm_pb2.SshKey: ...
+    @_builtins.property
+    def flow_log(self) -> _flow_pb2.FlowLog: ...
     def __init__(
         self,
         *,
@@ -671,12 +679,13 @@ class BatchResult(_message.Message):
         applied_project: _project_file_pb2.ApplyProjectResponse | None = ...,
         vm: _vm_pb2.Vm | None = ...,
         ssh_key: _vm_pb2.SshKey | None = ...,
+        flow_log: _flow_pb2.FlowLog | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "applied_project", b"applied_project", "applied_reach_tests", b"applied_reach_tests", "dnat", b"dnat", "network_policy", b"network_policy", "nothing", b"nothing", "peering", b"peering", "port", b"port", "reach_test", b"reach_test", "security_group", b"security_group", "snat", b"snat", "ssh_key", b"ssh_key", "subnet", b"subnet", "subnet_share", b"subnet_share", "vm", b"vm", "vpc", b"vpc"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "applied_project", b"applied_project", "applied_reach_tests", b"applied_reach_tests", "dnat", b"dnat", "flow_log", b"flow_log", "network_policy", b"network_policy", "nothing", b"nothing", "peering", b"peering", "port", b"port", "reach_test", b"reach_test", "security_group", b"security_group", "snat", b"snat", "ssh_key", b"ssh_key", "subnet", b"subnet", "subnet_share", b"subnet_share", "vm", b"vm", "vpc", b"vpc"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "applied_project", b"applied_project", "applied_reach_tests", b"applied_reach_tests", "dnat", b"dnat", "network_policy", b"network_policy", "nothing", b"nothing", "peering", b"peering", "port", b"port", "reach_test", b"reach_test", "security_group", b"security_group", "snat", b"snat", "ssh_key", b"ssh_key", "subnet", b"subnet", "subnet_share", b"subnet_share", "vm", b"vm", "vpc", b"vpc"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "applied_project", b"applied_project", "applied_reach_tests", b"applied_reach_tests", "dnat", b"dnat", "flow_log", b"flow_log", "network_policy", b"network_policy", "nothing", b"nothing", "peering", b"peering", "port", b"port", "reach_test", b"reach_test", "security_group", b"security_group", "snat", b"snat", "ssh_key", b"ssh_key", "subnet", b"subnet", "subnet_share", b"subnet_share", "vm", b"vm", "vpc", b"vpc"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["nothing", "vpc", "subnet", "port", "security_group", "snat", "dnat", "peering", "network_policy", "reach_test", "applied_reach_tests", "subnet_share", "applied_project", "vm", "ssh_key"]  # noqa: Y015
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["nothing", "vpc", "subnet", "port", "security_group", "snat", "dnat", "peering", "network_policy", "reach_test", "applied_reach_tests", "subnet_share", "applied_project", "vm", "ssh_key", "flow_log"]  # noqa: Y015
     _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
 
