@@ -52,12 +52,28 @@ class Naming:
     external: str
 
 
+class Change(Protocol):
+    @property
+    def added(self) -> Program: ...
+
+    @property
+    def removed(self) -> Program: ...
+
+
+class Compiler(Protocol):
+    """Says what a stack comes to want here, and wants no more, since the last time."""
+
+    def compile(self, stack: Stack) -> Change: ...
+
+    def forget(self, vpc_id: int) -> Change: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Ground:
     """What a host is, and how it is looked at. `links` are of one namespace, by name; `mac_of` is of a link of the
     host's own, None when there is none that may be adopted."""
 
-    lower: Callable[[Stack], Program]
+    compiler: Compiler
     naming: Naming
     links: Callable[[str, Iterable[str]], Mapping[str, LinkSeen]]
     mac_of: Callable[[str], str | None]
@@ -73,16 +89,14 @@ class StackBook:
         self._loop = loop
         self._ground = ground
         self._stacks: dict[int, Stack] = {}
-        self._programs: dict[int, Program] = {}
         self._changing = asyncio.Lock()
         self._watchers: set[asyncio.Queue[StackChanged | None]] = set()
 
     def start(self) -> None:
         """From the disk. Failure STATE_DAMAGED, STATE_UNREADABLE."""
         self._stacks = dict(self._kept.stacks())
-        for vpc_id, stack in self._stacks.items():
-            self._programs[vpc_id] = self._ground.lower(stack)
-            self._layers.ask(vpc_id, self._programs[vpc_id])
+        for stack in self._stacks.values():
+            self._ask(self._ground.compiler.compile(stack))
 
     # --- stacks
 
@@ -110,12 +124,11 @@ class StackBook:
             if (stack.nics or stack.router) and not cascade:
                 held = f"{len(stack.nics)} NICs{' and a router' if stack.router else ''}"
                 raise codes.IN_USE.refusal(f"stack {vpc_id} has {held}")
-            was, what = await self._look(stack), self._programs[vpc_id]
+            was = await self._look(stack)
             await self._keep({one: stack for one, stack in self._stacks.items() if one != vpc_id})
-            del self._programs[vpc_id]
-            self._layers.ask(vpc_id, frozenset())
+            self._ask(self._ground.compiler.forget(vpc_id))
             self._tell(StackChanged(vpc_id, "deleted", "", was))
-        await self._settled(what)
+        await self._settled(vpc_id)
 
     # --- NICs
 
@@ -165,12 +178,11 @@ class StackBook:
             nic = stack.nic(id)
             if nic is None:
                 return
-            was = self._programs[vpc_id]
             rest = tuple(one for one in stack.nics if one.id != id)
             elsewhere = {one.vlan for one in rest if one.underlay}
             vnis = {vlan: vni for vlan, vni in stack.vnis.items() if vlan in elsewhere}
             await self._put(replace(stack, nics=rest, vnis=vnis), "nic_deleted", id)
-        await self._settled(was)
+        await self._settled(vpc_id)
 
     def _nic(self, asked: NicAsked, there: Nic | None) -> Nic:
         places = [name for name in ("netns", "adopts", "underlay") if getattr(asked, name)]
@@ -260,9 +272,8 @@ class StackBook:
             stack = self._known(vpc_id)
             if stack.router is None:
                 return
-            was = self._programs[vpc_id]
             await self._put(replace(stack, router=None), "router_deleted")
-        await self._settled(was)
+        await self._settled(vpc_id)
 
     async def add_route(self, vpc_id: int, route: StaticRoute) -> RouterSeen:
         async with self._changing:
@@ -308,41 +319,43 @@ class StackBook:
 
     async def _put(self, stack: Stack, action: str, what: str = "") -> None:
         """On disk first: what was answered is never lost."""
-        program = self._ground.lower(stack)
         await self._keep({**self._stacks, stack.vpc_id: stack})
-        self._programs[stack.vpc_id] = program
-        self._layers.ask(stack.vpc_id, program)
+        self._ask(self._ground.compiler.compile(stack))
         self._tell(StackChanged(stack.vpc_id, action, what, await self._look(stack)))
+
+    def _ask(self, change: Change) -> None:
+        self._layers.ask(change.added, change.removed)
 
     async def _keep(self, stacks: dict[int, Stack]) -> None:
         await asyncio.to_thread(self._kept.keep_stacks, stacks)
         self._stacks = stacks
 
-    async def _settled(self, program: Program) -> None:
-        """Failure when something of it does not work."""
+    async def _settled(self, vpc_id: int) -> None:
+        """Failure when something of the stack does not work."""
         if not self._layers.is_ready:
             raise Failure("NO_PROGRAM", "it is kept, and made when the server has said what else is to be here")
         if not await self._loop.settle(SETTLE_S):
             raise Failure("PROGRAMMING", f"it is kept, and not made after {SETTLE_S:.0f} s")
-        failures = self._layers.failures_of(program, self._loop.failures())
-        if failures:
+        if failures := self._failures_of(vpc_id):
             raise next(iter(failures.values()))
 
+    def _failures_of(self, vpc_id: int) -> Mapping[Key, Failure]:
+        return self._layers.failures_in(self._ground.naming.netns(vpc_id), self._loop.failures())
+
     async def _in_force(self, vpc_id: int) -> StackSeen:
-        await self._settled(self._programs.get(vpc_id, frozenset()))
+        await self._settled(vpc_id)
         return await self.get_stack(vpc_id)
 
     async def _nic_in_force(self, vpc_id: int, id: str) -> NicSeen:
-        await self._settled(self._programs.get(vpc_id, frozenset()))
+        await self._settled(vpc_id)
         return await self.get_nic(vpc_id, id)
 
     async def _router_in_force(self, vpc_id: int) -> RouterSeen:
-        await self._settled(self._programs.get(vpc_id, frozenset()))
+        await self._settled(vpc_id)
         return await self.get_router(vpc_id)
 
     def _failing(self, stack: Stack) -> str:
-        failures = self._layers.failures_of(self._programs[stack.vpc_id], self._loop.failures())
-        return next((str(why) for why in failures.values()), "")
+        return next((str(why) for why in self._failures_of(stack.vpc_id).values()), "")
 
     async def _look(self, stack: Stack) -> StackSeen:
         naming = self._ground.naming

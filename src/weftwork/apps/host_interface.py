@@ -4,7 +4,6 @@ import pwd
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -47,7 +46,7 @@ async def serving_interface(
         has_ipv6=has_ipv6,
         underlay=how.underlay,
     )
-    ground = Ground(partial(stacks.compile_stack, profile=profile), NAMING, links_in, free_link, how.underlay)
+    ground = Ground(stacks.StackCompiler(profile), NAMING, links_in, free_link, how.underlay)
     book = StackBook(state, loop.layers, loop, ground)
     book.start()
     users = frozenset(map(_number_of, how.users))

@@ -3,13 +3,13 @@
 Its guests may talk to each other: who may is its caller's business. That each speaks for itself only is ours.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from ipaddress import IPv4Network, IPv6Address, collapse_addresses
 
 from weftwork.base.tenancy import ProjectKey
-from weftwork.compiler.assembly import Assembly
+from weftwork.compiler.assembly import Assembly, Delta
 from weftwork.compiler.linux import names
 from weftwork.compiler.linux.slices import compile_slice
 from weftwork.compiler.settings import ExternalNetwork, HostProfile
@@ -22,13 +22,15 @@ from weftwork.model.stack import Nic, Router, Stack
 from weftwork.model.subnet import Subnet
 from weftwork.model.vpc import Vpc
 from weftwork.program.linux import Route
-from weftwork.program.resource import Program, Resource
+from weftwork.program.resource import Resource, SliceId
 
 EVERYBODY = IPv4Network("0.0.0.0/0")
 _NOBODY = IPv4Network("192.0.2.0/32")
 _NO_GATEWAY = IPv6Address("::")
 """Of a VLAN without a router: whatever asks for an IPv4 gateway finds none."""
 _GROUP = "stack"
+_ORG = "local"
+_ROUTES: SliceId = ("routes",)
 _APART = 1 << 24
 """Added to a stack's number where VPCs have their VNI, so that a stack and a VPC of one number never meet."""
 
@@ -57,21 +59,44 @@ def device_of(vpc_id: int, nic: str) -> str:
     return "tap" + _port_id(vpc_id, nic)[:12]
 
 
-def compile_stack(stack: Stack, profile: HostProfile) -> Program:
-    intent = _intent(stack)
-    own = replace(
-        profile,
-        external=_external(stack.router),
-        underlay=profile.underlay if stack.vnis else None,
-    )
-    assembly = Assembly()
-    assembly.replace_slices({one: compile_slice(intent, one, own) for one in slices_of(intent)})
-    assembly.replace_slice(("routes",), frozenset(_routes(stack)))
-    return assembly.program()
+class StackCompiler:
+    """Remembers what it made of each stack, so that one more NIC costs what it touches."""
+
+    def __init__(self, profile: HostProfile) -> None:
+        self._profile = profile
+        self._made: dict[int, tuple[Stack, Assembly]] = {}
+
+    def compile(self, stack: Stack) -> Delta:
+        """What came into its program and what left it since the last time."""
+        old, assembly = self._made.get(stack.vpc_id, (None, Assembly()))
+        self._made[stack.vpc_id] = (stack, assembly)
+        intent = _intent(stack)
+        own = replace(
+            self._profile,
+            external=_external(stack.router),
+            underlay=self._profile.underlay if stack.vnis else None,
+        )
+        slices = _touched(old, stack, intent)
+        compiled = {one: compile_slice(intent, one, own) for one in slices}
+        return assembly.replace_slices(compiled | {_ROUTES: frozenset(_routes(stack))})
+
+    def forget(self, vpc_id: int) -> Delta:
+        _, assembly = self._made.pop(vpc_id, (None, Assembly()))
+        return Delta(frozenset(), assembly.program())
+
+
+def _touched(old: Stack | None, new: Stack, intent: Intent) -> Iterable[SliceId]:
+    """All of it, unless nothing but NICs has changed."""
+    if old is None:
+        return slices_of(intent)
+    if (old.router, old.vnis, old.vlans) != (new.router, new.vnis, new.vlans):
+        return {*slices_of(intent), *slices_of(_intent(old))}
+    changed = {one.id for one in set(old.nics) ^ set(new.nics)}
+    return [("port", _ORG, str(new.vpc_id), _port_id(new.vpc_id, one)) for one in changed]
 
 
 def _intent(stack: Stack) -> Intent:
-    owner = ProjectKey("local", str(stack.vpc_id))
+    owner = ProjectKey(_ORG, str(stack.vpc_id))
     vpc = StackVpc(owner, _GROUP, _range(stack.router), _APART + stack.vpc_id, 0, 0)
     every = (Rule(Protocol.ALL, None, EVERYBODY),)
     project = ProjectIntent(vpc=vpc, groups={_GROUP: SecurityGroup(owner, _GROUP, "", every, every, 0)})

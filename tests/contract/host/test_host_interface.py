@@ -7,7 +7,6 @@ import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from weftwork.base.errors import Failure
 from weftwork.client import ApiError, Tls
 from weftwork.client.host_networks import HostClient
 from weftwork.compiler.settings import HostProfile
-from weftwork.compiler.stacks import compile_stack
+from weftwork.compiler.stacks import StackCompiler
 from weftwork.program.linux import PortLink, RemoteEntry, Route, Uplink, Vtep
 from weftwork.program.resource import Resource
 from weftwork.reconciler.reconciler import Pace
@@ -72,7 +71,7 @@ async def running(
     world, state = World(folder, driver), StateFolder(folder)
     await asyncio.to_thread(state.prepare)
     agent = LoneAgent(driver, Pace(audit_s=60))
-    ground = Ground(partial(compile_stack, profile=PROFILE), NAMING, world.links, OPERATORS.get, underlay)
+    ground = Ground(StackCompiler(PROFILE), NAMING, world.links, OPERATORS.get, underlay)
     book = StackBook(state, agent.loop.layers, agent.loop, ground)
     book.start()
     working = asyncio.create_task(agent.run())

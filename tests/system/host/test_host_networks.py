@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from conftest import Host
+from host_kit import Host
 
 from weftwork.testing.guests import Guest, run
 from weftwork.testing.patience import patient

@@ -82,7 +82,7 @@ def test_all_that_is_told_stands_and_of_what_is_asked_all_that_it_leaves_room_fo
     for generation, (whose, program, complete) in enumerate(history, 1):
         if isinstance(whose, int):
             mine = frozenset(_in(whose, one) for one in program)
-            layers.ask(whose, mine)
+            layers.ask(mine - asked.get(whose, frozenset()), asked.get(whose, frozenset()) - mine)
             asked[whose] = mine
         else:
             is_whole = complete or told is None
@@ -120,9 +120,9 @@ def test_what_waits_for_the_server_says_so_and_is_made_when_there_is_room() -> N
     mine, theirs = _vtep("weft-l2-7", 7), _vtep("weft-1", 7)
     layers.tell(ProgramChange(1, True, frozenset({theirs})))
 
-    layers.ask(7, frozenset({mine}))
+    layers.ask(frozenset({mine}))
 
-    assert {why.code for why in layers.failures_of(frozenset({mine}), {}).values()} == {"VNI_TAKEN"}
+    assert {why.code for why in layers.failures_in("weft-l2-7", {}).values()} == {"VNI_TAKEN"}
     layers.tell(ProgramChange(2, False, frozenset(), frozenset({theirs})))
-    assert layers.failures_of(frozenset({mine}), {}) == {}
+    assert layers.failures_in("weft-l2-7", {}) == {}
     assert target.content == {mine.key: mine}
