@@ -1,7 +1,7 @@
 """What is said to agents and by them, as messages of their wire."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import get_args
 
 from weftwork.base import codes
 from weftwork.base.errors import Failure, Kind, Refusal
@@ -12,7 +12,7 @@ from weftwork.seams.bundle import BundleFile
 from weftwork.seams.capture import Captured, Capturing
 from weftwork.seams.channel import Report, Session
 from weftwork.seams.fleet import AgentSession, Asked, CaptureAsked, Ceased, FilesAsked, FlowsFollowed, Question, Told
-from weftwork.seams.flows import Seen
+from weftwork.seams.flows import Seen, Side
 
 TEXT_MAX = 256
 """Of a word that an agent says of a packet."""
@@ -128,5 +128,5 @@ def _seen(flows: Sequence[pb.SeenFlow]) -> list[Seen]:
     ]
 
 
-def _side(text: str) -> Literal["in", "out"]:
-    return "in" if text == "in" else "out"
+def _side(text: str) -> Side:
+    return next((side for side in get_args(Side) if side == text), "out")
