@@ -1,6 +1,5 @@
 """`weft tcpdump`: packets of one port, as a pcap stream, or as text by the tcpdump of this machine."""
 
-import asyncio
 import struct
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -110,6 +109,8 @@ async def _sink(write: str, snap_length: int) -> AsyncIterator[Write]:
         _flushed(stream)(pcap_head(snap_length))
         yield _flushed(stream)
         return
+    import asyncio
+
     try:
         with await asyncio.to_thread(Path(write).open, "wb") as file:
             _flushed(file)(pcap_head(snap_length))
@@ -129,6 +130,7 @@ def _flushed(stream: BinaryIO) -> Write:
 @asynccontextmanager
 async def _as_text() -> AsyncIterator[Write]:
     """It reads what we write until there is no more."""
+    import asyncio
     from asyncio.subprocess import PIPE
 
     try:

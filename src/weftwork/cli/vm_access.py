@@ -3,7 +3,6 @@
 No address of a VM need be reachable from here: ssh's ProxyCommand is `weft vm proxy`.
 """
 
-import asyncio
 import os
 import shlex
 import shutil
@@ -179,6 +178,8 @@ async def _print_console(name: str, *, follow: bool) -> None:
 
 async def _carry(tunnel: "VmTunnel") -> None:
     """Standard input to the guest, and the guest to standard output, until the guest ends it."""
+    import asyncio
+
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=2 * CHUNK_BYTES)
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin.buffer)
@@ -207,6 +208,8 @@ def _running(name: str) -> Document:
     async def get() -> Document:
         async with connected() as session:
             return await session.get(VM, name)
+
+    import asyncio
 
     vm = asyncio.run(get())
     if vm["state"] != "running" or not vm["host_key"]:
