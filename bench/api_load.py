@@ -1,8 +1,8 @@
 """Makes one call over and over and nothing else: `python -m bench.api_load KIND ADDRESS SECONDS CONNECTIONS JSON`.
 
-KIND is `http` or `grpc`. Prints how many calls a second were answered, and the p50 and p99 of their times in
-milliseconds. Both speak just enough of their protocol: a client library costs as much as the server, and here the two
-share a machine.
+KIND is `http` or `grpc`. Prints how many calls a second were answered, the p50 and p99 of their times in
+milliseconds, and how many they were. Both speak just enough of their protocol: a client library costs as much as the
+server, and here the two share a machine.
 """
 
 import json
@@ -21,11 +21,12 @@ class Load(NamedTuple):
     per_s: float
     p50_ms: float
     p99_ms: float
+    calls: float
 
 
 def load_of(times_s: Sequence[float], took_s: float) -> Load:
     cuts = statistics.quantiles(times_s, n=100)
-    return Load(len(times_s) / took_s, cuts[49] * 1e3, cuts[98] * 1e3)
+    return Load(len(times_s) / took_s, cuts[49] * 1e3, cuts[98] * 1e3, len(times_s))
 
 
 class _Connection:

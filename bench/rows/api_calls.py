@@ -17,6 +17,7 @@ import msgspec
 
 from bench.api_load import Load
 from bench.figure import Figure
+from bench.rows.port_creates import cpu_s
 from bench.run import Run
 from bench.world import node
 from weftwork.client.client import Client
@@ -54,6 +55,14 @@ class Way:
     asked: dict[str, str]
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """Where a process answers."""
+
+    address: str
+    pid: int
+
+
 def ways() -> list[Way]:
     service = "/overlay_network.v1.NetworkService/"
     get = pb.GetPortRequest(org_id="bench", project_id="calls", port_id="p0").SerializeToString().hex()
@@ -81,21 +90,26 @@ def measure(run: Run) -> list[Figure]:
         return figures + _lists(run, running)
 
 
-def _calls(run: Run, running: Node, way: Way, constant: str) -> list[Figure]:
+def _calls(run: Run, running: Node, way: Way, constant: Served) -> list[Figure]:
     seconds = run.seconds(SECONDS)
     door = f"unix:{running.folder}/rest.sock" if way.kind == "http" else running.address
     ours: list[Load] = []
     peer: list[Load] = []
+    our_cpu: list[float] = []
+    peer_cpu: list[float] = []
     for number in range(run.rounds):
-        pair = ((door, ours), (constant, peer))
-        for address, loads in pair if number % 2 == 0 else reversed(pair):
-            loads.append(drive(way, address, seconds))
+        pair = ((Served(door, running.pid), ours, our_cpu), (constant, peer, peer_cpu))
+        for server, loads, cpu in pair if number % 2 == 0 else reversed(pair):
+            before_s = cpu_s(server.pid)
+            loads.append(drive(way, server.address, seconds))
+            cpu.append((cpu_s(server.pid) - before_s) / loads[-1].calls * 1e6)
     what, against = f"{way.name}, {IN_FLIGHT} in flight", "the bare framework, a constant"
     rates = tuple(one.per_s for one in ours), tuple(one.per_s for one in peer)
     return [
         Figure(what, "per s", *rates, against, must=0.3, aim=0.5, at_least=True),
         Figure(f"{what}, p50", "ms", tuple(one.p50_ms for one in ours), tuple(one.p50_ms for one in peer), against),
         Figure(f"{what}, p99", "ms", tuple(one.p99_ms for one in ours), tuple(one.p99_ms for one in peer), against),
+        Figure(f"{what}, processor time of the server per call", "µs", tuple(our_cpu), tuple(peer_cpu), against),
     ]
 
 
@@ -181,8 +195,8 @@ async def _range(path: Path) -> float:
 
 
 @contextlib.contextmanager
-def bare(kind: str, folder: Path, content: Path) -> Iterator[str]:
-    """A framework that answers everything with the same bytes; its address."""
+def bare(kind: str, folder: Path, content: Path) -> Iterator[Served]:
+    """A framework that answers everything with the same bytes."""
     path = folder / f"constant-{kind}.sock"
     command = [sys.executable, "-m", "bench.constant", kind, str(path), str(content)]
     with subprocess.Popen(command) as process:
@@ -192,7 +206,7 @@ def bare(kind: str, folder: Path, content: Path) -> Iterator[str]:
                 assert process.poll() is None and time.monotonic() < deadline, "the bare framework did not start"
                 time.sleep(0.05)
             time.sleep(0.2)
-            yield f"unix:{path}"
+            yield Served(f"unix:{path}", process.pid)
         finally:
             process.terminate()
 

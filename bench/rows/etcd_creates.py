@@ -11,6 +11,7 @@ import grpc.aio
 
 from bench import creating
 from bench.figure import Figure
+from bench.rows.port_creates import cpu_s
 from bench.run import Run
 from weftwork.client.client import Client
 from weftwork.rpc.generated.etcdserverpb import etcd_pb2 as pb
@@ -41,19 +42,24 @@ class _Contents:
 
 def measure(run: Run) -> list[Figure]:
     seconds = run.seconds(SECONDS)
-    ours, raw = [], []
+    ours, raw, cpu_us = [], [], []
     for _ in range(run.rounds):
         with EtcdCluster(run.fresh_folder("etcd")) as cluster:
-            rate, weight = _creates_per_s(run, cluster.endpoints[0], seconds)
+            rate, weight, cpu = _creates_per_s(run, cluster.endpoints[0], seconds)
         with EtcdCluster(run.fresh_folder("etcd")) as cluster:
             raw.append(asyncio.run(_raw_per_s(cluster.endpoints[0], seconds, weight)))
         ours.append(rate)
+        cpu_us.append(cpu)
     against = f"raw transactions of {weight.keys} keys, {weight.keys * weight.value_bytes} B, by grpc.aio alone"
     what = f"port creates over etcd, {IN_FLIGHT} in flight"
-    return [Figure(what, "per s", tuple(ours), tuple(raw), against, must=0.5, aim=0.8, at_least=True)]
+    return [
+        Figure(what, "per s", tuple(ours), tuple(raw), against, must=0.5, aim=0.8, at_least=True),
+        Figure("processor time of the server per create over etcd", "µs", tuple(cpu_us)),
+    ]
 
 
-def _creates_per_s(run: Run, endpoint: str, seconds: float) -> tuple[float, Weight]:
+def _creates_per_s(run: Run, endpoint: str, seconds: float) -> tuple[float, Weight, float]:
+    """Creates per second, what one writes, and its microseconds of the server's processor time."""
     node = Node(
         run.fresh_folder("creates"),
         command="server",
@@ -62,11 +68,12 @@ def _creates_per_s(run: Run, endpoint: str, seconds: float) -> tuple[float, Weig
     node.start()
     try:
         asyncio.run(_prepare(node))
-        before = asyncio.run(_contents(endpoint))
+        before, cpu_before_s = asyncio.run(_contents(endpoint)), cpu_s(node.pid)
         command = [sys.executable, "-m", "bench.creating", node.address, str(seconds), str(IN_FLIGHT)]
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         created, took_s = int(done.stdout.split()[0]), float(done.stdout.split()[1])
-        return created / took_s, _per_create(before, asyncio.run(_contents(endpoint)), created)
+        cpu_us = (cpu_s(node.pid) - cpu_before_s) / created * 1e6
+        return created / took_s, _per_create(before, asyncio.run(_contents(endpoint)), created), cpu_us
     finally:
         node.stop()
 

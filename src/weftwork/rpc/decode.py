@@ -8,6 +8,7 @@ they check themselves: descriptions, domains, names of VMs, namespaces and inter
 import math
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Protocol as Shape
 from typing import TypedDict, TypeVar
@@ -80,7 +81,13 @@ class _OfProject(Shape):
 
 
 def owner(message: _OfProject) -> ProjectKey:
-    return ProjectKey(name(message.org_id, "org_id"), name(message.project_id, "project_id"))
+    return _owner(message.org_id, message.project_id)
+
+
+@lru_cache(maxsize=4096)
+def _owner(org: str, project: str) -> ProjectKey:
+    """Every call says it, and is asked for it by the guard and by what it calls."""
+    return ProjectKey(name(org, "org_id"), name(project, "project_id"))
 
 
 def vpc_owner(org_id: str, project_id: str, vpc_id: str) -> ProjectKey:

@@ -1,6 +1,7 @@
 """From a path, a query, headers and a body to the request of an operation."""
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -132,7 +133,13 @@ def _set(holder: Message, field: FieldDescriptor, value: Any) -> None:
 
 
 def _from_text(field: FieldDescriptor, text: str) -> Any:
-    return read_scalar(field)(_typed(field)(text), field.name)
+    return _reader(field)(text)
+
+
+@cache
+def _reader(field: FieldDescriptor) -> Callable[[str], Any]:
+    typed, read, name = _typed(field), read_scalar(field), field.name
+    return lambda text: read(typed(text), name)
 
 
 def _typed(field: FieldDescriptor) -> Callable[[str], Any]:
