@@ -19,6 +19,9 @@ TOOLS = {
     "conntrack": "for people: the connections that are tracked (Debian package conntrack)",
 }
 
+BOOT_FOLDER = Path("/var/lib/weftwork/boot")
+GUEST_INIT = Path("/usr/lib/weftwork/guest-init")
+
 
 @click.command()
 @node_options
@@ -40,6 +43,7 @@ def doctor(config: Path | None, **flags: str | None) -> None:
     from weftwork.apps.agent import STATE
     from weftwork.apps.backends import host_profile
     from weftwork.apps.doctor_routing import routing_lines
+    from weftwork.apps.doctor_vms import vm_lines
     from weftwork.drivers.linux.probe import probe
     from weftwork.drivers.ovn import private
 
@@ -54,7 +58,7 @@ def doctor(config: Path | None, **flags: str | None) -> None:
     lacks = f"not found: {', '.join(missing)} (Debian packages ovn-central, ovn-host)" if missing else "installed"
     kind = "user space" if private.datapath() == "netdev" else "the kernel's openvswitch"
     click.echo(f"OVN: {lacks}; datapath: {kind}")
-    for line in routing_lines(STATE):
+    for line in (*routing_lines(STATE), *vm_lines(BOOT_FOLDER, GUEST_INIT)):
         click.echo(line)
     try:
         profile = host_profile(settings, capabilities)

@@ -71,7 +71,7 @@ def prepare(folder: Path, init: Path, root: Path | None = None, release: str = "
 
     Raises Failure KERNEL_MISSING, KERNEL_UNUSABLE, INIT_MISSING.
     """
-    root, release = (root, release) if root else _newest(folder)
+    root, release = (root, release) if root else newest(folder)
     place = folder / release
     place.mkdir(mode=0o755, parents=True, exist_ok=True)
     kernel = unpacked(root, release, place / "vmlinux")
@@ -84,13 +84,14 @@ def prepare(folder: Path, init: Path, root: Path | None = None, release: str = "
     return BootFiles(release, kernel.elf, initrd)
 
 
-def _newest(folder: Path) -> tuple[Path, str]:
+def newest(folder: Path) -> tuple[Path, str]:
+    """Where the newest kernel lies unpacked, and its release. Raises Failure KERNEL_MISSING."""
     fetched = sorted(folder.glob("package-*/ready"), key=lambda path: path.stat().st_mtime)
     if fetched:
-        return fetched[-1].parent, fetched[-1].read_text().strip()
+        return fetched[-1].parent, fetched[-1].parent.name.removeprefix("package-")
     if there := installed():
         return Path("/"), there[-1]
-    raise Failure("KERNEL_MISSING", f"no kernel for guests is here: `weft kernel fetch`, or install {PACKAGE}")
+    raise Failure("KERNEL_MISSING", f"no kernel for VMs is here: install {PACKAGE}")
 
 
 def fetch(folder: Path) -> str:
@@ -105,7 +106,7 @@ def fetch(folder: Path) -> str:
         (archive,) = Path(made).glob("*.deb")
         _run(["dpkg-deb", "-x", str(archive), f"{made}/root"], Path(made))
         _run(["depmod", "-b", f"{made}/root", release], Path(made))
-        (Path(made) / "root" / "ready").write_text(release)
+        (Path(made) / "root" / "ready").touch()
         shutil.rmtree(target, ignore_errors=True)
         (Path(made) / "root").rename(target)
     return release
