@@ -13,6 +13,7 @@ from bench.rows import (
     fleet_simulated,
     fleet_throughput,
     group_size,
+    guest_boot,
     onboarding,
     ovn_ports,
     ovn_rule_change,
@@ -57,5 +58,6 @@ ROWS = {
     "fleet-simulated": Row("1,000 hosts without kernels: one change, memory, CPU", fleet_simulated.measure),
     "scale": Row("memory, start and one change of a server with up to 1,000,000 ports", scale.measure),
     "reach": Row("who reaches whom among 10,000 ports, beside asking pair by pair", reach.measure),
+    "guest-boot": Row("a guest until its init's first line, beside a bare script; its disk", guest_boot.measure),
     "restart": Row("agent restart with 1,000 ports: packets lost, writes to the kernel", restart.measure),
 }

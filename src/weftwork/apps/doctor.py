@@ -19,9 +19,6 @@ TOOLS = {
     "conntrack": "for people: the connections that are tracked (Debian package conntrack)",
 }
 
-BOOT_FOLDER = Path("/var/lib/weftwork/boot")
-GUEST_INIT = Path("/usr/lib/weftwork/guest-init")
-
 
 @click.command()
 @node_options
@@ -58,7 +55,7 @@ def doctor(config: Path | None, **flags: str | None) -> None:
     lacks = f"not found: {', '.join(missing)} (Debian packages ovn-central, ovn-host)" if missing else "installed"
     kind = "user space" if private.datapath() == "netdev" else "the kernel's openvswitch"
     click.echo(f"OVN: {lacks}; datapath: {kind}")
-    for line in (*routing_lines(STATE), *vm_lines(BOOT_FOLDER, GUEST_INIT)):
+    for line in (*routing_lines(STATE), *vm_lines(Path(settings.vms_boot_folder), Path(settings.vms_init))):
         click.echo(line)
     try:
         profile = host_profile(settings, capabilities)
