@@ -177,6 +177,17 @@ def test_limits_are_written_as_this_machine_has_them(tmp_path: Path, version: in
     assert ("225000 100000" if version == 2 else "225000") in written.values()
 
 
+def test_groups_that_nobody_is_in_are_swept_away(tmp_path: Path) -> None:
+    for name in ("cpu", "memory", "pids"):
+        (tmp_path / name / "weftwork-guests" / "left").mkdir(parents=True)
+        (tmp_path / name / "weftwork-guests" / "used" / "task").mkdir(parents=True)
+        (tmp_path / name / "cgroup.procs").touch()
+
+    Cgroups(tmp_path).sweep()
+
+    assert {path.name for path in tmp_path.glob("*/weftwork-guests/*")} == {"used"}
+
+
 def test_a_machine_without_control_groups_says_so(tmp_path: Path) -> None:
     groups = Cgroups(tmp_path)
 

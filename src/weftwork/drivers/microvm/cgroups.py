@@ -54,14 +54,34 @@ class Cgroups:
         if self.why_not:
             return self.why_not
         try:
-            for folder, settings in self._groups(guest, limits):
-                folder.mkdir(parents=True, exist_ok=True)
-                for name, value in settings.items():
-                    (folder / name).write_text(value)
-                (folder / "cgroup.procs").write_text(str(pid))
+            self._put(guest, pid, limits)
+        except FileNotFoundError:
+            # Another driver of this machine swept them away before there was a process in them.
+            return self._hold_again(guest, pid, limits)
         except OSError as error:
             return f"{error.filename}: {error.strerror}"
         return ""
+
+    def _hold_again(self, guest: str, pid: int, limits: Limits) -> str:
+        try:
+            self._put(guest, pid, limits)
+        except OSError as error:
+            return f"{error.filename}: {error.strerror}"
+        return ""
+
+    def _put(self, guest: str, pid: int, limits: Limits) -> None:
+        for folder, settings in self._groups(guest, limits):
+            folder.mkdir(parents=True, exist_ok=True)
+            for name, value in settings.items():
+                (folder / name).write_text(value)
+            (folder / "cgroup.procs").write_text(str(pid))
+
+    def sweep(self) -> None:
+        """Remove groups without a process: of guests that ended while nobody looked, whosever they were."""
+        for place, _ in [] if self.why_not else self._groups("-", Limits(0, 0)):
+            for folder in place.parent.glob("*/"):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
 
     def let_go(self, guest: str) -> None:
         """When its last process is gone."""

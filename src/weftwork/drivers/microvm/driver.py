@@ -137,6 +137,7 @@ class MicrovmDriver:
         self._begun = True
         self._settings.folder.mkdir(mode=0o711, parents=True, exist_ok=True)
         self._equipment = self._equipment or Equipment(self._settings)
+        self._equipment.cgroups.sweep()
         for home in self._homes():
             guest = home.guest()
             if guest is not None:
