@@ -1,7 +1,6 @@
 """What is wrong with a host's program stays with the server, and the other hosts get theirs."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -10,8 +9,9 @@ import pytest
 from weftwork.actions import rows
 from weftwork.base.addresses import Mac
 from weftwork.compiler.linux.slices import compile_slice
+from weftwork.compiler.settings import Routing
 from weftwork.compiler.slices import Compile
-from weftwork.controller.fleet import FleetController, FleetHost
+from weftwork.controller.fleet import FleetController, FleetHost, Lower
 from weftwork.controller.judging import host_judge
 from weftwork.controller.publisher import ALONE
 from weftwork.model.host import Host, HostFacts
@@ -32,10 +32,10 @@ class Clock:
         return 1
 
 
-def lower_wrongly_for(wrong: str) -> Callable[[Host, HostFacts], Compile]:
+def lower_wrongly_for(wrong: str) -> Lower:
     """On that host every port's device stands under its bridge a second time, for a stranger."""
 
-    def lower(host: Host, facts: HostFacts) -> Compile:
+    def lower(host: Host, facts: HostFacts, routing: Routing) -> Compile:
         def compiled(intent: Intent, slice_id: SliceId) -> Program:
             right = compile_slice(intent, slice_id, profile_of(host.name))
             if host.name != wrong:
@@ -52,7 +52,7 @@ def is_decided(one: FleetHost) -> bool:
     return one.publisher is not None and bool(one.link.resources or one.publisher.review.alarms)
 
 
-def lower_to_vlans(host: Host, facts: HostFacts) -> Compile:
+def lower_to_vlans(host: Host, facts: HostFacts, routing: Routing) -> Compile:
     profile = replace(profile_of(host.name), filter_mode="bridge", layout="vlan")
     return lambda intent, slice_id: compile_slice(intent, slice_id, profile)
 

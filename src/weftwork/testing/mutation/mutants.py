@@ -105,7 +105,7 @@ MUTANTS = (
     _linux("policy", '"ct mark @epoch accept"', '"ct mark != 0 accept"', "a judged flow is never judged again"),
     _linux(
         "policy",
-        'f"meta l4proto 17 {_DNAT_TUPLE} goto origin"',
+        'f"meta l4proto 17 {DNAT_TUPLE} goto origin"',
         'f"meta l4proto 17 goto origin"',
         "UDP flows outlive their DNAT",
     ),
@@ -147,8 +147,8 @@ MUTANTS = (
     ),
     _linux(
         "nat",
-        'f"{one.internal_ip} . {one.internal_port}"',
-        'f"{one.internal_ip} . {one.external_port}"',
+        'f"{dnat.internal_ip} . {dnat.internal_port}"',
+        'f"{dnat.internal_ip} . {dnat.external_port}"',
         "DNAT keeps the port",
     ),
     _linux(
