@@ -35,11 +35,8 @@ class PeerGate:
         if self._users - {0, os.geteuid()}:
             self._path.parent.mkdir(mode=0o711, parents=True, exist_ok=True)
         await asyncio.to_thread(make_room, self._path)
-        before = os.umask(0o111)
-        try:
-            self._server = await asyncio.start_unix_server(self._came, str(self._path))
-        finally:
-            os.umask(before)
+        self._server = await asyncio.start_unix_server(self._came, str(self._path))
+        await asyncio.to_thread(self._path.chmod, 0o666)
 
     async def close(self) -> None:
         if self._server is not None:
