@@ -80,7 +80,7 @@ def measure(run: Run) -> list[Figure]:
     judged = asyncio.run(_cost(run, 10, host_judge))
     few = asyncio.run(_cost(run, run.size(SOME_HOSTS, 10), _LaterJudge))
     gc.collect()
-    hosts = run.size(HOSTS, 20)
+    hosts = run.size(HOSTS, 12)
     many = asyncio.run(_cost(run, hosts, _LaterJudge))
     of = f"{hosts:,} hosts, {many.ports:,} ports"
     return [

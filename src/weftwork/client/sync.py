@@ -13,6 +13,8 @@ from weftwork.client.access import AccessCalls
 from weftwork.client.calls import ATTEMPTS_MAX, DEFAULT_TIMEOUT_S, PAGE_SIZE, Mutation
 from weftwork.client.client import CONNECT_TIMEOUT_S, Client, Tls
 from weftwork.client.messages import PlanResponse
+from weftwork.client.names import Project
+from weftwork.client.vms import VmTunnel
 from weftwork.client.watching import PacketCalls
 
 P = ParamSpec("P")
@@ -90,6 +92,20 @@ class SyncPackets(Waiting[PacketCalls]):
     watch_flows = _items(PacketCalls.watch_flows)
     capture = _items(PacketCalls.capture)
     collect_bundle = _items(PacketCalls.collect_bundle)
+
+
+class SyncTunnel(Waiting[VmTunnel]):
+    """As VmTunnel: bytes both ways, one call at a time."""
+
+    write = _answer(VmTunnel.write)
+    read = _answer(VmTunnel.read)
+    end = _answer(VmTunnel.end)
+
+    def close(self) -> None:
+        self._wait(self._closed())
+
+    async def _closed(self) -> None:
+        self._inner.close()
 
 
 class SyncClient(Waiting[Client]):
@@ -227,6 +243,11 @@ class SyncClient(Waiting[Client]):
     restart_vm = _change(Client.restart_vm)
     resize_vm = _change(Client.resize_vm)
     watch_vms = _items(Client.watch_vms)
+
+    @wraps(Client.connect_vm)
+    def connect_vm(self, project: Project, vm: str) -> SyncTunnel:
+        return SyncTunnel(self._wait(self._inner.connect_vm(project, vm)), self._runner)
+
     read_console = _items(Client.read_console)
     create_ssh_key = _change(Client.create_ssh_key)
     get_ssh_key = _answer(Client.get_ssh_key)

@@ -16,7 +16,7 @@ LIMIT_S = 240
 
 @pytest.mark.parametrize("row", ROWS)
 def test_a_row_measures_both_sides(row: str, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "bench", row, "--quick", "--rounds", "2", "--results", str(tmp_path)]
+    command = [sys.executable, "-m", "bench", row, "--quick", "--rounds", "1", "--results", str(tmp_path)]
     path = os.pathsep.join((str(ROOT), str(ROOT / "src")))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WEFT_BENCH")}
     done = subprocess.run(
