@@ -17,7 +17,8 @@ from weftwork.compiler.linux.slices import compile_slice as compile_for_linux
 from weftwork.compiler.ovn.slices import compile_slice as compile_for_ovn
 from weftwork.compiler.settings import HostProfile, OvnProfile
 from weftwork.compiler.slices import Compile, affected_by, slices_of
-from weftwork.controller.judging import VerifierJudge, linux_judge, ovn_judge
+from weftwork.controller.judging import VerifierJudge, linux_judge
+from weftwork.controller.judging_ovn import ovn_judge
 from weftwork.model.keys import ThingKey
 from weftwork.testing import strategies as make
 

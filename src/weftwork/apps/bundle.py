@@ -11,7 +11,6 @@ from contextlib import aclosing
 from dataclasses import fields
 
 from weftwork.actions.view import IntentView
-from weftwork.apps.backends import private_ovn
 from weftwork.apps.machine_files import Planned, lines, made, of_machine, of_namespaces, run
 from weftwork.apps.settings import Settings
 from weftwork.base.errors import Failure
@@ -145,6 +144,8 @@ class NodeBundler:
     def _of_ovn(self) -> Mapping[str, Sequence[str]]:
         if self._settings.network_backend != "ovn":
             return {}
+        from weftwork.apps.ovn_backends import private_ovn
+
         north = self._settings.network_ovn_northbound_endpoint or str(private_ovn(self._settings).northbound)
         south = self._settings.network_ovn_southbound_endpoint
         south = south or (

@@ -412,7 +412,6 @@ def _agent_process() -> str:
 
 def start(settings: Settings, *, with_agent: bool, adopts: Sequence[str] = ()) -> int:
     """Run a node as this process; its exit code."""
-    gc.disable()  # Until what was in the store is in memory: all of it stays.
     start_logging(settings.telemetry_log_format, settings.telemetry_log_level)
     return run_process(run_node(settings, with_agent=with_agent, adopts=adopts))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from weftwork.apps.launch import launch
 from weftwork.apps.options import settings_from
 
 
@@ -21,9 +22,7 @@ def main(config: Path | None, **flags: str | None) -> None:
     if settings.network_ovn_northbound_endpoint:
         # The specification knows no other data plane.
         settings = replace(settings, network_backend="ovn")
-    from weftwork.apps.node import start
-
-    sys.exit(start(settings, with_agent=False))
+    sys.exit(launch(settings, with_agent=False))
 
 
 if __name__ == "__main__":

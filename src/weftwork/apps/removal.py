@@ -5,8 +5,8 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from weftwork.apps.backends import private_ovn, tls_of
 from weftwork.apps.deployment import UNMARKED, name_of, recorded, together
+from weftwork.apps.ovn_backends import private_ovn, tls_of
 from weftwork.apps.settings import Settings
 from weftwork.apps.vms import remove_guests
 from weftwork.base.errors import Failure, Kind, Refusal

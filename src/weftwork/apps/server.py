@@ -5,6 +5,7 @@ from pathlib import Path
 
 import click
 
+from weftwork.apps.launch import launch
 from weftwork.apps.options import node_options, settings_from
 
 
@@ -23,6 +24,4 @@ def server(config: Path | None, **flags: str | None) -> None:
       weft server --backend ovn --ovn-nb-endpoint tcp:10.0.0.1:6641
     """
     settings = settings_from(config, flags)
-    from weftwork.apps.node import start
-
-    sys.exit(start(settings, with_agent=False))
+    sys.exit(launch(settings, with_agent=False))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from weftwork.apps.launch import launch
 from weftwork.apps.options import node_options, settings_from
 
 
@@ -37,6 +38,4 @@ def up(config: Path | None, adopt: tuple[str, ...], **flags: str | None) -> None
     if os.geteuid():
         click.echo("error: NOT_ROOT: weft up makes network namespaces\nnext: Run it as root, e.g. with sudo.", err=True)
         sys.exit(5)
-    from weftwork.apps.node import start
-
-    sys.exit(start(settings, with_agent=True, adopts=adopt))
+    sys.exit(launch(settings, with_agent=True, adopts=adopt))

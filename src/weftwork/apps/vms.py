@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -20,7 +20,6 @@ from weftwork.allocator.placement import Offer
 from weftwork.apps.settings import Settings
 from weftwork.base.errors import Failure
 from weftwork.base.tenancy import ProjectKey
-from weftwork.bus.rabbit import RabbitBus
 from weftwork.compiler.guests import GuestProfile
 from weftwork.controller.leading import Fence, FencedDriver
 from weftwork.controller.orchestration import Outbox, Requests, Statuses, announce
@@ -28,14 +27,17 @@ from weftwork.controller.vm_host import VmHost
 from weftwork.controller.vms import VmBoard
 from weftwork.drivers.microvm.driver import MicrovmDriver
 from weftwork.drivers.microvm.settings import GuestSettings
-from weftwork.images.cache import Images
 from weftwork.images.oci import Platform
 from weftwork.planner.plan import make_plan
 from weftwork.reconciler.reconciler import Pace
+from weftwork.seams.bus import Bus
 from weftwork.seams.clock import Clock
 from weftwork.seams.guest_images import GuestImage
 from weftwork.seams.images import Told
 from weftwork.seams.vms import NoVms, Vms
+
+if TYPE_CHECKING:
+    from weftwork.images.cache import Images
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +52,7 @@ class CachedImages:
     """The images of this machine: fetched for VMs, and found by those that start them."""
 
     folder: Path
-    _images: Images | None = None
+    _images: "Images | None" = None
 
     async def fetch(self, name: str, told: Told) -> str:
         def tell(what: str, done: int, whole: int) -> None:
@@ -73,9 +75,11 @@ class CachedImages:
             cache.disk(image), config.entrypoint, config.command, config.env, config.working_dir, config.user
         )
 
-    def _cache(self) -> Images:
+    def _cache(self) -> "Images":
         """Made when it is needed: a server without VMs has no folder of images."""
         if self._images is None:
+            from weftwork.images.cache import Images
+
             self._images = Images(self.folder)
         return self._images
 
@@ -130,6 +134,8 @@ async def open_vms(
         if not settings.bus_url:
             yield OpenedVms(board, host)
             return
+        from weftwork.bus.rabbit import RabbitBus
+
         bus = await stack.enter_async_context(RabbitBus(settings.bus_url))
         name, said = bus_name(settings), network.settings.bus
         assert said is not None, "a network with a bus knows what it is called there"
@@ -144,7 +150,7 @@ async def open_vms(
         yield OpenedVms(board, host, loops)
 
 
-async def _announce(bus: RabbitBus, name: str) -> None:
+async def _announce(bus: Bus, name: str) -> None:
     """As soon as the broker is there."""
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The verifier as the judge of programs, one per data plane."""
+"""The verifier as the judge of programs, and those for Linux."""
 
 import logging
 from collections.abc import Callable, Iterable, Sequence
@@ -13,8 +13,6 @@ from weftwork.model.intent import Intent
 from weftwork.program.resource import Resource
 from weftwork.verifier.linux import judge as linux
 from weftwork.verifier.linux.view import ProgramView
-from weftwork.verifier.ovn import judge as ovn
-from weftwork.verifier.ovn.view import RowsView
 from weftwork.verifier.violation import Change, Fault, Violation
 
 log = logging.getLogger(__name__)
@@ -60,9 +58,3 @@ def host_judge(host: Host, gateway: IPv4Address | None = None) -> VerifierJudge:
     """Of the programs of one host of a fleet, whose gateways are at an address of the underlay."""
     view = ProgramView(underlay=host.underlay, gateway_address=gateway)
     return VerifierJudge(view, partial(linux.judge, mapped=in_halves))
-
-
-def ovn_judge(
-    gateway: Address | None = None, networks: Iterable[Cidr] = (), *, has_chassis: bool = True
-) -> VerifierJudge:
-    return VerifierJudge(RowsView(gateway=gateway, networks=networks, has_chassis=has_chassis), ovn.judge)

@@ -2,29 +2,14 @@
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from weftwork.drivers.linux import namespaces
-from weftwork.testing.cloud import Cloud, NotProgrammedError
 from weftwork.testing.guests import Guest
 from weftwork.testing.node import Node
-from weftwork.testing.patience import patient
 from weftwork.testing.residue import Residue
 
 PROJECT = "acme/shop"
-
-
-def settled_at_last(cloud: Cloud) -> None:
-    """A guest's interface is in its way until the kernel has taken OVN's namespace apart, and it is tried again."""
-    deadline = time.monotonic() + patient(20.0)
-    while True:
-        try:
-            return cloud.settle()
-        except NotProgrammedError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
 
 
 def test_a_node_that_goes_back_to_linux_takes_its_ovn_away_and_keeps_its_networks(tmp_path: Path) -> None:
@@ -42,7 +27,7 @@ def test_a_node_that_goes_back_to_linux_takes_its_ovn_away_and_keeps_its_network
         config.write_text(config.read_text().replace('"ovn"', '"linux"'))
         node.start()
         with node.cloud() as cloud:
-            settled_at_last(cloud)
+            cloud.settle()
             assert cloud.drift() == [] and cloud.leaks() == []
         assert not (tmp_path / "ovn").exists() and "weft-ovn" not in namespaces.names()
         assert a.dhcp() is not None and b.dhcp() is not None and a.ping(b.address, tries=3)
