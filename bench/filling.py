@@ -18,7 +18,7 @@ from weftwork.allocator.macs import BLOCK, mac_at
 from weftwork.allocator.vnis import FIRST
 from weftwork.base.tenancy import ProjectKey
 from weftwork.model import keys
-from weftwork.model.port import TAP, Port
+from weftwork.model.port import TAP, Attachment, Port
 from weftwork.model.vpc import Vpc
 from weftwork.seams.store import Put, Write
 from weftwork.store.codec import encode
@@ -37,6 +37,22 @@ def port_id(project: int, port: int) -> str:
     """As spread out as those that a server draws."""
     spread = (project * PORTS_EACH + port) * 0x9E3779B97F4A7C15F39CC0605CEDC835 & (1 << 128) - 1
     return str(UUID(int=spread, version=4))
+
+
+def port_of(owner: ProjectKey, project: int, number: int, subnet: str, at: Attachment, at_s: int = 0) -> Port:
+    """The one with that number in its project."""
+    return Port(
+        owner=owner,
+        id=port_id(project, number),
+        name=f"port{number}",
+        subnet=subnet,
+        vm=f"vm{number}",
+        mac=mac_at(number),
+        addresses=(address_at(CIDR, FIRST_HOST + 1 + number),),
+        groups=("default",),
+        attachment=at,
+        created_at=at_s,
+    )
 
 
 def fill(path: Path, projects: int, ports: int = PORTS_EACH, *, at_s: int = 0) -> None:
@@ -66,19 +82,7 @@ def _commits(number: int, ports: int, at_s: int) -> Iterator[tuple[Write, ...]]:
     if ports:
         yield (Put(keys.mac_counter(owner), str(BLOCK).encode()),)
     for one in range(ports):
-        port = Port(
-            owner=owner,
-            id=port_id(number, one),
-            name=f"port{one}",
-            subnet=subnet.name,
-            vm=f"vm{one}",
-            mac=mac_at(one),
-            addresses=(address_at(CIDR, FIRST_HOST + 1 + one),),
-            groups=("default",),
-            attachment=TAP,
-            created_at=at_s,
-        )
-        yield creation(port).writes
+        yield creation(port_of(owner, number, one, subnet.name, TAP, at_s)).writes
 
 
 def _puts(writes: tuple[Write, ...]) -> Iterator[Put]:

@@ -9,15 +9,13 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address
 from pathlib import Path
 
 from bench.figure import Figure
-from bench.filling import port_id
+from bench.filling import CIDR, port_of
 from bench.run import Run
 from weftwork.actions import rows, vpcs
-from weftwork.allocator.addresses import FIRST_HOST, address_at
-from weftwork.allocator.macs import mac_at
 from weftwork.allocator.vnis import FIRST
 from weftwork.apps.backends import fleet_lower
 from weftwork.apps.settings import Settings
@@ -39,7 +37,6 @@ PORTS_PER_HOST = 100
 PORTS_EACH, HOSTS_EACH = 100, 10
 """Of each project."""
 CHANGES = 200
-CIDR = IPv4Network("10.0.0.0/16")
 UNDERLAY = IPv4Address("172.16.0.0")
 FACTS = HostFacts("6.1", ("bridge",), has_bridge_netfilter=True, has_ipv6=True)
 PAGE_KIB = 4
@@ -172,18 +169,8 @@ def _things(owner: ProjectKey, number: int, hosts: list[str]) -> Iterator[Thing]
     yield subnet
     yield vpcs.default_group(vpc)
     for one in range(PORTS_EACH):
-        yield Port(
-            owner=owner,
-            id=port_id(number, one),
-            name=f"port{one}",
-            subnet=subnet.name,
-            vm=f"vm{one}",
-            mac=mac_at(one),
-            addresses=(address_at(CIDR, FIRST_HOST + 1 + one),),
-            groups=("default",),
-            attachment=Attachment(AttachmentKind.NETNS, f"n{one}", "eth0", hosts[one % HOSTS_EACH]),
-            created_at=0,
-        )
+        at = Attachment(AttachmentKind.NETNS, f"n{one}", "eth0", hosts[one % HOSTS_EACH])
+        yield port_of(owner, number, one, subnet.name, at)
 
 
 def _some_ports(run: Run, intent: Intent) -> Iterator[Port]:

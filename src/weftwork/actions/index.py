@@ -161,22 +161,8 @@ class ProjectIndex:
         return (ThingKey(kind, self.owner, name) for kind, names in self._revisions.items() for name in names)
 
     def things(self) -> Iterator[Thing]:
-        """Everything of the project, dependents before what they depend on."""
-        intent = self.intent
-        yield from intent.policies.values()
-        yield from intent.peerings.values()
-        yield from intent.reach_tests.values()
-        yield from intent.vms.values()
-        yield from intent.ssh_keys.values()
-        yield from intent.dnats.values()
-        if intent.snat:
-            yield intent.snat
-        yield from intent.ports.values()
-        yield from intent.shares.values()
-        yield from intent.subnets.values()
-        yield from intent.groups.values()
-        if intent.vpc:
-            yield intent.vpc
+        """As `ProjectIntent.things`."""
+        return self.intent.things()
 
     def used(self, subnet: Subnet) -> Bitmap:
         """The offsets inside the subnet of all addresses that its ports have."""

@@ -168,3 +168,14 @@ def may_help(error: ApiError, *, retry: bool) -> bool:
 def backoff_s(attempt: int) -> float:
     """Doubles, with jitter so that clients do not come back together."""
     return min(BACKOFF_MAX_S, BACKOFF_S * 2.0**attempt) * random.uniform(0.5, 1.0)  # noqa: S311
+
+
+async def streamed(call: Any) -> AsyncIterator[Any]:
+    """What a call streams; it ends when nobody wants more. Raises ApiError."""
+    try:
+        async for event in call:
+            yield event
+    except grpc.aio.AioRpcError as error:
+        raise api_error(error) from None
+    finally:
+        call.cancel()

@@ -8,7 +8,7 @@ from typing import Any
 import grpc.aio
 
 from weftwork.client import messages
-from weftwork.client.calls import Calls, Mutation
+from weftwork.client.calls import Calls, Mutation, streamed
 from weftwork.client.errors import api_error
 from weftwork.client.names import Project, in_project
 from weftwork.rpc.generated.weftwork.v1 import vm_pb2, vm_pb2_grpc
@@ -118,13 +118,13 @@ class VmCalls(Calls):
     async def watch_vms(self, project: Project, vm: str = "") -> AsyncIterator[messages.VmEvent]:
         """Each as it is, then every change, until the caller stops."""
         request = vm_pb2.WatchVmsRequest(**in_project(project), vm=vm)
-        async for event in self._stream(self._vms.WatchVms(request, metadata=self._metadata())):
+        async for event in streamed(self._vms.WatchVms(request, metadata=self._metadata())):
             yield event
 
     async def read_console(self, project: Project, vm: str, *, follow: bool = False) -> AsyncIterator[bytes]:
         """What it printed, as far as it is kept; with `follow`, and what comes."""
         request = vm_pb2.ReadConsoleRequest(**in_project(project), vm=vm, follow=follow)
-        async for output in self._stream(self._vms.ReadConsole(request, metadata=self._metadata())):
+        async for output in streamed(self._vms.ReadConsole(request, metadata=self._metadata())):
             yield output.data
 
     async def connect_vm(self, project: Project, vm: str) -> "VmTunnel":
@@ -150,15 +150,6 @@ class VmCalls(Calls):
     def delete_ssh_key(self, project: Project, ssh_key: str) -> Mutation[None]:
         request = vm_pb2.DeleteSshKeyRequest(**in_project(project), ssh_key=ssh_key)
         return self._deletion(self._ssh_keys.DeleteSshKey, "delete_ssh_key", request)
-
-    async def _stream(self, call: Any) -> AsyncIterator[Any]:
-        try:
-            async for event in call:
-                yield event
-        except grpc.aio.AioRpcError as error:
-            raise api_error(error) from None
-        finally:
-            call.cancel()
 
 
 class VmTunnel:

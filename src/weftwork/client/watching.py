@@ -6,8 +6,7 @@ from typing import Any, Protocol
 import grpc.aio
 
 from weftwork.base.tenancy import ProjectKey
-from weftwork.client.calls import Mutation
-from weftwork.client.errors import api_error
+from weftwork.client.calls import Mutation, streamed
 from weftwork.rpc.generated.weftwork.v1 import (
     capture_pb2,
     capture_pb2_grpc,
@@ -64,7 +63,7 @@ class PacketCalls:
         self, project: ProjectKey | str, *, port: str = "", verdict: str = "", since_ms: int = 0
     ) -> AsyncIterator[flow_pb2.FlowEvent]:
         request = flow_pb2.WatchFlowsRequest(**_in(project), port_id=port, verdict=verdict, since=since_ms)
-        async for event in self._stream(self._flows.WatchFlows(request, metadata=self._metadata())):
+        async for event in streamed(self._flows.WatchFlows(request, metadata=self._metadata())):
             yield event
 
     async def capture(
@@ -88,24 +87,14 @@ class PacketCalls:
             bytes=data_bytes,
             snap_length=snap_length,
         )
-        async for event in self._stream(self._captures.CapturePackets(request, metadata=self._metadata())):
+        async for event in streamed(self._captures.CapturePackets(request, metadata=self._metadata())):
             yield event
 
     async def collect_bundle(self) -> AsyncIterator[debug_pb2.BundlePart]:
         """Pieces of files; of each, one after the other."""
         request = debug_pb2.CollectBundleRequest()
-        async for part in self._stream(self._debug.CollectBundle(request, metadata=self._metadata())):
+        async for part in streamed(self._debug.CollectBundle(request, metadata=self._metadata())):
             yield part
-
-    async def _stream(self, call: Any) -> AsyncIterator[Any]:
-        """Ends the call when nobody wants more."""
-        try:
-            async for event in call:
-                yield event
-        except grpc.aio.AioRpcError as error:
-            raise api_error(error) from None
-        finally:
-            call.cancel()
 
 
 def _in(project: ProjectKey | str) -> dict[str, str]:

@@ -28,7 +28,7 @@ def would_be(
     owners = _around(_around({key.owner for key in changed}, before, after), before, after)
     trial = _Trial({owner: before[owner] for owner in owners if owner in before}, hosts)
     cut = FleetView(trial)
-    cut.take({rows.key_of(thing) for project in trial.intent.values() for thing in _things(project)})
+    cut.take({rows.key_of(thing) for project in trial.intent.values() for thing in project.things()})
     trial.intent = {owner: after[owner] for owner in owners if owner in after}
     for host, keys in sorted(cut.take(changed).items()):
         yield WouldBe(host, cut.of(host).intent, keys)
@@ -56,26 +56,5 @@ class _Trial:
         there = self.intent.get(key.owner)
         return there.get(key) if there else None
 
-    def project(self, owner: ProjectKey) -> "_Project | None":
-        there = self.intent.get(owner)
-        return _Project(there) if there else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Project:
-    intent: ProjectIntent
-
-    def things(self) -> Iterator[Thing]:
-        return _things(self.intent)
-
-
-def _things(project: ProjectIntent) -> Iterator[Thing]:
-    yield from (one for one in (project.vpc, project.snat) if one)
-    yield from project.subnets.values()
-    yield from project.groups.values()
-    yield from project.ports.values()
-    yield from project.dnats.values()
-    yield from project.peerings.values()
-    yield from project.policies.values()
-    yield from project.reach_tests.values()
-    yield from project.shares.values()
+    def project(self, owner: ProjectKey) -> ProjectIntent | None:
+        return self.intent.get(owner)

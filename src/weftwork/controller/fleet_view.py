@@ -178,7 +178,7 @@ class FleetView:
         intent = self._hosts[host].intent
         if not stays:
             gone = intent.pop(owner, None)
-            return set(_keys_of(gone)) if gone else set()
+            return {rows.key_of(thing) for thing in gone.things()} if gone else set()
         project = self._view.project(owner)
         if not was:
             there = intent[owner] = ProjectIntent()
@@ -211,15 +211,6 @@ class FleetView:
         if at != host and seen is not None:
             self._elsewhere[key] = (port, seen)
         return seen
-
-
-def _keys_of(project: ProjectIntent) -> Iterator[ThingKey]:
-    shelves = (
-        *(project.subnets, project.groups, project.ports, project.dnats),
-        *(project.policies, project.reach_tests, project.shares),
-    )
-    yield from (rows.key_of(thing) for thing in (project.vpc, project.snat) if thing)
-    yield from (rows.key_of(thing) for shelf in shelves for thing in shelf.values())
 
 
 def _drop(shelf: dict[_Name, set[ThingKey]], name: _Name, key: ThingKey) -> None:

@@ -48,6 +48,23 @@ class ProjectIntent:
         shelves = (self.subnets, self.groups, self.ports, self.dnats, self.peerings, self.policies, self.shares)
         return not (self.vpc or self.snat or any(shelves) or self.reach_tests or self.vms or self.ssh_keys)
 
+    def things(self) -> Iterator[Thing]:
+        """Everything of the project, dependents before what they depend on."""
+        yield from self.policies.values()
+        yield from self.peerings.values()
+        yield from self.reach_tests.values()
+        yield from self.vms.values()
+        yield from self.ssh_keys.values()
+        yield from self.dnats.values()
+        if self.snat:
+            yield self.snat
+        yield from self.ports.values()
+        yield from self.shares.values()
+        yield from self.subnets.values()
+        yield from self.groups.values()
+        if self.vpc:
+            yield self.vpc
+
     def copy(self) -> "ProjectIntent":
         """With shelves of its own; the things are values."""
         return ProjectIntent(

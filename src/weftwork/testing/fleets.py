@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
-from types import SimpleNamespace
 from typing import Any
 from zlib import crc32
 
@@ -45,9 +44,8 @@ class SpreadView:
         there = self.intent.get(key.owner)
         return there.get(key) if there else None
 
-    def project(self, owner: ProjectKey) -> Any:
-        there = self.intent.get(owner)
-        return SimpleNamespace(things=lambda: things_of(there)) if there else None
+    def project(self, owner: ProjectKey) -> ProjectIntent | None:
+        return self.intent.get(owner)
 
     def thing_keys(self) -> Iterator[ThingKey]:
         return (rows.key_of(thing) for project in self.intent.values() for thing in things_of(project))
@@ -63,15 +61,8 @@ class SpreadView:
 
 
 def things_of(project: ProjectIntent) -> Iterator[Thing]:
-    yield from (one for one in (project.vpc, project.snat) if one)
-    yield from project.subnets.values()
-    yield from project.groups.values()
-    yield from project.ports.values()
-    yield from project.dnats.values()
-    yield from project.peerings.values()
-    yield from project.policies.values()
-    yield from project.reach_tests.values()
-    yield from project.shares.values()
+    """What things depend on comes first."""
+    return reversed(tuple(project.things()))
 
 
 def spread(thing: Thing) -> Thing:

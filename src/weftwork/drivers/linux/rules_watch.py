@@ -7,11 +7,10 @@ so it keeps none of them alive. The kernel says who committed by the name of the
 import asyncio
 import ctypes
 import errno
-import socket
-import struct
 import threading
 from collections.abc import Callable
 
+from weftwork.drivers.linux.all_namespaces import listening, receive
 from weftwork.drivers.linux.netlink import (
     NETFILTER,
     NetlinkError,
@@ -28,8 +27,6 @@ OUR_THREADS = "weftwork-rules"
 """At most 15 bytes (TASK_COMM_LEN)."""
 
 _PR_SET_NAME = 15
-_SOL_NETLINK, _ADD_MEMBERSHIP, _LISTEN_ALL_NSID = 270, 1, 8
-_SO_ATTACH_FILTER = 26
 _NFNLGRP_NFTABLES = 7
 _NEW_GENERATION = 10 << 8 | 15
 """NFNL_SUBSYS_NFTABLES and NFT_MSG_NEWGEN: the last message of a transaction."""
@@ -38,7 +35,6 @@ _BEHIND_HEADERS = 20
 _NEW_NSID, _GET_NSID = 88, 90
 _NSID, _NAMESPACE_DESCRIPTOR = 1, 3
 _ANY_NUMBER = 0xFFFFFFFF
-_BYTES = 4096
 _PAUSE_S = 0.2
 """Between two tellings: whoever commits all the time does not keep us looking all the time."""
 
@@ -62,7 +58,8 @@ class RulesWatch:
         self._suspects: set[str] = set()
         self._pausing: asyncio.TimerHandle | None = None
         self._loop = asyncio.get_running_loop()
-        self._socket = _listening()
+        # What ends a transaction; what changed in it need not wake us.
+        self._socket = listening(NETFILTER, _NFNLGRP_NFTABLES, _NEW_GENERATION)
         self._loop.add_reader(self._socket, self._read)
 
     def close(self) -> None:
@@ -94,10 +91,9 @@ class RulesWatch:
     def _read(self) -> None:
         try:
             while True:
-                data, ancillary, _, _ = self._socket.recvmsg(_BYTES, socket.CMSG_SPACE(4))
+                data, numbers = receive(self._socket)
                 if as_text(attributes(data, _BEHIND_HEADERS).get(_THREAD_NAME, b"")) == OUR_THREADS:
                     continue
-                numbers = [as_u32(value) for level, kind, value in ancillary if level == _SOL_NETLINK]
                 self._suspects.update(self._scopes[number] for number in numbers if number in self._scopes)
         except BlockingIOError:
             pass
@@ -120,24 +116,3 @@ class RulesWatch:
 def _family() -> bytes:
     """struct rtgenmsg, padded."""
     return bytes(4)
-
-
-def _listening() -> socket.socket:
-    sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, NETFILTER)
-    try:
-        _attach_filter(sock)
-        sock.bind((0, 0))
-        sock.setsockopt(_SOL_NETLINK, _LISTEN_ALL_NSID, 1)
-        sock.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, _NFNLGRP_NFTABLES)
-    except OSError:
-        sock.close()
-        raise
-    return sock
-
-
-def _attach_filter(sock: socket.socket) -> None:
-    """Classic BPF: only the message that ends a transaction; what changed in it need not wake us."""
-    kind = socket.ntohs(_NEW_GENERATION)
-    steps = ((0x28, 0, 0, 4), (0x15, 0, 1, kind), (0x06, 0, 0, _BYTES), (0x06, 0, 0, 0))
-    program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *step) for step in steps))
-    sock.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", len(steps), ctypes.addressof(program)))
