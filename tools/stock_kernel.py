@@ -29,7 +29,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
-from stock_clock import tsc_khz
+sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
+
+from weftwork.drivers.microvm.tsc import tsc_khz  # of the standard library alone
 
 GUEST = Path(__file__).parent / "stock_guest"
 VIRTIOFSD = "/usr/lib/qemu/virtiofsd"  # of qemu-system-common

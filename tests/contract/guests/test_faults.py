@@ -3,13 +3,18 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from weftwork.drivers.microvm import process
+from weftwork.drivers.microvm.cgroups import Cgroups, Limits
 from weftwork.drivers.microvm.driver import MicrovmDriver
+from weftwork.drivers.microvm.home import Home
 from weftwork.drivers.microvm.settings import GuestSettings
 from weftwork.program.guest import Guest
 from weftwork.program.plan import Create, Delete
@@ -50,6 +55,11 @@ async def test_a_guest_that_is_to_go_on_is_started_anew(driver: MicrovmDriver, b
     assert status.pid != before
 
 
+def running(settings: GuestSettings) -> tuple[process.Process, ...]:
+    home = Home(settings.folder / "web")
+    return process.find(home.folder, home.uid)
+
+
 async def test_a_guest_survives_its_agent_and_the_next_one_takes_it_over(
     driver: MicrovmDriver, settings: GuestSettings, boot_folder: Path, disk: Path
 ) -> None:
@@ -61,7 +71,7 @@ async def test_a_guest_survives_its_agent_and_the_next_one_takes_it_over(
     assert await agent.stdout.readline() == b"started\n"
     agent.kill()
     await agent.wait()
-    (left,) = process.find(settings.folder / "web")
+    (left,) = running(settings)
     os.close(left.pidfd)
 
     assert await driver.observe() == {guest("web")}
@@ -78,7 +88,48 @@ async def test_a_guest_survives_its_agent_and_the_next_one_takes_it_over(
     assert (await until(again, "web", GuestState.RUNNING, timeout_s=5)).pid == left.pid
     await again.apply((Delete(guest("web")),))
     await again.close()
-    assert process.find(settings.folder / "web") == ()
+    assert running(settings) == ()
+
+
+@pytest.mark.parametrize(("uid", "is_found"), [(process.FIRST_UID + 7, True), (process.FIRST_UID + 8, False)])
+def test_another_guest_s_machine_that_takes_this_one_s_name_is_not_taken_for_it(
+    tmp_path: Path, uid: int, is_found: bool
+) -> None:
+    rights = ("setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups")
+    command = [*rights, "sh", "-c", "echo; read line", f"guest=weft:{tmp_path}:9"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as posing:
+        assert posing.stdin is not None and posing.stdout is not None
+        posing.stdout.readline()
+
+        found = process.find(tmp_path, process.FIRST_UID + 7)
+
+        assert [one.pid for one in found] == ([posing.pid] if is_found else [])
+        for one in found:
+            os.close(one.pidfd)
+        posing.stdin.close()
+
+
+async def test_a_guest_that_an_agent_left_without_limits_gets_them(
+    driver: MicrovmDriver, become: Become, settings: GuestSettings, images: TestImages, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: list[tuple[str, int, Limits]] = []
+
+    def hold(_: Cgroups, name: str, pid: int, limits: Limits) -> str:
+        held.append((name, pid, limits))
+        return ""
+
+    await become(None, guest("web"))
+    pid = _pid(driver)
+    await driver.close()
+    monkeypatch.setattr(Cgroups, "hold", hold)
+
+    after = MicrovmDriver(settings, images)
+    await after.observe()
+    await until(after, "web", GuestState.BOOTING, GuestState.RUNNING)
+
+    assert held == [("web", pid, Limits(1, 128))]
+    await after.apply((Delete(guest("web")),))
+    await after.close()
 
 
 async def test_a_guest_that_died_while_nobody_looked_is_not_said_to_run(
@@ -144,7 +195,7 @@ async def test_a_port_without_its_device_keeps_a_guest_from_starting(
     failures = (await driver.apply((Create(web),))).failures
 
     assert failures[web.key].code == "LINK_MISSING"
-    assert process.find(settings.folder / "web") == ()
+    assert running(settings) == ()
 
     await driver.apply((Delete(web),))
 

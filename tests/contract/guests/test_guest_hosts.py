@@ -1,6 +1,5 @@
 """What every host of guests owes to who stands on it: the driver with real machines, and the one in memory."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Protocol
 
@@ -12,6 +11,7 @@ from weftwork.program.guest import Guest
 from weftwork.program.plan import Create, Delete, Replace
 from weftwork.seams.driver import Driver
 from weftwork.seams.guests import GuestHost, GuestState
+from weftwork.testing.memory_guests import MemoryGuests
 from weftwork.testing.microvms import guest, until
 
 
@@ -19,9 +19,9 @@ class Host(Driver, GuestHost, Protocol):
     pass
 
 
-@pytest.fixture
-async def host(driver: MicrovmDriver) -> AsyncIterator[Host]:
-    yield driver
+@pytest.fixture(params=["machines", "memory"])
+async def host(request: pytest.FixtureRequest, driver: MicrovmDriver) -> Host:
+    return driver if request.param == "machines" else MemoryGuests()
 
 
 async def test_a_guest_is_observed_as_it_was_asked_for_and_runs(host: Host) -> None:
@@ -42,7 +42,9 @@ async def test_a_guest_is_observed_as_it_was_asked_for_and_runs(host: Host) -> N
     again = replace(web, run=2)
     assert not (await host.apply((Replace(stopped, again),))).failures
 
-    assert (await until(host, "web", GuestState.BOOTING)).run == 2
+    # Who is slow misses steps, says the seam; the host in memory boots at once, a machine does not.
+    first = GuestState.BOOTING if isinstance(host, MicrovmDriver) else GuestState.RUNNING
+    assert (await until(host, "web", first)).run == 2
 
     assert not (await host.apply((Delete(again),))).failures
 

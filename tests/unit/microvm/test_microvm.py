@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import struct
 from dataclasses import replace
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from weftwork.actions.vm_words import DISK_MIB_RANGE
 from weftwork.base.errors import Failure
-from weftwork.drivers.microvm import cpio, qcow2, qemu
+from weftwork.drivers.microvm import boot_files, cpio, kernel, qcow2, qemu
 from weftwork.drivers.microvm.cgroups import Cgroups, Limits
 from weftwork.drivers.microvm.console import KEPT_BYTES, Console
 from weftwork.drivers.microvm.control import Report, parse_report
@@ -19,6 +21,8 @@ from weftwork.drivers.microvm.init_config import init_config
 from weftwork.drivers.microvm.kernel import elf_of
 from weftwork.seams.guest_images import GuestImage
 from weftwork.testing.microvms import guest, nic
+
+MIB = 1 << 20
 
 IMAGE = GuestImage(Path("/disk"), ("/entry",), ("default",), ("A=image", "B=image"), "/srv", "app")
 
@@ -70,7 +74,7 @@ def test_no_secret_of_a_guest_is_in_a_command_line() -> None:
     assert "tsc_early_khz=2500000" in append and "tsc=reliable" in append, "without these it hangs under load"
 
 
-@given(st.integers(1, 4 << 20).map(lambda mib: mib << 20))
+@given(st.integers(1, qcow2.SIZE_MAX_BYTES // MIB - 1).map(lambda mib: mib * MIB))
 @settings(max_examples=50, deadline=None)
 def test_an_empty_overlay_has_the_size_asked_for_and_none_of_its_own(size: int) -> None:
     made = qcow2.empty(size)
@@ -81,7 +85,11 @@ def test_an_empty_overlay_has_the_size_asked_for_and_none_of_its_own(size: int) 
     assert len(made) <= 8 * 65536, "however large the disk is"
     assert qcow2.grown(made[: qcow2.HEADER_BYTES], size) == b""
     larger = qcow2.grown(made[: qcow2.HEADER_BYTES], size + (1 << 20))
-    assert larger == qcow2.empty(size + (1 << 20))[: qcow2.HEADER_BYTES] or size == 4 << 40
+    assert larger == qcow2.empty(size + (1 << 20))[: qcow2.HEADER_BYTES]
+
+
+def test_no_vm_may_have_a_disk_that_cannot_grow_in_place() -> None:
+    assert max(DISK_MIB_RANGE) * MIB <= qcow2.SIZE_MAX_BYTES
 
 
 def test_an_archive_is_what_the_kernel_reads() -> None:
@@ -186,6 +194,58 @@ def test_groups_that_nobody_is_in_are_swept_away(tmp_path: Path) -> None:
     Cgroups(tmp_path).sweep()
 
     assert {path.name for path in tmp_path.glob("*/weftwork-guests/*")} == {"used"}
+
+
+def test_nothing_is_left_of_groups_when_nobody_is_in_any(tmp_path: Path) -> None:
+    for name in ("cpu", "memory", "pids"):
+        (tmp_path / name / "weftwork-guests" / "left").mkdir(parents=True)
+        (tmp_path / name / "cgroup.procs").touch()
+
+    Cgroups(tmp_path).sweep()
+
+    assert list(tmp_path.glob("*/weftwork-guests")) == []
+
+
+@pytest.mark.parametrize("said_first", [True, False])
+def test_the_package_that_names_the_newest_kernel_is_not_taken_for_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, said_first: bool
+) -> None:
+    names = [boot_files.PACKAGE, "linux-image-6.1.0-56-cloud-amd64"]
+    fetched: list[str] = []
+
+    def apt(command: list[str], folder: Path) -> str:
+        if command[0] == "apt-get":
+            fetched.append(command[-1])
+            (folder / "kernel.deb").touch()
+        if command[0] == "dpkg-deb":
+            Path(command[-1]).mkdir()
+        return "\n".join(names if said_first else names[::-1])
+
+    monkeypatch.setattr(boot_files, "_run", apt)
+
+    assert boot_files.fetch(tmp_path) == "6.1.0-56-cloud-amd64"
+    assert fetched == ["linux-image-6.1.0-56-cloud-amd64"]
+
+
+def test_a_kernel_may_be_read_by_machine_monitors_whatever_the_umask(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    init = tmp_path / "init"
+    init.write_bytes(b"init")
+    (tmp_path / "boot").mkdir()
+    (tmp_path / "boot" / "vmlinuz-6.1").write_bytes(b"\x7fELF")
+
+    def no_modules(*_: object) -> tuple[Path, ...]:
+        return ()
+
+    monkeypatch.setattr(kernel, "_modules", no_modules)
+    before = os.umask(0o077)
+    try:
+        made = boot_files.prepare(tmp_path / "ready", init, tmp_path, "6.1")
+    finally:
+        os.umask(before)
+
+    assert {path.stat().st_mode & 0o777 for path in (made.kernel, made.initrd)} == {0o644}
 
 
 def test_a_machine_without_control_groups_says_so(tmp_path: Path) -> None:

@@ -80,6 +80,7 @@ def prepare(folder: Path, init: Path, root: Path | None = None, release: str = "
     if not initrd.exists():
         partial = initrd.with_suffix(".partial")
         partial.write_bytes(made)
+        partial.chmod(0o644)
         partial.rename(initrd)
     return BootFiles(release, kernel.elf, initrd)
 
@@ -114,7 +115,7 @@ def fetch(folder: Path) -> str:
 
 def _current_release() -> str:
     for word in _run(["apt-cache", "depends", PACKAGE], Path("/")).split():
-        if word.startswith("linux-image-"):
+        if word.startswith("linux-image-") and word != PACKAGE:
             return word.removeprefix("linux-image-")
     raise Failure("KERNEL_MISSING", f"apt knows no {PACKAGE}: run apt-get update")
 

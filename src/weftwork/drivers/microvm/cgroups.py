@@ -79,7 +79,7 @@ class Cgroups:
     def sweep(self) -> None:
         """Remove groups without a process: of guests that ended while nobody looked, whosever they were."""
         for place, _ in [] if self.why_not else self._groups("-", Limits(0, 0)):
-            for folder in place.parent.glob("*/"):
+            for folder in (*place.parent.glob("*/"), place.parent):
                 with contextlib.suppress(OSError):
                     folder.rmdir()
 

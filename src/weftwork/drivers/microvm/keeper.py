@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from weftwork.base import codes
 from weftwork.base.errors import Failure
 from weftwork.drivers.microvm import process
+from weftwork.drivers.microvm.cgroups import Limits
 from weftwork.drivers.microvm.console import Console
 from weftwork.drivers.microvm.equipment import Equipment
 from weftwork.drivers.microvm.home import Home, Life
@@ -110,7 +111,7 @@ class Keeper:
             self._live.kill()
             await self._live.process.ended.wait()
             return
-        for found in await asyncio.to_thread(process.find, self._home.folder):
+        for found in await asyncio.to_thread(process.find, self._home.folder, self._home.uid):
             found.watch()
             found.kill()
             await found.ended.wait()
@@ -163,7 +164,7 @@ class Keeper:
 
     async def _take_over(self) -> None:
         """What an agent before us left: a process that goes on, or one that ended while nobody looked."""
-        found = await asyncio.to_thread(process.find, self._home.folder)
+        found = await asyncio.to_thread(process.find, self._home.folder, self._home.uid)
         newest = max(found, key=lambda one: one.run, default=None)
         for one in found:
             one.watch()
@@ -203,6 +204,7 @@ class Keeper:
         return life.restarts + 1 if life is not None and life.run == run and not life.asked else 0
 
     async def _live_on(self, found: process.Process, *, ready: bool) -> bool:
+        self._hold(found)
         self._live = LiveGuest(self._home, found, self.console, self._look)
         self._show_phase()
         if not ready:
@@ -219,6 +221,12 @@ class Keeper:
             finally:
                 watcher.cancel()
         return self._end_of_life(end)
+
+    def _hold(self, found: process.Process) -> None:
+        """Also one that we took over: the agent before us may have ended between its start and its limits."""
+        limits = Limits(self._wanted.vcpus, self._wanted.memory_mib)
+        if why_not := self._equipment.cgroups.hold(self._home.id, found.pid, limits):
+            log.warning("guest %s has no limits: %s", self._home.id, why_not)
 
     def _end_of_life(self, end: End) -> bool:
         assert self._live is not None
@@ -243,8 +251,8 @@ class Keeper:
         if self._live is None or self._life is None:
             return
         if self._live.phase == "running" and not self._life.ready_at:
+            self._home.forget_secrets()  # first: who takes over one that was ready looks for none
             self._note(replace(self._life, ready_at=time.time()))
-            self._home.forget_secrets()
         self._show_phase()
 
     def _show_phase(self) -> None:

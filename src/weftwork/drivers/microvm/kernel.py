@@ -53,6 +53,7 @@ def unpacked(root: Path, release: str, elf: Path) -> Kernel:
     if not elf.exists():
         partial = elf.with_suffix(".partial")
         partial.write_bytes(elf_of((root / "boot" / f"vmlinuz-{release}").read_bytes()))
+        partial.chmod(0o644)  # machine monitors read it, whatever the umask of ours
         partial.rename(elf)
     return Kernel(release, elf, _modules(root, release, MODULES), _modules(root, release, VSOCK_MODULES))
 

@@ -106,18 +106,27 @@ def spawn(command: Sequence[str], folder: Path, run: int, descriptors: Sequence[
     return Process(child.pid, run, os.pidfd_open(child.pid), child)
 
 
-def find(folder: Path) -> tuple[Process, ...]:
-    """What runs for the guest of this folder, as somebody started it before us."""
+def find(folder: Path, uid: int) -> tuple[Process, ...]:
+    """What runs for the guest of this folder, as somebody started it before us, as the guest's own user or before it
+    became that. A command line alone proves nothing: a process may write what it likes into its own. `uid` is 0 when
+    that user is not known any more: then it is anybody's, so that none is lost."""
     found = []
     for pid, run in _matching(f"guest=weft:{folder}:"):
         with contextlib.suppress(OSError):
             pidfd = os.pidfd_open(pid)
             # Looked at again: the number is this process's as long as its descriptor is open.
-            if (pid, run) in _matching(f"guest=weft:{folder}:", pid) and not _has_ended(pidfd):
+            is_same = (pid, run) in _matching(f"guest=weft:{folder}:", pid)
+            if is_same and (not uid or _real_uid(pid) in (0, uid)) and not _has_ended(pidfd):
                 found.append(Process(pid, run, pidfd))
             else:
                 os.close(pidfd)
     return tuple(found)
+
+
+def _real_uid(pid: int) -> int:
+    """Who owns /proc/PID is another thing: root, for what may not be looked into. Raises OSError."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Uid:"))
 
 
 def _has_ended(pidfd: int) -> bool:

@@ -12,11 +12,14 @@ _REFCOUNT_ORDER = 4
 HEADER_BYTES = 104
 _SIZE_AT, _L1_ENTRIES_AT = 24, 36
 _SPARE_ENTRIES = 8192
-"""Entries of the table of an image, at least, so that it may grow in place: 8192 × 512 MiB are 4 TiB."""
+"""Entries of the table of an image, at least, so that it may grow in place."""
+SIZE_MAX_BYTES = _SPARE_ENTRIES * _COVERED_BY_L1_ENTRY
+"""4 TiB."""
 
 
 def empty(size_bytes: int) -> bytes:
-    """For a disk of that size, a multiple of 512; what lies under it is named by who opens it, not in here."""
+    """For a disk of that size, a multiple of 512 and at most `SIZE_MAX_BYTES`; what lies under it is named by who opens
+    it, not in here."""
     assert size_bytes % 512 == 0, "a disk has whole sectors"
     entries = -(-size_bytes // _COVERED_BY_L1_ENTRY)
     l1_clusters = -(-max(entries, _SPARE_ENTRIES) * 8 // _CLUSTER)

@@ -10,7 +10,6 @@ import time
 
 from weftwork.base.errors import Failure
 from weftwork.drivers.microvm import process, qemu, sockets
-from weftwork.drivers.microvm.cgroups import Limits
 from weftwork.drivers.microvm.equipment import Equipment, Ready
 from weftwork.drivers.microvm.home import Home
 from weftwork.drivers.microvm.init_config import PATH, init_config
@@ -27,11 +26,9 @@ async def start(guest: Guest, home: Home, image: GuestImage, equipment: Equipmen
     """Raises Failure."""
     ready = await equipment.ready()
     try:
-        started = await asyncio.to_thread(_start, guest, home, image, ready)
+        return await asyncio.to_thread(_start, guest, home, image, ready)
     except OSError as error:
         raise Failure("GUEST_START_FAILED", f"{error.filename or qemu.PROGRAM}: {error.strerror}") from None
-    equipment.cgroups.hold(guest.id, started.pid, Limits(guest.vcpus, guest.memory_mib))
-    return started
 
 
 def _start(guest: Guest, home: Home, image: GuestImage, ready: Ready) -> Process:
@@ -74,4 +71,4 @@ def _put_kernel(home: Home, ready: Ready) -> None:
     try:
         os.link(ready.boot.kernel, home.kernel)
     except OSError:
-        shutil.copyfile(ready.boot.kernel, home.kernel)
+        shutil.copy(ready.boot.kernel, home.kernel)
